@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torchmoji.emojis import EMOJIS
-    from torchmoji.model_def import TorchMoji, torchmoji_emojis, torchmoji_feature_encoding, torchmoji_transfer
+    from torchmoji.model_def import (
+        TorchMoji,
+        torchmoji_emojis,
+        torchmoji_feature_encoding,
+        torchmoji_transfer,
+    )
     from torchmoji.sentence_tokenizer import SentenceTokenizer
 
 __version__ = "2.0.0.dev0"

@@ -4,6 +4,12 @@ Source: the output layer of the original weights (Felbo et al., 2017). Variation
 the entries: "❤" is U+2764 alone.
 """
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
 EMOJIS: tuple[str, ...] = tuple(
     "😂 😒 😩 😭 😍 😔 👌 😊 ❤ 😏 😁 🎶 😳 💯 😴 😌 "
     "☺ 🙌 💕 😑 😅 🙏 😕 😘 ♥ 😐 💁 😞 🙈 😫 ✌ 😎 "
@@ -11,3 +17,36 @@ EMOJIS: tuple[str, ...] = tuple(
     "🎧 🙊 😉 💀 😖 😄 😜 😠 🙅 💪 👊 💜 💖 💙 😬 ✨".split()
 )
 """Class index -> emoji; `EMOJIS[0]` is 😂."""
+
+
+class Guess(NamedTuple):
+    """An emoji and its probability, from 0 to 1."""
+
+    emoji: str
+    probability: float
+
+
+def top_emojis(
+    probabilities: npt.NDArray[Any], top_k: int = 5, emojis: Sequence[str] = EMOJIS
+) -> list[list[Guess]]:
+    """The likeliest emojis of each text, best first; equal ones in the order of the classes.
+
+    Args:
+        probabilities: What a model gives for emojis (texts, classes).
+        top_k: How many for a text, at most all.
+        emojis: The emoji of each class.
+
+    Raises:
+        ValueError: The array has not one column for each emoji, or `top_k` is below 1.
+    """
+    if probabilities.ndim != 2 or probabilities.shape[1] != len(emojis):
+        raise ValueError(
+            f"expected probabilities of {len(emojis)} emojis a text, got the shape {probabilities.shape}"
+        )
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}")
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+    return [
+        [Guess(emojis[index], float(row[index])) for index in order]
+        for row, order in zip(probabilities, best, strict=True)
+    ]

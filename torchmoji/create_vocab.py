@@ -1,0 +1,259 @@
+"""Counts words, merges counts and makes or extends vocabularies.
+
+Source: DeepMoji, `create_vocab.py`. Words equal in frequency keep the order in which they were first seen,
+so the same texts always give the same vocabulary; files are written whole or not at all.
+"""
+
+import json
+import logging
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from torchmoji.files import atomic_path, atomic_write_text
+from torchmoji.filter_utils import is_special_token
+from torchmoji.global_variables import SPECIAL_TOKENS, VOCAB_PATH
+from torchmoji.word_generator import WordGenerator
+
+logger = logging.getLogger(__name__)
+
+WORD_LENGTH_LIMIT = 30
+"""Longer words, in characters, are not counted."""
+
+
+def most_frequent_first(counts: Mapping[str, float]) -> dict[str, float]:
+    """The same counts, highest first; ties keep their order."""
+    return dict(sorted(counts.items(), key=lambda item: item[1], reverse=True))
+
+
+def load_word_counts(path: str | os.PathLike[str]) -> dict[str, float]:
+    """Read word counts that `VocabBuilder.save_vocab` or `MasterVocab.save_vocab` wrote.
+
+    Counts of the 2017 package, whose words are bytes, can be read too.
+
+    Args:
+        path: An `.npz` file with one structured array of the fields `word` and `count`.
+
+    Returns:
+        Word -> count, in the order of the file.
+
+    Raises:
+        ValueError: The file holds something else.
+    """
+    with np.load(path, allow_pickle=False) as arrays:
+        names = list(arrays)
+        table = arrays[names[0]] if len(names) == 1 else None
+    if table is None or table.dtype.names != ("word", "count"):
+        raise ValueError(
+            f"{os.fspath(path)} is not a file of word counts: expected one array with the fields "
+            f"'word' and 'count', found the arrays {names}"
+        )
+    words = np.char.decode(table["word"], "utf-8") if table["word"].dtype.kind == "S" else table["word"]
+    return dict(zip(words.tolist(), table["count"].tolist(), strict=True))
+
+
+def _save_word_counts(
+    path: str | os.PathLike[str], name: str, counts: Mapping[str, float], count_type: str
+) -> Path:
+    path = Path(path)
+    if path.suffix != ".npz":
+        path = path.with_name(path.name + ".npz")
+    table = np.array(list(counts.items()), dtype=[("word", f"U{WORD_LENGTH_LIMIT}"), ("count", count_type)])
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **{name: table})
+    return path
+
+
+def load_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:
+    """Read a vocabulary: a JSON object of word -> id.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not a JSON object of integers.
+    """
+    try:
+        vocabulary = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{os.fspath(path)} is not a vocabulary: no valid JSON ({error})") from error
+    if not isinstance(vocabulary, dict) or not all(type(index) is int for index in vocabulary.values()):
+        raise ValueError(f"{os.fspath(path)} is not a vocabulary: expected a JSON object of word -> id")
+    return vocabulary
+
+
+def save_vocabulary(vocabulary: Mapping[str, int], path: str | os.PathLike[str]) -> None:
+    """Write a vocabulary as JSON, one word a line, in its order."""
+    atomic_write_text(
+        path, json.dumps(vocabulary, ensure_ascii=False, indent=0, separators=(",", ":")) + "\n"
+    )
+
+
+class VocabBuilder:
+    """Counts the words that a word generator gives.
+
+    Args:
+        word_gen: The source of words.
+
+    Attributes:
+        word_counts: Word -> count, in the order in which words were first seen; the special tokens lead.
+    """
+
+    word_length_limit = WORD_LENGTH_LIMIT
+
+    def __init__(self, word_gen: WordGenerator) -> None:
+        self.word_gen = word_gen
+        self.word_counts: dict[str, int] = dict.fromkeys(SPECIAL_TOKENS, 0)
+
+    def count_words_in_sentence(self, words: Iterable[str]) -> None:
+        """Count the words of one text; empty words and those over 30 characters are left out."""
+        for word in words:
+            if 0 < len(word) <= self.word_length_limit:
+                self.word_counts[word] = self.word_counts.get(word, 0) + 1
+
+    def count_all_words(self) -> None:
+        """Count the words of every text that the word generator gives."""
+        for words, _ in self.word_gen:
+            self.count_words_in_sentence(words)
+
+    def get_next_word(self) -> tuple[list[str], dict[str, Any]]:
+        """The first text's words and information, as iterating over the word generator gives them."""
+        return next(iter(self.word_gen))
+
+    def save_vocab(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write the counts, highest first, to an `.npz` file (array `data`, fields `word` and `count`).
+
+        Args:
+            path: The file, `.npz` is added where it is missing; a new name in the current folder by default.
+
+        Returns:
+            The file's path.
+        """
+        counts = most_frequent_first(self.word_counts)
+        written = _save_word_counts(path or uuid.uuid4().hex, "data", counts, "int64")
+        logger.info("saved %d word counts to %s", len(counts), written)
+        return written
+
+
+class MasterVocab:
+    """Merges word counts of several sources, each normalised to the size of the largest.
+
+    Attributes:
+        master_vocab: Word -> normalised count.
+    """
+
+    def __init__(self) -> None:
+        self.master_vocab: dict[str, float] = {}
+
+    def populate_master_vocab(
+        self, vocab_path: str | os.PathLike[str], min_words: int = 1, force_appearance: str | None = None
+    ) -> None:
+        """Add the counts of all `.npz` files found.
+
+        Args:
+            vocab_path: A folder, or the beginning of the files' paths; `*.npz` is appended.
+            min_words: Words with a lower count in a file are not taken from it.
+            force_appearance: Part of one file's name: only words of that file are taken from any.
+
+        Raises:
+            FileNotFoundError: No file matches, or none has `force_appearance` in its name.
+        """
+        start = Path(vocab_path)
+        if start.is_dir():
+            paths = sorted(start.glob("*.npz"))
+        else:
+            paths = sorted(path for path in start.parent.glob("*.npz") if path.name.startswith(start.name))
+        if not paths:
+            raise FileNotFoundError(f"no word counts found at {os.fspath(vocab_path)}*.npz")
+
+        tables = {}
+        for path in paths:
+            counts = load_word_counts(path)
+            tables[path] = {
+                word: count
+                for word, count in counts.items()
+                if count >= min_words and not is_special_token(word)
+            }
+        sizes = {path: sum(counts.values()) for path, counts in tables.items()}
+        largest = max(sizes.values())
+
+        forced = None
+        if force_appearance is not None:
+            forced = next((tables[path] for path in paths if force_appearance in path.name), None)
+            if forced is None:
+                raise FileNotFoundError(
+                    f"no file named like {force_appearance!r} among {', '.join(path.name for path in paths)}"
+                )
+
+        for path, counts in tables.items():
+            logger.info("%s: %d words, %g occurrences", path.name, len(counts), sizes[path])
+            for word, count in counts.items():
+                if forced is None or word in forced:
+                    normalised = count * largest / sizes[path]
+                    self.master_vocab[word] = self.master_vocab.get(word, 0) + normalised
+
+    def save_vocab(
+        self,
+        path_count: str | os.PathLike[str],
+        path_vocab: str | os.PathLike[str],
+        word_limit: int = 100000,
+    ) -> None:
+        """Write the merged counts and the vocabulary made of them: special tokens, then words by frequency.
+
+        Args:
+            path_count: `.npz` file (array `counts`); special tokens have the count -1.
+            path_vocab: JSON file, word -> id.
+            word_limit: The most entries, special tokens included.
+        """
+        entries: dict[str, float] = dict.fromkeys(SPECIAL_TOKENS, -1)
+        entries.update(most_frequent_first(self.master_vocab))
+        kept = dict(list(entries.items())[:word_limit])
+        _save_word_counts(path_count, "counts", kept, "float64")
+        save_vocabulary({word: index for index, word in enumerate(kept)}, path_vocab)
+
+
+def all_words_in_sentences(sentences: Iterable[Iterable[str]]) -> list[str]:
+    """The different words of tokenized texts, in the order in which they are first seen."""
+    return list(dict.fromkeys(word for sentence in sentences for word in sentence))
+
+
+def extend_vocab_in_file(
+    vocab: VocabBuilder, max_tokens: int = 10000, vocab_path: str | os.PathLike[str] = VOCAB_PATH
+) -> int:
+    """Extend a vocabulary file in place.
+
+    Args:
+        vocab: Its counts are the candidates.
+        max_tokens: The most words to add.
+        vocab_path: The JSON file.
+
+    Returns:
+        How many words were added.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    current = load_vocabulary(vocab_path)
+    added = extend_vocab(current, vocab, max_tokens)
+    save_vocabulary(current, vocab_path)
+    return added
+
+
+def extend_vocab(current_vocab: dict[str, int], new_vocab: VocabBuilder, max_tokens: int = 10000) -> int:
+    """Add the most frequent words that a vocabulary does not have yet, in place.
+
+    Args:
+        current_vocab: Word -> id, with the ids 0 to n - 1.
+        new_vocab: Its counts are the candidates, special tokens that the vocabulary lacks among them.
+        max_tokens: The most words to add; a negative number means 10 000.
+
+    Returns:
+        How many words were added.
+    """
+    limit = 10000 if max_tokens < 0 else max_tokens
+    new_words = [word for word in most_frequent_first(new_vocab.word_counts) if word not in current_vocab]
+    for word in new_words[:limit]:
+        current_vocab[word] = len(current_vocab)
+    return len(new_words[:limit])

@@ -1,0 +1,179 @@
+"""Small functions on words and texts: special tokens, length, language, emojis, control characters.
+
+Source: DeepMoji, `filter_utils.py`; the recorded outputs of the original hold for every function.
+"""
+
+import re
+import string
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache
+from itertools import groupby
+
+import emoji
+
+from torchmoji.global_variables import SPECIAL_TOKENS
+from torchmoji.tokenizer import RE_MENTION, RE_URL
+
+AT_TOKEN, URL_TOKEN, NUMBER_TOKEN, BREAK_TOKEN = SPECIAL_TOKENS[2:6]
+
+VARIATION_SELECTORS = [chr(code) for code in range(0xFE00, 0xFE10)]
+
+# also as they are written out in JSON and in Python's repr, once or twice escaped
+_LINEBREAKS = ["\\\\n", "\\n", "\n", "\\\\r", "\\r", "\r", "<br>"]
+_NONBREAKING_SPACES = ["\\\\xc2", "\\xc2", "\xc2", "\\\\xa0", "\\xa0", "\xa0"]
+
+_MENTION = re.compile(RE_MENTION)
+_URL = re.compile(RE_URL)
+_INTEGER = re.compile(r"\s*[+-]?\d+\s*")
+_CONTROL_CHARS = re.compile("[\x00-\x1f\x7f-\x9f]")
+_VARIATION_SELECTORS = re.compile("[\ufe00-\ufe0f]")
+
+
+def is_special_token(word: str) -> bool:
+    """Whether `word` is one of the ten `CUSTOM_` tokens."""
+    return word in SPECIAL_TOKENS
+
+
+def punct_word(word: str, punctuation: str = string.punctuation) -> bool:
+    """Whether all characters of `word` are in `punctuation`; true for the empty word."""
+    return all(character in punctuation for character in word)
+
+
+def mostly_english(
+    words: Iterable[str],
+    english: Collection[str] | None,
+    pct_eng_short: float = 0.5,
+    pct_eng_long: float = 0.6,
+    ignore_special_tokens: bool = True,
+    min_length: int = 2,
+) -> tuple[bool, int, int]:
+    """Whether enough of the words are English.
+
+    Args:
+        words: A text's words.
+        english: The known English words; `None` accepts every text.
+        pct_eng_short: Share that must be English with two to four words that count.
+        pct_eng_long: The same with five or more. With fewer than two every text passes.
+        ignore_special_tokens: Leave `CUSTOM_` tokens out of the count.
+        min_length: Words with fewer characters do not count; nor does punctuation.
+
+    Returns:
+        The verdict, the number of words that count, and how many of them are English.
+    """
+    if english is None:
+        return True, 0, 0
+    counted = [
+        word
+        for word in words
+        if len(word) >= min_length
+        and not punct_word(word)
+        and not (ignore_special_tokens and is_special_token(word))
+    ]
+    n_words = len(counted)
+    n_english = sum(word in english for word in counted)
+    needed = pct_eng_short if n_words < 5 else pct_eng_long
+    return n_words < 2 or n_english >= n_words * needed, n_words, n_english
+
+
+def correct_length(
+    words: Iterable[str], min_words: int | None, max_words: int | None, ignore_special_tokens: bool = True
+) -> bool:
+    """Whether the number of words is within bounds (`None`: no bound); punctuation does not count.
+
+    Args:
+        words: A text's words.
+        min_words: The fewest allowed, inclusive.
+        max_words: The most allowed, inclusive.
+        ignore_special_tokens: Leave `CUSTOM_` tokens out of the count.
+    """
+    n_words = sum(
+        not punct_word(word) and not (ignore_special_tokens and is_special_token(word)) for word in words
+    )
+    return (min_words is None or n_words >= min_words) and (max_words is None or n_words <= max_words)
+
+
+def non_english_user(userid: int | str, non_english_user_set: Collection[int]) -> bool:
+    """Whether the numeric user id is in the set of users known to write in other languages."""
+    return int(userid) in non_english_user_set
+
+
+@cache
+def _single_character_emojis() -> frozenset[str]:
+    return frozenset(text for text in emoji.EMOJI_DATA if len(text) == 1)
+
+
+def separate_emojis_and_text(text: str) -> tuple[str, str]:
+    """Split a text into its emoji characters and all others, each in order.
+
+    Every emoji of the installed `emoji` package counts; the original knew those of emoji 0.4.5 (2017).
+
+    Returns:
+        The emojis as one string, and the rest.
+    """
+    known = _single_character_emojis()
+    emojis = "".join(character for character in text if character in known)
+    return emojis, "".join(character for character in text if character not in known)
+
+
+def extract_emojis(text: str, wanted_emojis: Collection[str]) -> list[str]:
+    """The characters of `text` that are in `wanted_emojis`, in order, with repeats."""
+    return [character for character in remove_variation_selectors(text) if character in wanted_emojis]
+
+
+def remove_variation_selectors(text: str) -> str:
+    """Remove U+FE00 to U+FE0F, which choose between text and picture style of the character before."""
+    return _VARIATION_SELECTORS.sub("", text)
+
+
+def shorten_word(word: str) -> str:
+    """Cut runs of three or more equal characters of an ASCII word to two: `sooooo` -> `soo`.
+
+    As in the original each run is replaced wherever it occurs, first run first, so a run that holds an
+    earlier, shorter one is cut piecewise: `wooohooooo` -> `woohoooo`. The vocabulary of the original
+    weights has such words.
+    """
+    if len(word) < 3 or not word.isascii():
+        return word
+    shortened = word
+    for character, group in groupby(word):
+        run = len(list(group))
+        if run >= 3:
+            shortened = shortened.replace(character * run, character * 2)
+    return shortened
+
+
+def detect_special_tokens(word: str) -> str:
+    """The token that stands for a number, mention or URL, or the word itself."""
+    if _INTEGER.fullmatch(word):
+        return NUMBER_TOKEN
+    if _MENTION.search(word):
+        return AT_TOKEN
+    if _URL.search(word):
+        return URL_TOKEN
+    return word
+
+
+def process_word(word: str) -> str:
+    """Shorten a word, then replace it by a special token where one applies."""
+    return detect_special_tokens(shorten_word(word))
+
+
+def remove_control_chars(text: str) -> str:
+    """Remove U+0000 to U+001F and U+007F to U+009F."""
+    return _CONTROL_CHARS.sub("", text)
+
+
+def _replace_each(text: str, targets: Sequence[str], replacement: str) -> str:
+    for target in targets:
+        text = text.replace(target, replacement)
+    return text
+
+
+def convert_nonbreaking_space(text: str) -> str:
+    r"""Turn U+00A0 and U+00C2 into blanks, also where they are written out as `\xa0` or `\xc2`."""
+    return _replace_each(text, _NONBREAKING_SPACES, " ")
+
+
+def convert_linebreaks(text: str) -> str:
+    r"""Turn line breaks, `<br>` and written-out `\n`, `\r` into the word `CUSTOM_BREAK`."""
+    return _replace_each(text, _LINEBREAKS, f" {BREAK_TOKEN} ")

@@ -1,0 +1,241 @@
+"""Turns texts into rows of token ids, and splits data sets.
+
+Source: DeepMoji, `sentence_tokenizer.py`. Unlike there, a text without tokens gives a row of padding, so
+rows and texts always correspond, a vocabulary may have more than 65 535 words, and a split is the same for
+the same seed.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from torchmoji.create_vocab import VocabBuilder, extend_vocab
+from torchmoji.global_variables import SPECIAL_TOKENS
+from torchmoji.word_generator import WordGenerator
+
+logger = logging.getLogger(__name__)
+
+
+class SentenceTokenizer:
+    """Maps texts to token ids by a vocabulary.
+
+    Args:
+        vocabulary: Word -> id. It is copied.
+        fixed_length: The number of columns of the token array, in tokens. Longer texts are cut at the end.
+        custom_wordgen: Chooses, changes or describes texts; its stream must be unset. By default texts are
+            tokenized as the weights expect it, emojis and other Unicode kept.
+        ignore_sentences_with_only_custom: Leave out texts of nothing but special tokens.
+        masking_value: The id for padding.
+        unknown_value: The id for words that the vocabulary lacks.
+
+    Attributes:
+        kept_rows: For each row of the last result, the position of its text in the input. Only a custom word
+            generator or `ignore_sentences_with_only_custom` ever leave a text out.
+
+    Raises:
+        ValueError: The length is not positive, or the custom word generator has a stream already.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Mapping[str, int],
+        fixed_length: int,
+        custom_wordgen: WordGenerator | None = None,
+        ignore_sentences_with_only_custom: bool = False,
+        masking_value: int = 0,
+        unknown_value: int = 1,
+    ) -> None:
+        if not isinstance(vocabulary, Mapping):
+            raise TypeError(
+                f"the vocabulary must map words to ids, got {type(vocabulary).__name__}; "
+                "read a vocabulary file with torchmoji.create_vocab.load_vocabulary"
+            )
+        if not isinstance(fixed_length, int | np.integer) or fixed_length < 1:
+            raise ValueError(f"fixed_length must be a positive number of tokens, got {fixed_length!r}")
+        if custom_wordgen is not None and custom_wordgen.stream is not None:
+            raise ValueError("the custom word generator has a stream already; make it with stream None")
+        self.vocabulary = dict(vocabulary)
+        self.fixed_length = int(fixed_length)
+        self.ignore_sentences_with_only_custom = ignore_sentences_with_only_custom
+        self.masking_value = masking_value
+        self.unknown_value = unknown_value
+        self.uses_custom_wordgen = custom_wordgen is not None
+        self.wordgen = custom_wordgen or WordGenerator(None, allow_unicode_text=True, ignore_emojis=False)
+        self.kept_rows: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest type of uint16, uint32 and uint64 that holds all ids."""
+        highest = max(self.masking_value, self.unknown_value, *self.vocabulary.values(), 0)
+        return np.result_type(np.uint16, np.min_scalar_type(highest))
+
+    def tokenize_sentences(
+        self, sentences: Iterable[str], reset_stats: bool = True, max_sentences: int | None = None
+    ) -> tuple[npt.NDArray[Any], list[dict[str, Any]], dict[str, int]]:
+        """Tokenize texts.
+
+        Args:
+            sentences: The texts, or with a custom word generator whatever its stream may give.
+            reset_stats: Count from zero.
+            max_sentences: Take at most this many; needed where `sentences` has no length.
+
+        Returns:
+            Token ids (n, fixed_length), padded on the right, uint16 where all ids fit; for each row the word
+            generator's information; and its counters: `total` texts, `valid` ones with tokens, and those
+            that were filtered before (`pretokenization_filtered`), for want of words or because of Unicode
+            (`unicode_filtered`), or after tokenization (`posttokenization_filtered`). With the default word
+            generator a text without words is counted as `unicode_filtered` and gives a row of padding.
+
+        Raises:
+            TypeError: `sentences` is a single string, or (with the default word generator) one of them is
+                not a string; the message names its position.
+            ValueError: `sentences` has no length and `max_sentences` is not given.
+        """
+        if isinstance(sentences, str | bytes):
+            raise TypeError(f"tokenize_sentences takes a list of texts, got one {type(sentences).__name__}")
+        if max_sentences is None and not hasattr(sentences, "__len__"):
+            raise ValueError("texts without a length (such as a generator) need max_sentences")
+        if reset_stats:
+            self.wordgen.reset_stats()
+
+        rows, infos, kept = [], [], []
+        for position, words, info in self._words(sentences, max_sentences):
+            ids = self.find_tokens(words)
+            if self.ignore_sentences_with_only_custom and all(index < len(SPECIAL_TOKENS) for index in ids):
+                continue
+            rows.append(ids[: self.fixed_length])
+            infos.append(info)
+            kept.append(position)
+
+        tokens = np.full((len(rows), self.fixed_length), self.masking_value, dtype=self.dtype)
+        for row, ids in enumerate(rows):
+            tokens[row, : len(ids)] = ids
+        self.kept_rows = np.array(kept, dtype=np.int64)
+        return tokens, infos, self.wordgen.stats
+
+    def _words(
+        self, sentences: Iterable[str], limit: int | None
+    ) -> Iterator[tuple[int, list[str], dict[str, Any]]]:
+        """Each text's position, words and information; all texts unless the word generator is custom."""
+        if self.uses_custom_wordgen:
+            before = self.wordgen.stats["total"]
+            self.wordgen.stream = islice(sentences, limit)
+            for words, info in self.wordgen:
+                yield self.wordgen.stats["total"] - before - 1, words, info
+            self.wordgen.stream = None
+            return
+        for position, text in enumerate(islice(sentences, limit)):
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"text {position} is not a string but {type(text).__name__}: {text!r}; "
+                    "decode bytes, and replace missing values by an empty string"
+                )
+            _, words, info = self.wordgen.extract_valid_sentence_words(text)
+            self.wordgen.stats["total"] += 1
+            self.wordgen.stats["valid"] += bool(words)
+            yield position, words, info
+
+    def find_tokens(self, words: Iterable[str]) -> list[int]:
+        """The words' ids, `unknown_value` for those that the vocabulary lacks."""
+        return [self.vocabulary.get(word, self.unknown_value) for word in words]
+
+    def split_train_val_test(
+        self,
+        sentences: Sequence[str],
+        info_dicts: Sequence[Any],
+        split_parameter: Sequence[Any] = (0.7, 0.1, 0.2),
+        extend_with: int = 0,
+        *,
+        seed: int = 42,
+    ) -> tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]], int]:
+        """Split texts into training, validation and test part and tokenize them.
+
+        Args:
+            sentences: The texts.
+            info_dicts: Something for each text, such as its label.
+            split_parameter: Three shares that sum to 1, or three lists of positions.
+            extend_with: Add up to this many new words, the most frequent ones of the training part, to this
+                tokenizer's vocabulary.
+            seed: Chooses the split where shares are given.
+
+        Returns:
+            Three token arrays (n_i, fixed_length), three arrays of the texts' `info_dicts`, and how many
+            words were added.
+
+        Raises:
+            ValueError: The numbers of texts and infos differ, `split_parameter` is neither three shares nor
+                three lists, a position is out of range, or the word generator leaves texts out.
+        """
+        if len(sentences) != len(info_dicts):
+            raise ValueError(f"{len(sentences)} texts need as many infos, got {len(info_dicts)}")
+        parts = _split_positions(len(sentences), split_parameter, seed)
+        texts = [[sentences[position] for position in part] for part in parts]
+        infos = [np.array([info_dicts[position] for position in part]) for part in parts]
+
+        added = 0
+        if extend_with > 0:
+            builder = VocabBuilder(WordGenerator(texts[0]))
+            builder.count_all_words()
+            added = extend_vocab(self.vocabulary, builder, max_tokens=extend_with)
+
+        tokens = []
+        for part in range(3):
+            rows = self.tokenize_sentences(texts[part])[0]
+            if len(rows) != len(texts[part]):
+                infos[part] = infos[part][self.kept_rows]
+            tokens.append(rows)
+        return tokens, infos, added
+
+    def to_sentence(self, sentence_idx: Iterable[int]) -> str:
+        """The words for a row of token ids, joined by blanks, without padding.
+
+        Raises:
+            KeyError: An id is not in the vocabulary.
+        """
+        words = {index: word for word, index in self.vocabulary.items()}
+        try:
+            found = [words[int(index)] for index in sentence_idx]
+        except KeyError as error:
+            raise KeyError(f"no word has the id {error.args[0]}; ids go up to {max(words)}") from None
+        return " ".join(word for word in found if word != SPECIAL_TOKENS[0])
+
+
+def _split_positions(n: int, split: Sequence[Any], seed: int) -> list[list[int]]:
+    if len(split) != 3:
+        raise ValueError(f"split_parameter needs three entries (training, validation, test), got {split!r}")
+    if all(isinstance(part, Sequence | np.ndarray) for part in split):
+        parts = [[int(position) for position in part] for part in split]
+        for position in (position for part in parts for position in part):
+            if not 0 <= position < n:
+                raise ValueError(f"position {position} in split_parameter is not one of {n} texts")
+        return parts
+    if not all(isinstance(share, int | float) and share > 0 for share in split) or abs(sum(split) - 1) > 1e-6:
+        raise ValueError(f"split_parameter must be three lists or three shares of 1, got {split!r}")
+    from sklearn.model_selection import train_test_split  # slow to import, and only needed here
+
+    rest, test = train_test_split(range(n), test_size=split[2], random_state=seed)
+    train, validation = train_test_split(rest, test_size=split[1] / (split[0] + split[1]), random_state=seed)
+    return [train, validation, test]
+
+
+def coverage(dataset: npt.NDArray[Any], verbose: bool = False) -> float:
+    """The share of tokens that are known words, from 0 to 1.
+
+    Args:
+        dataset: Token ids (n, length); 0 is padding, 1 unknown.
+        verbose: Log the counts.
+
+    Raises:
+        ValueError: There are no tokens.
+    """
+    n_total = np.count_nonzero(dataset)
+    if n_total == 0:
+        raise ValueError("coverage needs at least one token, got only padding")
+    n_unknown = np.count_nonzero(np.asarray(dataset) == 1)
+    if verbose:
+        logger.info("%d unknown of %d tokens", n_unknown, n_total)
+    return 1.0 - n_unknown / n_total

@@ -1,0 +1,93 @@
+"""Splits a text into words with one regular expression, first alternative that matches.
+
+The alternatives and their order are DeepMoji's, since its vocabulary was counted with them. Differences of
+form only: the expression is compiled with `re.IGNORECASE` (the original wrote `(?i)` in its middle, which
+made all of it case-insensitive and which Python 3.11 refuses), and white space includes U+180E, which
+Python 2's Unicode database counted as such.
+"""
+
+import re
+
+RE_NUM = r"[0-9]+"
+RE_WORD = r"[a-zA-Z]+"
+RE_WHITESPACE = r"[\s\u180e]+"
+RE_ANY = r"."
+
+# two words joined by one sign: red-haired, snake_case, custom_break
+RE_COMB = r"[a-zA-Z]+[-_][a-zA-Z]+"
+RE_CONTRACTIONS = RE_WORD + "'" + RE_WORD
+TITLES = ["mr", "ms", "mrs", "dr", "prof"]
+RE_TITLES = "(?i:" + "|".join(TITLES) + r")\."
+RE_ABBREVIATIONS = r"\b(?<!\.)(?:[a-zA-Z]\.){2,}"
+
+RE_HASHTAG = r"#[a-zA-Z0-9_]+"
+RE_MENTION = r"@[a-zA-Z0-9_]+"
+# "$-_" is the range U+0024 to U+005F: digits, capitals and most ASCII signs
+RE_URL = r"(?:https?://|www\.)[!$-_a-zA-Z]+"
+RE_EMAIL = r"\b[a-zA-Z0-9_.+-]+@[a-zA-Z0-9-]+\.[a-zA-Z0-9.-]+\b"
+
+RE_HEART = r"(?:<+/?3+)+"  # <3, </3, <3<3
+EMOTICONS_EXTRA = ["-_-", "x_x", "^_^", "o.o", "o_o", "(:", "):", ");", "(;"]
+EMOTICONS_START = [">:", ":", "=", ";"]  # eyes
+EMOTICONS_MID = ["-", ",", "^", "'", '"']  # nose or tear, optional
+EMOTICONS_END = ["d", "p", "v", ")", "o", "(", "3", "/", "|", "\\"]  # mouth, one or more of the same
+
+
+def _any_of(alternatives: list[str], repeat: str = "") -> str:
+    return "|".join(re.escape(text) + repeat for text in alternatives)
+
+
+RE_EMOTICON = (
+    f"(?i:{_any_of(EMOTICONS_EXTRA)}"
+    f"|(?:{_any_of(EMOTICONS_START)})(?:{_any_of(EMOTICONS_MID)})?(?:{_any_of(EMOTICONS_END, '+')}))"
+)
+
+# Runs of one and the same sign are one word. "#" and "@" give their last sign to a hashtag or mention that
+# follows: ##hello is "#", "#hello". The pound sign is not among them: "££" is two words.
+SYMBOLS = "()<!?.,/'\"-_=\\§|´ˇ°[]>{}~$^&*;:%+€`"
+SPECIAL_SYMBOLS = r"#+(?=#[a-zA-Z0-9_])|@+(?=@[a-zA-Z0-9_])|#+|@+"
+RE_SYMBOL = _any_of(list(SYMBOLS), "+") + "|" + SPECIAL_SYMBOLS
+
+RE_EMOJI = "[\U0001f300-\U0001f64f\U0001f680-\U0001f6ff\u2600-\u27bf]"
+
+# from most to least specific
+TOKENS = [
+    RE_URL,
+    RE_EMAIL,
+    RE_COMB,
+    RE_HASHTAG,
+    RE_MENTION,
+    RE_HEART,
+    RE_EMOTICON,
+    RE_CONTRACTIONS,
+    RE_TITLES,
+    RE_ABBREVIATIONS,
+    RE_NUM,
+    RE_WORD,
+    RE_SYMBOL,
+    RE_EMOJI,
+    RE_ANY,
+]
+IGNORED = [RE_WHITESPACE]
+
+RE_PATTERN = re.compile("|".join(IGNORED) + "|(" + "|".join(TOKENS) + ")", re.IGNORECASE)
+
+
+def tokenize(text: str) -> list[str]:
+    """Split a text into words; white space is dropped, nothing else is.
+
+    Source: DeepMoji, `tokenizer.py`.
+
+    Args:
+        text: Any string. It is not lower-cased or normalised here (`WordGenerator.get_words` does that).
+
+    Returns:
+        The words in their order.
+
+    Raises:
+        TypeError: `text` is not a string.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"tokenize takes one string, got {type(text).__name__}: {text!r}")
+    # the group is empty where white space matched
+    return [word for word in RE_PATTERN.findall(text) if word]

@@ -1,0 +1,272 @@
+"""Turns texts, one by one, into the words that vocabularies are counted on and ids are looked up for.
+
+Source: DeepMoji, `word_generator.py`, as it ran on Python 2.7: shortening applies to ASCII words and
+lower-casing maps one character to one character. Text is `str` throughout.
+"""
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from text_unidecode import unidecode
+
+from torchmoji.filter_utils import (
+    convert_linebreaks,
+    correct_length,
+    extract_emojis,
+    mostly_english,
+    non_english_user,
+    process_word,
+    punct_word,
+    remove_variation_selectors,
+    separate_emojis_and_text,
+)
+from torchmoji.tokenizer import RE_MENTION, tokenize
+
+ALLOWED_CONVERTED_UNICODE_PUNCTUATION = """!"#$'()+,-.:;<=>?@`~"""
+"""A character becomes its transliteration only where that consists of these."""
+
+# only at the start: "please RT this" is the writer's own
+_RETWEET = re.compile("^[rR][tT]")
+_LINK = re.compile(r"https?://|www\.")
+_MENTION = re.compile(RE_MENTION)
+
+# Python lower-cases the first two differently from Unicode's simple, one-to-one mapping, and Python 2's
+# Unicode counted the third as white space
+_SIMPLE_LOWER = str.maketrans({"İ": "i", "Σ": "σ", "\u180e": " "})
+
+_process_word = lru_cache(maxsize=1 << 16)(process_word)
+
+
+@lru_cache(maxsize=1 << 14)
+def _convert_character(character: str) -> str:
+    """A punctuation character's ASCII form, or the character itself."""
+    decoded = unidecode(character).lower()
+    if decoded and punct_word(decoded, punctuation=ALLOWED_CONVERTED_UNICODE_PUNCTUATION):
+        return decoded
+    return character
+
+
+class WordGenerator:
+    """Gives the words of each text of a stream, and `infos` that subclasses take from the text.
+
+    Subclasses choose and change texts in `data_preprocess_filtering` (before tokenization) and
+    `data_postprocess_filtering` (after it).
+
+    Args:
+        stream: The texts; `None` until there are any.
+        allow_unicode_text: Keep texts that hold a non-ASCII character after conversion. If not, such a
+            text has no words.
+        ignore_emojis: Remove emojis.
+        remove_variation_selectors: Remove U+FE00 to U+FE0F.
+        break_replacement: Turn line breaks into `CUSTOM_BREAK`.
+    """
+
+    def __init__(
+        self,
+        stream: Iterable[Any] | None,
+        allow_unicode_text: bool = False,
+        ignore_emojis: bool = True,
+        remove_variation_selectors: bool = True,
+        break_replacement: bool = True,
+    ) -> None:
+        self.stream = stream
+        self.allow_unicode_text = allow_unicode_text
+        self.remove_variation_selectors = remove_variation_selectors
+        self.ignore_emojis = ignore_emojis
+        self.break_replacement = break_replacement
+        self.stats: dict[str, int] = {}
+        self.reset_stats()
+
+    def get_words(self, sentence: str) -> list[str]:
+        """The words of one text, special tokens in place; empty where the text is refused.
+
+        Raises:
+            TypeError: `sentence` is not a string.
+        """
+        if not isinstance(sentence, str):
+            raise TypeError(f"a text must be a str, got {type(sentence).__name__}: {sentence!r}")
+        sentence = sentence.translate(_SIMPLE_LOWER).strip().lower()
+        if self.break_replacement:
+            sentence = convert_linebreaks(sentence)
+        if self.remove_variation_selectors:
+            sentence = remove_variation_selectors(sentence)
+
+        converted = []
+        for word in sentence.split():
+            accepted, word = self.convert_unicode_word(word)
+            if not accepted:
+                return []
+            converted.append(word)
+        return [_process_word(word) for word in tokenize(" ".join(converted))]
+
+    def check_ascii(self, word: str) -> bool:
+        """Whether a word consists of ASCII characters."""
+        return word.isascii()
+
+    def convert_unicode_punctuation(self, word: str) -> str:
+        """Replace each punctuation character by its ASCII form, e.g. U+203C by `!!`."""
+        return "".join(map(_convert_character, word))
+
+    def convert_unicode_word(self, word: str) -> tuple[bool, str]:
+        """Normalise a word (NFKC), convert its punctuation and, if so set, remove its emojis.
+
+        Returns:
+            Whether the text may be kept, and the converted word (empty if not).
+        """
+        if self.check_ascii(word):
+            return True, word
+        word = self.convert_unicode_punctuation(unicodedata.normalize("NFKC", word))
+        if self.ignore_emojis:
+            _, word = separate_emojis_and_text(word)
+        if self.allow_unicode_text or self.check_ascii(word):
+            return True, word
+        return False, ""
+
+    def data_preprocess_filtering(self, line: Any, iter_i: int) -> tuple[bool, str, dict[str, Any]]:
+        """To be overridden: choose or change a text before tokenization.
+
+        Args:
+            line: What the stream gave.
+            iter_i: How many the stream gave before.
+
+        Returns:
+            Whether to keep it, the text to tokenize, and information about it.
+        """
+        return True, line, {}
+
+    def data_postprocess_filtering(
+        self, words: list[str], iter_i: int
+    ) -> tuple[bool, list[str], dict[str, Any]]:
+        """To be overridden: choose or change a text's words.
+
+        Args:
+            words: The words.
+            iter_i: How many texts the stream gave before.
+
+        Returns:
+            Whether to keep them, the words, and information about them.
+        """
+        return True, words, {}
+
+    def extract_valid_sentence_words(self, line: Any) -> tuple[bool, list[str], dict[str, Any]]:
+        """Filter and tokenize what the stream gave, and count what was filtered in `stats`.
+
+        Returns:
+            Whether to keep it, its words, and the information of both filters.
+        """
+        info: dict[str, Any] = {}
+        position = self.stats["total"]
+        valid, text, more = self.data_preprocess_filtering(line, position)
+        info.update(more)
+        if not valid:
+            self.stats["pretokenization_filtered"] += 1
+            return False, [], info
+
+        words = self.get_words(text)
+        if not words:
+            self.stats["unicode_filtered"] += 1
+            return False, [], info
+
+        valid, words, more = self.data_postprocess_filtering(words, position)
+        info.update(more)
+        if not valid:
+            self.stats["posttokenization_filtered"] += 1
+        return valid, words, info
+
+    def generate_array_from_input(self) -> list[tuple[list[str], dict[str, Any]]]:
+        """All that iterating over the stream gives, as a list."""
+        return list(self)
+
+    def reset_stats(self) -> None:
+        """Set all counters to zero."""
+        self.stats = {
+            "pretokenization_filtered": 0,
+            "unicode_filtered": 0,
+            "posttokenization_filtered": 0,
+            "total": 0,
+            "valid": 0,
+        }
+
+    def __iter__(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
+        if self.stream is None:
+            raise ValueError("the word generator has no stream: set its `stream` before iterating over it")
+        for line in self.stream:
+            valid, words, info = self.extract_valid_sentence_words(line)
+            self.stats["total"] += 1
+            if valid and words:
+                self.stats["valid"] += 1
+                yield words, info
+
+
+class TweetWordGenerator(WordGenerator):
+    """Chooses tweets from tab-separated lines: the user id is the second field, the text the tenth.
+
+    Args:
+        stream: Lines.
+        wanted_emojis: Keep only tweets with one of these.
+        english_words: Keep only tweets that are mostly in these words.
+        non_english_user_set: Leave out tweets by these users.
+        allow_unicode_text: As in `WordGenerator`.
+        ignore_retweets: Leave out tweets that start with "RT".
+        ignore_url_tweets: Leave out tweets with a link.
+        ignore_mention_tweets: Leave out tweets with a mention.
+    """
+
+    def __init__(
+        self,
+        stream: Iterable[str] | None,
+        wanted_emojis: Collection[str] | None = None,
+        english_words: Collection[str] | None = None,
+        non_english_user_set: Collection[int] | None = None,
+        allow_unicode_text: bool = False,
+        ignore_retweets: bool = True,
+        ignore_url_tweets: bool = True,
+        ignore_mention_tweets: bool = False,
+    ) -> None:
+        super().__init__(stream, allow_unicode_text=allow_unicode_text)
+        self.wanted_emojis = wanted_emojis
+        self.english_words = english_words
+        self.non_english_user_set = non_english_user_set
+        self.ignore_retweets = ignore_retweets
+        self.ignore_url_tweets = ignore_url_tweets
+        self.ignore_mention_tweets = ignore_mention_tweets
+
+    def validated_tweet(self, data: list[str]) -> tuple[bool, list[str]]:
+        """Whether a tweet's fields pass all filters, and its different wanted emojis, sorted."""
+        if len(data) <= 9:
+            return False, []
+        text = data[9]
+        if (
+            (self.ignore_retweets and _RETWEET.search(text))
+            or (self.ignore_url_tweets and _LINK.search(text))
+            or (self.ignore_mention_tweets and _MENTION.search(text))
+        ):
+            return False, []
+        emojis: list[str] = []
+        if self.wanted_emojis is not None:
+            emojis = sorted(set(extract_emojis(text, self.wanted_emojis)))
+            if not emojis:
+                return False, []
+        if self.non_english_user_set is not None and non_english_user(data[1], self.non_english_user_set):
+            return False, []
+        return True, emojis
+
+    def data_preprocess_filtering(self, line: str, iter_i: int) -> tuple[bool, str, dict[str, Any]]:
+        """Keep a valid tweet's text, without written-out line breaks, and its emojis."""
+        fields = line.strip().split("\t")
+        valid, emojis = self.validated_tweet(fields)
+        text = fields[9].replace("\\n", "").replace("\\r", "").replace("&amp", "&") if valid else ""
+        return valid, text, {"emojis": emojis}
+
+    def data_postprocess_filtering(
+        self, words: list[str], iter_i: int
+    ) -> tuple[bool, list[str], dict[str, Any]]:
+        """Keep mostly English tweets of at least one word."""
+        english, n_words, n_english = mostly_english(words, self.english_words)
+        info = {"length": len(words), "n_normal_words": n_words, "n_english": n_english}
+        if english and correct_length(words, 1, None):
+            return True, words, info
+        return False, [], info
