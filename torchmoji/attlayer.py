@@ -1,0 +1,77 @@
+"""Attention over the tokens of a sequence, as one learned vector.
+
+    w = softmax over the sequence's own tokens of z . v        output = sum of w z
+
+Source: DeepMoji, `attlayer.py`. There the softmax is taken with Keras's numerics (its sum plus 1e-7, its
+maximum over padding too), in the 2017 port with one maximum for the whole batch; here it is exact.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Weights the tokens of each sequence and sums them up.
+
+    Args:
+        attention_size: Number of features of a token.
+        return_attention: Give the weights back.
+    """
+
+    def __init__(self, attention_size: int, return_attention: bool = False) -> None:
+        super().__init__()
+        self.attention_size = attention_size
+        self.return_attention = return_attention
+        self.attention_vector = nn.Parameter(torch.empty(attention_size))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the vector anew, uniform(-0.05, 0.05) as in DeepMoji."""
+        nn.init.uniform_(self.attention_vector, -0.05, 0.05)
+
+    def extra_repr(self) -> str:
+        """What `repr` says of this layer."""
+        return f"{self.attention_size}, return_attention={self.return_attention}"
+
+    def forward(self, inputs: Tensor, input_lengths: Tensor | Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """Pool sequences that are padded on the right.
+
+        Args:
+            inputs: (batch, time, attention_size).
+            input_lengths: Number of tokens of each sequence, (batch,).
+
+        Returns:
+            Representations (batch, attention_size), and the weights (batch, time), zero on padding, or None.
+
+        Raises:
+            ValueError: There is not one length for each sequence.
+        """
+        lengths = torch.as_tensor(input_lengths, device=inputs.device)
+        if lengths.shape != inputs.shape[:1]:
+            raise ValueError(
+                f"input_lengths must have one entry for each of {len(inputs)} sequences, "
+                f"got the shape {tuple(lengths.shape)}"
+            )
+        mask = torch.arange(inputs.shape[1], device=inputs.device) < lengths.unsqueeze(1)
+        representations, weights = self.pool(inputs, mask)
+        return representations, weights if self.return_attention else None
+
+    def pool(self, inputs: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool sequences that are padded anywhere.
+
+        Args:
+            inputs: (batch, time, attention_size), finite also on padding.
+            mask: (batch, time), true where there is a token.
+
+        Returns:
+            Representations (batch, attention_size), zero where a sequence has no token, and the weights
+            (batch, time).
+        """
+        logits = torch.matmul(inputs, self.attention_vector)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        # a finite number: a row of nothing but padding must not turn into NaN, nor its gradient
+        logits = logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
+        weights = (torch.softmax(logits, dim=1) * mask).to(inputs.dtype)
+        return torch.bmm(weights.unsqueeze(1), inputs).squeeze(1), weights

@@ -1,0 +1,432 @@
+"""The DeepMoji model: token ids in; a distribution over emojis, an encoding or a classifier's output out.
+
+    x   = tanh(embed[ids])         channel dropout: one mask for a sequence, all its time steps alike
+    a   = bi-LSTM_0(x)
+    b   = bi-LSTM_1(a)
+    z   = [b, a, x]
+    out = attention(z)             features; then dropout, linear, softmax or sigmoid
+
+Source: Felbo et al. 2017 and DeepMoji's `model_def.py`; names and parameters are the 2017 torchMoji's.
+Unlike there, a text's result does not depend on its neighbours in the batch, the attention's rows and columns
+are those of the input, and tensors keep their gradients.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from torchmoji.attlayer import Attention
+from torchmoji.global_variables import NB_TOKENS
+from torchmoji.lstm import LSTMHardSigmoid, is_traced
+from torchmoji.weights import load_state_dict, model_sizes
+
+logger = logging.getLogger(__name__)
+
+EMBEDDING_DIM = 256
+HIDDEN_SIZE = 512
+
+Tokens = npt.NDArray[Any] | Tensor | PackedSequence
+Output = npt.NDArray[Any] | Tensor
+
+_ROWS_AT_ONCE = 256
+"""NumPy input is computed in parts of so many rows, alike in length, so that memory stays flat."""
+
+
+class _Layout(NamedTuple):
+    """Where the tokens of a batch stand, once in the array of ids and once packed.
+
+    Packed data hold all sequences' first tokens, then their second ones and so on, longest sequence first.
+    """
+
+    rows: Tensor  # (tokens,) row of each packed token in the array
+    columns: Tensor  # (tokens,) its column
+    places: Tensor  # (tokens,) its row when sequences are sorted by length
+    times: Tensor  # (tokens,) its number in its sequence
+    batch_sizes: list[int]  # sequences that have a token, for each number
+    order: Tensor  # (batch,) for each array row, its row when sorted
+
+
+def _layout(mask: Tensor) -> _Layout:
+    """Lay out the tokens of a (batch, time) mask that is true where there is a token."""
+    batch = len(mask)
+    lengths = mask.sum(1)
+    order = torch.empty_like(lengths)
+    order[torch.argsort(lengths, descending=True, stable=True)] = torch.arange(batch, device=mask.device)
+    rows, columns = mask.nonzero(as_tuple=True)
+    times = (mask.cumsum(1) - 1)[rows, columns]
+    packing = torch.argsort(times * batch + order[rows])
+    rows, columns, times = rows[packing], columns[packing], times[packing]
+    return _Layout(rows, columns, order[rows], times, torch.bincount(times).tolist(), order)
+
+
+class TorchMoji(nn.Module):
+    """The model, for emojis, encodings or a classifier.
+
+    Args:
+        nb_classes: Number of classes C; one output where C <= 2. None with `feature_output`.
+        nb_tokens: Size of the vocabulary.
+        feature_output: Give the features instead of classes.
+        output_logits: Give logits instead of probabilities.
+        embed_dropout_rate: Probability of dropping an embedding channel of a sequence, in training.
+        final_dropout_rate: Probability of dropping a feature before the output layer, in training.
+        return_attention: Give a pair, output and attention.
+        embedding_dim: Numbers in an embedding, E.
+        hidden_size: Units of an LSTM direction, H. There are F = 4 H + E features.
+
+    Raises:
+        ValueError: `nb_classes` is missing, or a number is not positive.
+    """
+
+    def __init__(
+        self,
+        nb_classes: int | None,
+        nb_tokens: int,
+        feature_output: bool = False,
+        output_logits: bool = False,
+        embed_dropout_rate: float = 0,
+        final_dropout_rate: float = 0,
+        return_attention: bool = False,
+        *,
+        embedding_dim: int = EMBEDDING_DIM,
+        hidden_size: int = HIDDEN_SIZE,
+    ) -> None:
+        super().__init__()
+        if not feature_output and nb_classes is None:
+            raise ValueError("nb_classes is None: give the number of classes, or feature_output=True")
+        sizes = {"nb_tokens": nb_tokens, "embedding_dim": embedding_dim, "hidden_size": hidden_size}
+        if not feature_output and nb_classes is not None:
+            sizes["nb_classes"] = nb_classes
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
+
+        self.nb_classes = nb_classes
+        self.nb_tokens = nb_tokens
+        self.feature_output = feature_output
+        self.output_logits = output_logits
+        self.embed_dropout_rate = embed_dropout_rate
+        self.final_dropout_rate = final_dropout_rate
+        self.return_attention = return_attention
+        self.embedding_dim = embedding_dim
+        self.hidden_size = hidden_size
+        self.attention_size = 4 * hidden_size + embedding_dim
+
+        self.embed = nn.Embedding(nb_tokens, embedding_dim)
+        self.embed_dropout = nn.Dropout(embed_dropout_rate)
+        self.lstm_0 = LSTMHardSigmoid(embedding_dim, hidden_size, batch_first=True, bidirectional=True)
+        self.lstm_1 = LSTMHardSigmoid(2 * hidden_size, hidden_size, batch_first=True, bidirectional=True)
+        self.attention_layer = Attention(self.attention_size, return_attention=return_attention)
+        if not feature_output and nb_classes is not None:
+            self.final_dropout = nn.Dropout(final_dropout_rate)
+            layers: list[nn.Module] = [nn.Linear(self.attention_size, nb_classes if nb_classes > 2 else 1)]
+            if not output_logits:
+                layers.append(nn.Softmax(dim=1) if nb_classes > 2 else nn.Sigmoid())
+            self.output_layer = nn.Sequential(*layers)
+        self.init_weights()
+
+    @torch.no_grad()
+    def init_weights(self) -> None:
+        """Draw all weights anew as Keras 2 does: biases are zero, but those of the forget gates one."""
+        nn.init.uniform_(self.embed.weight, -0.5, 0.5)
+        for lstm in (self.lstm_0, self.lstm_1):
+            for name, weight in lstm.named_parameters():
+                if name.startswith("weight_ih"):
+                    nn.init.xavier_uniform_(weight)
+                elif name.startswith("weight_hh"):
+                    nn.init.orthogonal_(weight)
+                else:
+                    nn.init.zeros_(weight)
+                    if name.startswith("bias_ih"):
+                        weight[self.hidden_size : 2 * self.hidden_size] = 1
+        self.attention_layer.reset_parameters()
+        if not self.feature_output:
+            for name, weight in self.output_layer.named_parameters():
+                (nn.init.zeros_ if name.endswith("bias") else nn.init.xavier_uniform_)(weight)
+
+    def forward(self, input_seqs: Tokens) -> Any:
+        """Compute classes or features of texts.
+
+        Id 0 is padding wherever it stands: it has no part in the result, as with Keras's masking. A row of
+        padding gives zero features.
+
+        Args:
+            input_seqs: Token ids (batch, time): a NumPy array or a tensor of integers, or a packed sequence.
+
+        Returns:
+            Probabilities (batch, C), (batch, 1) where C <= 2, logits with `output_logits`, or features
+            (batch, F): for NumPy input a NumPy array of float32, computed without gradients, else a tensor
+            on the model's device. With `return_attention` a pair of that and the attention (batch, time).
+
+        Raises:
+            TypeError: The input is of another kind, or not of integers.
+            ValueError: The input is not two-dimensional, or an id is outside the vocabulary.
+        """
+        if isinstance(input_seqs, Tensor):
+            return self._result(*self._run(self._checked(input_seqs)))
+        if isinstance(input_seqs, PackedSequence):
+            ids, _ = pad_packed_sequence(input_seqs, batch_first=True)
+            return self._result(*self._run(self._checked(ids)))
+        if isinstance(input_seqs, np.ndarray):
+            return self._result(*self._run_numpy(input_seqs))
+        raise TypeError(
+            "token ids must be a NumPy array, a tensor or a PackedSequence, "
+            f"got {type(input_seqs).__name__}; SentenceTokenizer makes them from texts"
+        )
+
+    def _result(self, output: Output, attention: Output) -> Any:
+        return (output, attention) if self.return_attention else output
+
+    @property
+    def _device(self) -> torch.device:
+        return self.embed.weight.device
+
+    def _checked(self, ids: Tensor) -> Tensor:
+        if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+            raise TypeError(f"token ids must be integers, got {ids.dtype}")
+        if ids.dim() != 2:
+            raise ValueError(f"token ids must have two dimensions (batch, time), got {tuple(ids.shape)}")
+        ids = ids.to(self._device, torch.long)
+        if not is_traced() and ids.numel():
+            lowest, highest = ids.aminmax()
+            for extreme in (lowest.item(), highest.item()):
+                if not 0 <= extreme < self.nb_tokens:
+                    raise ValueError(
+                        f"token id {extreme} is outside the model's vocabulary of {self.nb_tokens}: "
+                        "use the vocabulary that belongs to the weights, or extend_embedding"
+                    )
+        return ids
+
+    @torch.no_grad()
+    def _run_numpy(self, array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        if not np.issubdtype(array.dtype, np.integer):
+            raise TypeError(f"token ids must be integers, got an array of {array.dtype}")
+        ids = self._checked(torch.from_numpy(array.astype(np.int64)))
+        by_length = torch.argsort((ids != 0).sum(1), descending=True, stable=True)
+        outputs, attentions = [], []
+        for rows in by_length.split(_ROWS_AT_ONCE):
+            output, attention = self._run(ids[rows])
+            outputs.append(output)
+            attentions.append(attention)
+        back = torch.empty_like(by_length)
+        back[by_length] = torch.arange(len(ids), device=ids.device)
+        return _to_numpy(torch.cat(outputs)[back]), _to_numpy(torch.cat(attentions)[back])
+
+    def _run(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Checked ids (batch, time) to output and attention."""
+        pool = self._pool_padded if is_traced() else self._pool_packed
+        features, attention = pool(ids)
+        if self.feature_output:
+            return features, attention
+        return self.output_layer(self.final_dropout(features)), attention
+
+    def _initial_states(self, x: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        zeros = x.new_zeros(2, batch, self.hidden_size)
+        return zeros, zeros
+
+    def _pool_packed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (batch, F) and attention (batch, time), computed on the tokens alone."""
+        batch = len(ids)
+        layout = _layout(ids != 0)
+        x = torch.tanh(self.embed(ids[layout.rows, layout.columns]))
+        if self.training and self.embed_dropout.p > 0:
+            x = x * self.embed_dropout(x.new_ones(batch, self.embedding_dim))[layout.places]
+        states = self._initial_states(x, batch)
+        a, _ = self.lstm_0.run_packed(x, layout.batch_sizes, states)
+        b, _ = self.lstm_1.run_packed(a, layout.batch_sizes, states)
+
+        z = x.new_zeros(batch, len(layout.batch_sizes), self.attention_size)
+        z = z.index_put((layout.places, layout.times), torch.cat([b, a, x], dim=1))
+        mask = torch.zeros(z.shape[:2], dtype=torch.bool, device=ids.device)
+        mask[layout.places, layout.times] = True
+        features, weights = self.attention_layer.pool(z, mask)
+        attention = weights.new_zeros(ids.shape)
+        attention = attention.index_put((layout.rows, layout.columns), weights[layout.places, layout.times])
+        return features[layout.order], attention
+
+    def _pool_padded(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """The same in operations that can be traced and exported, for any batch size."""
+        mask = ids != 0
+        x = torch.tanh(self.embed(ids))
+        if self.training and self.embed_dropout.p > 0:
+            x = x * self.embed_dropout(torch.ones_like(x[:, :1]))
+        states = self._initial_states(x, ids.shape[0])
+        steps = mask.t().unsqueeze(2)
+        a, _ = self.lstm_0.run_padded(x.transpose(0, 1), steps, states)
+        b, _ = self.lstm_1.run_padded(a, steps, states)
+        z = torch.cat([b.transpose(0, 1), a.transpose(0, 1), x], dim=2)
+        return self.attention_layer.pool(z, mask)
+
+
+def _to_numpy(tensor: Tensor) -> npt.NDArray[Any]:
+    kept = tensor if tensor.dtype == torch.float64 else tensor.float()
+    return kept.cpu().numpy()
+
+
+def _load_whole_model(
+    weight_path: str | os.PathLike[str], features: bool, return_attention: bool
+) -> TorchMoji:
+    state = load_state_dict(weight_path)
+    sizes = model_sizes(state)
+    if features:
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("output_layer.")}
+    elif sizes.nb_outputs is None:
+        raise ValueError(
+            f"{os.fspath(weight_path)} has no output layer, so it cannot give emojis: "
+            "use torchmoji_feature_encoding, or weights with an output layer"
+        )
+    with torch.device("meta"):  # neither memory nor random numbers for weights that the file replaces
+        model = TorchMoji(
+            nb_classes=None if features else sizes.nb_outputs,
+            nb_tokens=sizes.nb_tokens,
+            feature_output=features,
+            return_attention=return_attention,
+            embedding_dim=sizes.embedding_dim,
+            hidden_size=sizes.hidden_size,
+        )
+    model.load_state_dict(state, assign=True)
+    return model.eval()
+
+
+def torchmoji_feature_encoding(
+    weight_path: str | os.PathLike[str], return_attention: bool = False
+) -> TorchMoji:
+    """Load a model that gives features: 2304 numbers for a text with the original sizes.
+
+    Args:
+        weight_path: A torch, safetensors or Keras file; all sizes are read from it.
+        return_attention: Give a pair, features and attention.
+
+    Returns:
+        The model, in evaluation mode, on the CPU.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file does not hold weights of this model; the message says what differs.
+    """
+    return _load_whole_model(weight_path, features=True, return_attention=return_attention)
+
+
+def torchmoji_emojis(weight_path: str | os.PathLike[str], return_attention: bool = False) -> TorchMoji:
+    """Load a model that gives the probability of each emoji (64 with the original weights).
+
+    Args:
+        weight_path: A torch, safetensors or Keras file; all sizes are read from it.
+        return_attention: Give a pair, probabilities and attention.
+
+    Returns:
+        The model, in evaluation mode, on the CPU.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file does not hold weights of this model; the message says what differs.
+    """
+    return _load_whole_model(weight_path, features=False, return_attention=return_attention)
+
+
+def torchmoji_transfer(
+    nb_classes: int,
+    weight_path: str | os.PathLike[str] | None = None,
+    extend_embedding: int = 0,
+    embed_dropout_rate: float = 0.1,
+    final_dropout_rate: float = 0.5,
+) -> TorchMoji:
+    """Make a classifier for fine-tuning: pretrained weights below a new output layer that gives logits.
+
+    Args:
+        nb_classes: Number of classes; one output where there are two.
+        weight_path: A torch, safetensors or Keras file, whose sizes are taken; None for new weights in the
+            original's sizes.
+        extend_embedding: Number of words added to the vocabulary; their embeddings are new.
+        embed_dropout_rate: Probability of dropping an embedding channel of a sequence, in training.
+        final_dropout_rate: Probability of dropping a feature before the output layer, in training.
+
+    Returns:
+        The model, in training mode, on the CPU.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file does not hold weights of this model; the message says what differs.
+    """
+    if extend_embedding < 0:
+        raise ValueError(f"extend_embedding must not be negative, got {extend_embedding}")
+    state = None if weight_path is None else load_state_dict(weight_path)
+    sizes = None if state is None else model_sizes(state)
+    model = TorchMoji(
+        nb_classes=nb_classes,
+        nb_tokens=(sizes.nb_tokens if sizes else NB_TOKENS) + extend_embedding,
+        output_logits=True,
+        embed_dropout_rate=embed_dropout_rate,
+        final_dropout_rate=final_dropout_rate,
+        embedding_dim=sizes.embedding_dim if sizes else EMBEDDING_DIM,
+        hidden_size=sizes.hidden_size if sizes else HIDDEN_SIZE,
+    )
+    if state is not None:
+        _copy_weights(model, state, ["output_layer"], extend_embedding)
+    return model
+
+
+def load_specific_weights(
+    model: TorchMoji,
+    weight_path: str | os.PathLike[str],
+    exclude_names: Sequence[str] = (),
+    extend_embedding: int = 0,
+    verbose: bool = True,
+) -> None:
+    """Copy weights from a file into a model, layer by layer.
+
+    Args:
+        model: Is changed in place.
+        weight_path: A torch, safetensors or Keras file.
+        exclude_names: Names of layers, such as `output_layer`, that keep the model's weights.
+        extend_embedding: Number of words that the model has more than the file; their embeddings stay.
+        verbose: Log each layer that is copied.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A name is not one of the model's layers, or a layer's weights are missing from the file
+            or have another shape.
+    """
+    copied = _copy_weights(model, load_state_dict(weight_path), exclude_names, extend_embedding)
+    if verbose:
+        logger.info("copied %s from %s", ", ".join(copied), os.fspath(weight_path))
+
+
+@torch.no_grad()
+def _copy_weights(
+    model: TorchMoji, state: dict[str, Tensor], exclude_names: Sequence[str], extend_embedding: int
+) -> list[str]:
+    """Copy a state dict into a model; give the names of the weights copied."""
+    layers = {name.split(".")[0] for name in model.state_dict()}
+    for name in exclude_names:
+        if name not in layers:
+            raise ValueError(
+                f"exclude_names has {name!r}, but the model's layers are {', '.join(sorted(layers))}"
+            )
+    copied = []
+    for name, weight in model.state_dict().items():
+        if name.split(".")[0] in exclude_names:
+            continue
+        if name not in state:
+            raise ValueError(
+                f"the file has no {name}; put {name.split('.')[0]!r} into exclude_names to do without"
+            )
+        target = weight[: len(weight) - extend_embedding] if name == "embed.weight" else weight
+        if target.shape != state[name].shape:
+            raise ValueError(
+                f"{name} is {tuple(state[name].shape)} in the file, but the model needs {tuple(target.shape)}"
+                + (
+                    f" (and {extend_embedding} new rows)"
+                    if name == "embed.weight" and extend_embedding
+                    else ""
+                )
+            )
+        target.copy_(state[name])
+        copied.append(name)
+    return copied
