@@ -1,0 +1,8 @@
+"""`python -m torchmoji` is the command `torchmoji`."""
+
+import sys
+
+from torchmoji.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
