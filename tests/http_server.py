@@ -1,0 +1,264 @@
+"""A file server on loopback that misbehaves in chosen ways and remembers what it was asked.
+
+Each function below that gives a `Behaviour` is one way to answer; `FileServer.serve` puts it at a path.
+"""
+
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class FileServer(ThreadingHTTPServer):
+    """Answers each path with its behaviour, any other with 404.
+
+    Attributes:
+        requests: `(path, Range header or None)` of each request so far.
+        stopping: Set when the server is about to end, and by tests to let blocked answers go on.
+    """
+
+    daemon_threads = False  # `server_close` waits for the answers in progress
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.behaviours: dict[str, Behaviour] = {}
+        self.requests: list[tuple[str, str | None]] = []
+        self.stopping = threading.Event()
+
+    def serve(self, path: str, behaviour: "Behaviour") -> str:
+        """Answer requests for `path` so from now on; gives the URL."""
+        self.behaviours[path] = behaviour
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+    def handle_error(self, request, client_address) -> None:
+        """A client that gives up is part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: FileServer
+
+    def do_GET(self) -> None:
+        self.server.requests.append((self.path, self.headers.get("Range")))
+        self.server.behaviours.get(self.path, missing)(self)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def start(self, status: int = 200, **headers: object) -> None:
+        """Send the status line and headers; `content_length=3` becomes `Content-Length: 3`."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+
+    def range_start(self) -> int:
+        """The first byte asked for; 0 without a range."""
+        found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        return int(found[1]) if found else 0
+
+
+Behaviour = Callable[[_Handler], None]
+
+
+@contextmanager
+def running_server() -> Iterator[FileServer]:
+    """A server on a free port of loopback, ended with the block."""
+    with FileServer() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.stopping.set()
+            server.shutdown()
+            thread.join()
+
+
+def dead_url() -> str:
+    """A URL at which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}/file"
+
+
+def missing(handler: _Handler) -> None:
+    handler.send_error(404)
+
+
+def whole(content: bytes, content_type: str = "application/octet-stream") -> Behaviour:
+    """Sends all of it, whatever range is asked for."""
+
+    def answer(handler: _Handler) -> None:
+        handler.start(content_length=len(content), content_type=content_type)
+        handler.wfile.write(content)
+
+    return answer
+
+
+def ranged(content: bytes) -> Behaviour:
+    """Sends the range asked for, as a good server does."""
+
+    def answer(handler: _Handler) -> None:
+        start = handler.range_start()
+        if not start:
+            whole(content)(handler)
+        elif start >= len(content):
+            handler.start(416, content_range=f"bytes */{len(content)}", content_length=0)
+        else:
+            rest = content[start:]
+            span = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            handler.start(206, content_range=span, content_length=len(rest))
+            handler.wfile.write(rest)
+
+    return answer
+
+
+def refuses_ranges(content: bytes) -> Behaviour:
+    """Sends 416 for every range."""
+
+    def answer(handler: _Handler) -> None:
+        if handler.range_start():
+            handler.start(416, content_length=0)
+        else:
+            whole(content)(handler)
+
+    return answer
+
+
+def wrong_range(content: bytes) -> Behaviour:
+    """Says 206 to a range but sends everything from the first byte."""
+
+    def answer(handler: _Handler) -> None:
+        if handler.range_start():
+            span = f"bytes 0-{len(content) - 1}/{len(content)}"
+            handler.start(206, content_range=span, content_length=len(content))
+            handler.wfile.write(content)
+        else:
+            whole(content)(handler)
+
+    return answer
+
+
+def announces(content: bytes, length: int) -> Behaviour:
+    """Sends all of it under a Content-Length of `length`."""
+
+    def answer(handler: _Handler) -> None:
+        handler.start(content_length=length)
+        handler.wfile.write(content)
+
+    return answer
+
+
+def without_length(content: bytes) -> Behaviour:
+    """Sends all of it and no Content-Length; the end of the connection is the end of the file."""
+
+    def answer(handler: _Handler) -> None:
+        handler.start()
+        handler.wfile.write(content)
+
+    return answer
+
+
+def cut_off(content: bytes, after: int) -> Behaviour:
+    """Announces all of it and closes the connection after some bytes."""
+
+    def answer(handler: _Handler) -> None:
+        handler.start(content_length=len(content))
+        handler.wfile.write(content[:after])
+
+    return answer
+
+
+def cut_off_chunks(content: bytes, after: int) -> Behaviour:
+    """Closes the connection in the middle of a chunked answer."""
+
+    def answer(handler: _Handler) -> None:
+        handler.protocol_version = "HTTP/1.1"
+        handler.close_connection = True
+        handler.start(transfer_encoding="chunked")
+        handler.wfile.write(b"%x\r\n%s" % (len(content), content[:after]))
+
+    return answer
+
+
+def resets(content: bytes, after: int) -> Behaviour:
+    """Resets the connection after some bytes."""
+
+    def answer(handler: _Handler) -> None:
+        handler.start(content_length=len(content))
+        handler.wfile.write(content[:after])
+        handler.server.stopping.wait(0.3)  # let the bytes arrive: a reset throws away what has not been read
+        linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        handler.rfile.close()
+        handler.connection.close()
+
+    return answer
+
+
+def pauses(content: bytes, after: int) -> Behaviour:
+    """Sends some bytes from the start of the range asked for, and the rest when the server is `stopping`."""
+
+    def answer(handler: _Handler) -> None:
+        start = handler.range_start()
+        handler.start(206 if start else 200, content_length=len(content) - start)
+        handler.wfile.write(content[start : start + after])
+        handler.server.stopping.wait(30)
+        handler.wfile.write(content[start + after :])
+
+    return answer
+
+
+def trickles(content: bytes, seconds: float) -> Behaviour:
+    """Sends the content a byte at a time with a pause after each."""
+
+    def answer(handler: _Handler) -> None:
+        handler.start(content_length=len(content))
+        for byte in content:
+            handler.wfile.write(bytes([byte]))
+            if handler.server.stopping.wait(seconds):
+                return
+
+    return answer
+
+
+def trickles_headers(seconds: float) -> Behaviour:
+    """Never gets to the end of its headers, but sends a byte of them now and then."""
+
+    def answer(handler: _Handler) -> None:
+        handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Header: ")
+        while not handler.server.stopping.wait(seconds):
+            handler.wfile.write(b"x")
+
+    return answer
+
+
+def silent(handler: _Handler) -> None:
+    """Accepts the request and never answers."""
+    handler.server.stopping.wait(30)
+
+
+def not_http(handler: _Handler) -> None:
+    """Answers in another protocol."""
+    handler.wfile.write(b"220 ready\r\n")
+
+
+def compressed(content: bytes) -> Behaviour:
+    """Says that it sends gzip although nobody asked for it."""
+
+    def answer(handler: _Handler) -> None:
+        handler.start(content_encoding="gzip", content_length=len(content))
+        handler.wfile.write(content)
+
+    return answer
+
+
+def redirects(location: str, status: int = 302) -> Behaviour:
+    """Sends the client to another URL."""
+
+    def answer(handler: _Handler) -> None:
+        handler.start(status, location=location, content_length=0)
+
+    return answer
