@@ -1,0 +1,382 @@
+"""Fine-tuning scored by the class-average F1.
+
+For each class, a model with one output learns to tell it from the rest, from the same initial weights; the
+threshold with the best F1 on the validation part is applied to the test part; the mean over the classes is
+the score. Source: DeepMoji (Felbo et al., EMNLP 2017), under the names of the 2017 package. What differs from
+the latter: it runs; thresholds apply to probabilities, as in DeepMoji; the optimizer starts each class
+afresh; and the validation loss is that of the validation part itself, not of `epoch_size` samples drawn from
+it, which estimates the same in more time (`prepare_generators` still draws them).
+"""
+
+import copy
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from torchmoji.finetuning import train_by_chain_thaw
+from torchmoji.global_variables import FINETUNING_METHODS
+from torchmoji.metrics import find_f1_threshold, predict
+from torchmoji.sampling import Array, as_array, get_data_loader
+from torchmoji.training import (
+    check_choice,
+    check_model,
+    check_parts,
+    fit_model,
+    load_checkpoint,
+    method_optimizer,
+    save_checkpoint,
+    training_session,
+)
+
+__all__ = [
+    "class_avg_chainthaw",
+    "class_avg_finetune",
+    "class_avg_tune_trainable",
+    "prepare_generators",
+    "prepare_labels",
+    "relabel",
+]
+
+logger = logging.getLogger(__name__)
+
+Part = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+"""Token ids (n, time), and class numbers (n,) or vectors of 0 and 1 (n, C)."""
+Loader = DataLoader[tuple[torch.Tensor, torch.Tensor]]
+
+
+# --- one class against the rest ---------------------------------------------------------------------------
+
+
+def relabel(y: Array, current_label_nr: int, nb_classes: int) -> npt.NDArray[Any]:
+    """Make labels of one class against the rest.
+
+    Args:
+        y: Class numbers (n,), or one-hot or multi-label vectors (n, C).
+        current_label_nr: The class, from 0.
+        nb_classes: Number of classes C.
+
+    Returns:
+        1 for the class and 0 for the rest, int64 (n,). Class numbers of two classes come back unchanged.
+
+    Raises:
+        ValueError: The labels are not of `nb_classes` classes.
+    """
+    y = as_array(y)
+    _check_labels(y, nb_classes)
+    if y.ndim == 1 and nb_classes == 2:
+        return y
+    return (y == current_label_nr if y.ndim == 1 else y[:, current_label_nr] == 1).astype(np.int64)
+
+
+def _check_labels(y: npt.NDArray[Any], nb_classes: int) -> None:
+    if y.ndim == 2 and y.shape[1] == nb_classes and np.isin(y, (0, 1)).all():
+        return
+    if y.ndim == 1 and np.isin(y, np.arange(nb_classes)).all():
+        return
+    raise ValueError(
+        f"labels of shape {y.shape} and values {np.unique(y)[:10]} are not of {nb_classes} classes; give "
+        f"class numbers 0 to {nb_classes - 1}, shape (n,), or vectors of 0 and 1, shape (n, {nb_classes})"
+    )
+
+
+def prepare_labels(
+    y_train: Array, y_val: Array, y_test: Array, iter_i: int, nb_classes: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """`relabel` the training, validation and test part for the class `iter_i`."""
+    return (
+        relabel(y_train, iter_i, nb_classes),
+        relabel(y_val, iter_i, nb_classes),
+        relabel(y_test, iter_i, nb_classes),
+    )
+
+
+def prepare_generators(
+    X_train: Array,
+    y_train_new: Array,
+    X_val: Array,
+    y_val_new: Array,
+    batch_size: int,
+    epoch_size: int,
+    *,
+    seed: int = 42,
+) -> tuple[Loader, torch.Tensor, torch.Tensor]:
+    """Make a loader of training batches and draw a fixed validation set.
+
+    Args:
+        X_train: Token ids (n, time).
+        y_train_new: `relabel`ed classes (n,).
+        X_val: As `X_train`, of the validation part.
+        y_val_new: As `y_train_new`, of the validation part.
+        batch_size: Samples in a training batch.
+        epoch_size: Samples in a training epoch, and in the validation set; both drawn with replacement.
+        seed: Of the samples.
+
+    Returns:
+        The loader, and of the validation set the token ids (epoch_size, time) and classes (epoch_size,),
+        int64.
+    """
+    train_gen = get_data_loader(X_train, y_train_new, batch_size, epoch_size=epoch_size, seed=seed)
+    val_gen = get_data_loader(X_val, y_val_new, epoch_size, epoch_size=epoch_size, seed=seed)
+    X_val_resamp, y_val_resamp = next(iter(val_gen))
+    return train_gen, X_val_resamp, y_val_resamp
+
+
+# --- all classes ------------------------------------------------------------------------------------------
+
+
+def _probabilities(model: nn.Module, batches: Loader) -> npt.NDArray[np.float32]:
+    """Probability of the class, (n,)."""
+    logits, _ = predict(model, batches)
+    return logits[:, 0].float().sigmoid().cpu().numpy()
+
+
+def _class_average_f1(
+    model: nn.Module,
+    nb_classes: int,
+    parts: tuple[Part, Part, Part],
+    epoch_size: int,
+    batch_size: int,
+    init_weight_path: str | os.PathLike[str],
+    fit: Callable[[Loader, Loader, str], object],
+    verbose: bool,
+    seed: int,
+) -> float:
+    """Train each class with `fit(training batches, validation batches, description)`; average the test F1."""
+    (X_train, y_train), (X_val, y_val), (X_test, y_test) = parts
+    save_checkpoint(model, init_weight_path)
+    rounds = 1 if nb_classes == 2 and y_train.ndim == 1 else nb_classes
+    scores = []
+    for i in range(rounds):
+        load_checkpoint(model, init_weight_path)
+        y_train_new, y_val_new, y_test_new = prepare_labels(y_train, y_val, y_test, i, nb_classes)
+        train_gen = get_data_loader(X_train, y_train_new, batch_size, epoch_size=epoch_size, seed=seed)
+        val_gen = get_data_loader(X_val, y_val_new, batch_size, extended_batch_sampler=False)
+        test_gen = get_data_loader(X_test, y_test_new, batch_size, extended_batch_sampler=False)
+        description = f"class {i + 1}/{rounds}"
+        fit(train_gen, val_gen, description)
+        f1_test, threshold = find_f1_threshold(
+            y_val_new, _probabilities(model, val_gen), y_test_new, _probabilities(model, test_gen)
+        )
+        if verbose:
+            logger.info("%s: F1 %.4f on the test part, threshold %.2f", description, f1_test, threshold)
+        scores.append(f1_test)
+    return float(np.mean(scores))
+
+
+def class_avg_tune_trainable(
+    model: nn.Module,
+    nb_classes: int,
+    loss_op: nn.Module,
+    optim_op: Optimizer,
+    train: Part,
+    val: Part,
+    test: Part,
+    epoch_size: int,
+    nb_epochs: int,
+    batch_size: int,
+    init_weight_path: str | os.PathLike[str],
+    checkpoint_weight_path: str | os.PathLike[str],
+    patience: int = 5,
+    verbose: bool = True,
+    *,
+    seed: int = 42,
+) -> float:
+    """Train the optimizer's parameters for each class and give the class-average F1.
+
+    Args:
+        model: One output. Ends with the weights for the last class.
+        nb_classes: Number of classes C; one round suffices for class numbers of two classes.
+        loss_op: `nn.BCEWithLogitsLoss`.
+        optim_op: Each class starts from the state it has now.
+        train: Token ids and labels of the training part.
+        val: Of the validation part.
+        test: Of the test part.
+        epoch_size: Samples drawn for an epoch.
+        nb_epochs: At most so many for each class.
+        batch_size: Texts in a batch.
+        init_weight_path: Where the initial weights are kept.
+        checkpoint_weight_path: Where the best weights for a class are kept.
+        patience: See `torchmoji.training.fit_model`.
+        verbose: False is silent.
+        seed: Of the samples.
+    """
+    initial_state = copy.deepcopy(optim_op.state_dict())
+
+    def fit(train_gen: Loader, val_gen: Loader, description: str) -> None:
+        optim_op.load_state_dict(copy.deepcopy(initial_state))  # the optimizer takes the tensors themselves
+        fit_model(
+            model,
+            loss_op,
+            optim_op,
+            train_gen,
+            val_gen,
+            nb_epochs,
+            checkpoint_weight_path,
+            patience,
+            int(verbose),
+            description=description,
+        )
+
+    return _class_average_f1(
+        model, nb_classes, (train, val, test), epoch_size, batch_size, init_weight_path, fit, verbose, seed
+    )
+
+
+def class_avg_chainthaw(
+    model: nn.Module,
+    nb_classes: int,
+    loss_op: nn.Module,
+    train: Part,
+    val: Part,
+    test: Part,
+    batch_size: int,
+    epoch_size: int,
+    nb_epochs: int,
+    checkpoint_weight_path: str | os.PathLike[str],
+    f1_init_weight_path: str | os.PathLike[str],
+    patience: int = 5,
+    initial_lr: float = 0.001,
+    next_lr: float = 0.0001,
+    verbose: bool = True,
+    *,
+    embed_l2: float = 1e-6,
+    seed: int = 42,
+) -> float:
+    """Train each class by chain-thaw and give the class-average F1.
+
+    Args:
+        model: One output. Ends with the weights for the last class.
+        nb_classes: As for `class_avg_tune_trainable`, where the arguments not described here are.
+        loss_op: `nn.BCEWithLogitsLoss`.
+        train: Token ids and labels of the training part.
+        val: Of the validation part.
+        test: Of the test part.
+        batch_size: Texts in a batch.
+        epoch_size: Samples drawn for an epoch.
+        nb_epochs: At most so many for each stage of each class.
+        checkpoint_weight_path: Where the best weights of a stage are kept.
+        f1_init_weight_path: Where the initial weights are kept.
+        patience: Of each stage.
+        initial_lr: Learning rate of the first stage.
+        next_lr: Learning rate of all others.
+        verbose: False is silent.
+        embed_l2: L2 regularisation of the embedding.
+        seed: Of the samples.
+    """
+
+    def fit(train_gen: Loader, val_gen: Loader, description: str) -> None:
+        train_by_chain_thaw(
+            model,
+            train_gen,
+            val_gen,
+            loss_op,
+            patience,
+            nb_epochs,
+            checkpoint_weight_path,
+            initial_lr,
+            next_lr,
+            embed_l2,
+            int(verbose),
+            description=f"{description}, chain-thaw",
+        )
+
+    return _class_average_f1(
+        model, nb_classes, (train, val, test), epoch_size, batch_size, f1_init_weight_path, fit, verbose, seed
+    )
+
+
+def class_avg_finetune(
+    model: nn.Module,
+    texts: Sequence[Array],
+    labels: Sequence[Array],
+    nb_classes: int,
+    batch_size: int,
+    method: str,
+    epoch_size: int = 5000,
+    nb_epochs: int = 1000,
+    embed_l2: float = 1e-6,
+    verbose: bool = True,
+    *,
+    seed: int = 42,
+    patience: int = 5,
+) -> tuple[nn.Module, float]:
+    """Fine-tune a model for each class against the rest and give the class-average F1 of the test part.
+
+    The same seed gives the same result on the same machine; torch's and numpy's global generators are left as
+    they were.
+
+    Args:
+        model: One output, as `torchmoji_transfer(2, ...)` makes it, whatever `nb_classes` is; on any device.
+        texts: Token ids of the training, validation and test part, integers (n, time).
+        labels: Of the three parts: class numbers (n,), or one-hot or multi-label vectors (n, C).
+        nb_classes: Number of classes C. For class numbers of two classes one round gives the F1 of class 1.
+        batch_size: Texts in a batch.
+        method: last, full, new or chain-thaw; see `torchmoji.finetuning`.
+        epoch_size: Samples drawn for an epoch.
+        nb_epochs: At most so many for each class, for chain-thaw in each stage.
+        embed_l2: L2 regularisation of the embedding.
+        verbose: True shows progress bars and logs the score of each class, False is silent.
+        seed: Of the samples and of dropout.
+        patience: Stop after so many epochs in a row without a lower validation loss.
+
+    Returns:
+        The model, with the weights for the last class, and the mean F1 of the classes.
+
+    Raises:
+        ValueError: An argument is not as described.
+    """
+    check_choice("method", method, FINETUNING_METHODS)
+    check_model(model, 1, "class_avg_finetune, which trains each class against the rest,")
+    train, val, test = check_parts(model, texts, labels)
+    for _, y in (train, val, test):
+        _check_labels(y, nb_classes)
+    if not train[1].ndim == val[1].ndim == test[1].ndim:
+        raise ValueError("labels are class numbers in one part and vectors in another; give all three alike")
+    loss_op = nn.BCEWithLogitsLoss()
+    with training_session(model, seed) as folder:
+        initial, best = folder / "initial.bin", folder / "best.bin"
+        if method == "chain-thaw":
+            f1 = class_avg_chainthaw(
+                model,
+                nb_classes,
+                loss_op,
+                train,
+                val,
+                test,
+                batch_size,
+                epoch_size,
+                nb_epochs,
+                checkpoint_weight_path=best,
+                f1_init_weight_path=initial,
+                patience=patience,
+                verbose=verbose,
+                embed_l2=embed_l2,
+                seed=seed,
+            )
+        else:
+            f1 = class_avg_tune_trainable(
+                model,
+                nb_classes,
+                loss_op,
+                method_optimizer(model, method, embed_l2),
+                train,
+                val,
+                test,
+                epoch_size,
+                nb_epochs,
+                batch_size,
+                init_weight_path=initial,
+                checkpoint_weight_path=best,
+                patience=patience,
+                verbose=verbose,
+                seed=seed,
+            )
+    return model, f1

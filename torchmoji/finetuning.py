@@ -1,0 +1,337 @@
+"""Transfer learning: load a labelled data set and fine-tune a model on it.
+
+The four methods of DeepMoji (Felbo et al., EMNLP 2017), under the names of the 2017 package:
+
+- `last` trains the output layer;
+- `full` trains everything, the output layer ten times as fast;
+- `new` trains everything at the rate for weights that are not pretrained;
+- `chain-thaw` trains the output layer, then each other layer alone, first to last, then everything.
+
+The optimizer is Adam, with L2 regularisation of the embedding alone. What differs from 2017: `finetune` takes
+a seed and leaves the global random generators alone; it gives the model back in evaluation mode, its
+`requires_grad` flags as they were; its checkpoint lies in a temporary folder that goes on Ctrl-C too. Parts
+of the 2017 module now live in `torchmoji.sampling`, `torchmoji.training` and `torchmoji.metrics`, which say
+what differs there; all names of 2017 can still be imported from here.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+from torch.optim import Optimizer
+
+from torchmoji.datasets import read_labelled_texts
+from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS
+from torchmoji.metrics import evaluate_using_acc, evaluate_using_weighted_f1, find_f1_threshold
+from torchmoji.sampling import Array, Batches, DeepMojiBatchSampler, DeepMojiDataset, get_data_loader
+from torchmoji.sentence_tokenizer import SentenceTokenizer
+from torchmoji.tokenizer import tokenize
+from torchmoji.training import (
+    calc_loss,
+    change_trainable,
+    check_choice,
+    check_class_numbers,
+    check_model,
+    check_parts,
+    fit_model,
+    freeze_layers,
+    make_optimizer,
+    method_optimizer,
+    training_session,
+)
+
+__all__ = [
+    "DeepMojiBatchSampler",
+    "DeepMojiDataset",
+    "calc_loss",
+    "calculate_batchsize_maxlen",
+    "chain_thaw",
+    "change_trainable",
+    "evaluate_using_acc",
+    "evaluate_using_weighted_f1",
+    "find_f1_threshold",
+    "finetune",
+    "fit_model",
+    "freeze_layers",
+    "get_data_loader",
+    "load_benchmark",
+    "train_by_chain_thaw",
+    "tune_trainable",
+]
+
+logger = logging.getLogger(__name__)
+
+MAXLEN_PERCENTILE = 80
+MAXLEN_STEP = 10  # tokens
+BATCH_SIZE = 250
+LONG_TEXT = 100  # tokens
+LONG_TEXT_BATCH_SIZE = 50
+
+
+# --- data -------------------------------------------------------------------------------------------------
+
+
+def calculate_batchsize_maxlen(texts: Sequence[str]) -> tuple[int, int]:
+    """Choose the length of the token rows, and a batch size that fits it.
+
+    Args:
+        texts: One or more texts.
+
+    Returns:
+        `(batch_size, maxlen)`: maxlen is the 80th percentile of the numbers of tokens, rounded up to a
+        multiple of ten; the batch size is 250, or 50 where maxlen is over 100.
+
+    Raises:
+        ValueError: There is no text.
+    """
+    if len(texts) == 0:
+        raise ValueError("there are no texts; give at least one")
+    percentile = np.percentile([len(tokenize(text)) for text in texts], MAXLEN_PERCENTILE)
+    maxlen = max(1, math.ceil(percentile / MAXLEN_STEP)) * MAXLEN_STEP
+    return LONG_TEXT_BATCH_SIZE if maxlen > LONG_TEXT else BATCH_SIZE, maxlen
+
+
+def load_benchmark(
+    path: str | os.PathLike[str], vocab: Mapping[str, int], extend_with: int = 0, *, seed: int = 42
+) -> dict[str, Any]:
+    """Read a data set and turn its texts into token ids.
+
+    Args:
+        path: A benchmark pickle of DeepMoji, or a CSV or JSONL file with `text`, `label` and, optionally,
+            `split` (see `torchmoji.datasets.read_labelled_texts`).
+        vocab: Token to id; left as it is.
+        extend_with: Give at most so many of the training part's most frequent new words ids of their own,
+            after those of `vocab`.
+        seed: Of the random split where the file has none.
+
+    Returns:
+        A dict with
+
+        - `texts`: token ids of the training, validation and test part, each (n, maxlen);
+        - `labels`: of the three parts, each int64 (n,), or (n, C) of 0 and 1;
+        - `added`: how many words were added: `torchmoji_transfer`'s `extend_embedding`;
+        - `batch_size` and `maxlen`, see `calculate_batchsize_maxlen`;
+        - `classes`: the names of the class numbers, where the file has names.
+
+    Raises:
+        ValueError: The file is not such a data set; the message names the line or row.
+    """
+    data = read_labelled_texts(path, seed=seed)
+    batch_size, maxlen = calculate_batchsize_maxlen(data.texts)
+    tokenizer = SentenceTokenizer(vocab, maxlen)
+    texts, labels, added = tokenizer.split_train_val_test(
+        data.texts, list(data.labels), data.split, extend_with=extend_with
+    )
+    result = {
+        "texts": texts,
+        "labels": [np.asarray(part) for part in labels],
+        "added": added,
+        "batch_size": batch_size,
+        "maxlen": maxlen,
+    }
+    return result if data.classes is None else {**result, "classes": data.classes}
+
+
+# --- fine-tuning ------------------------------------------------------------------------------------------
+
+
+def finetune(
+    model: nn.Module,
+    texts: Sequence[Array],
+    labels: Sequence[Array],
+    nb_classes: int,
+    batch_size: int,
+    method: str,
+    metric: str = "acc",
+    epoch_size: int = 5000,
+    nb_epochs: int = 1000,
+    embed_l2: float = 1e-6,
+    verbose: int = 1,
+    *,
+    seed: int = 42,
+    patience: int = 5,
+) -> tuple[nn.Module, float]:
+    """Fine-tune a model and score it on the test part.
+
+    The same seed gives the same result on the same machine; torch's and numpy's global generators are left as
+    they were.
+
+    Args:
+        model: As `torchmoji_transfer(nb_classes, ...)` makes it, on any device. Trained in place.
+        texts: Token ids of the training, validation and test part, integers (n, time).
+        labels: Class numbers of the three parts, (n,).
+        nb_classes: Number of classes C.
+        batch_size: Texts in a batch.
+        method: last, full, new or chain-thaw.
+        metric: acc, accuracy; or weighted, F1 of the classes weighted by their size.
+        epoch_size: Samples drawn for an epoch.
+        nb_epochs: At most so many, for chain-thaw in each stage.
+        embed_l2: L2 regularisation of the embedding.
+        verbose: 0 is silent, 1 shows progress bars of epochs, 2 also logs each epoch.
+        seed: Of the samples and of dropout.
+        patience: Stop after so many epochs in a row without a lower validation loss.
+
+    Returns:
+        The model, with the weights of its lowest validation loss, and the score.
+
+    Raises:
+        ValueError: An argument is not as described.
+    """
+    check_choice("method", method, FINETUNING_METHODS)
+    check_choice("metric", metric, FINETUNING_METRICS)
+    check_model(model, nb_classes if nb_classes > 2 else 1, f"nb_classes={nb_classes}")
+    train, val, test = check_parts(model, texts, labels)
+    for _, y in (train, val, test):
+        check_class_numbers(y, nb_classes)
+    loss_op = nn.BCEWithLogitsLoss() if nb_classes <= 2 else nn.CrossEntropyLoss()
+    train_gen = get_data_loader(*train, batch_size, epoch_size=epoch_size, seed=seed)
+    val_gen = get_data_loader(*val, batch_size, extended_batch_sampler=False)
+    test_gen = get_data_loader(*test, batch_size, extended_batch_sampler=False)
+    with training_session(model, seed) as folder:
+        checkpoint_path = folder / "best.bin"
+        if method == "chain-thaw":
+            score = chain_thaw(
+                model,
+                train_gen,
+                val_gen,
+                test_gen,
+                nb_epochs,
+                checkpoint_path,
+                loss_op,
+                embed_l2=embed_l2,
+                evaluate=metric,
+                verbose=verbose,
+                patience=patience,
+            )
+        else:
+            score = tune_trainable(
+                model,
+                loss_op,
+                method_optimizer(model, method, embed_l2),
+                train_gen,
+                val_gen,
+                test_gen,
+                nb_epochs,
+                checkpoint_path,
+                patience=patience,
+                evaluate=metric,
+                verbose=verbose,
+            )
+    return model, score
+
+
+def _evaluate(model: nn.Module, test_gen: Batches, metric: str, verbose: int) -> float:
+    score = (evaluate_using_acc if metric == "acc" else evaluate_using_weighted_f1)(model, test_gen)
+    if verbose:
+        logger.info("%s on the test part: %.4f", metric, score)
+    return score
+
+
+def tune_trainable(
+    model: nn.Module,
+    loss_op: nn.Module,
+    optim_op: Optimizer,
+    train_gen: Batches,
+    val_gen: Batches,
+    test_gen: Batches,
+    nb_epochs: int,
+    checkpoint_path: str | os.PathLike[str],
+    patience: int = 5,
+    evaluate: str = "acc",
+    verbose: int = 2,
+) -> float:
+    """Train the optimizer's parameters and score the test part; see `fit_model` and `finetune`."""
+    check_choice("evaluate", evaluate, FINETUNING_METRICS)
+    fit_model(model, loss_op, optim_op, train_gen, val_gen, nb_epochs, checkpoint_path, patience, verbose)
+    return _evaluate(model, test_gen, evaluate, verbose)
+
+
+def chain_thaw(
+    model: nn.Module,
+    train_gen: Batches,
+    val_gen: Batches,
+    test_gen: Batches,
+    nb_epochs: int,
+    checkpoint_path: str | os.PathLike[str],
+    loss_op: nn.Module,
+    initial_lr: float = 0.001,
+    next_lr: float = 0.0001,
+    embed_l2: float = 1e-6,
+    evaluate: str = "acc",
+    verbose: int = 1,
+    patience: int = 5,
+) -> float:
+    """Train by chain-thaw and score the test part; see `train_by_chain_thaw` and `finetune`."""
+    check_choice("evaluate", evaluate, FINETUNING_METRICS)
+    train_by_chain_thaw(
+        model,
+        train_gen,
+        val_gen,
+        loss_op,
+        patience,
+        nb_epochs,
+        checkpoint_path,
+        initial_lr=initial_lr,
+        next_lr=next_lr,
+        embed_l2=embed_l2,
+        verbose=verbose,
+    )
+    return _evaluate(model, test_gen, evaluate, verbose)
+
+
+def train_by_chain_thaw(
+    model: nn.Module,
+    train_gen: Batches,
+    val_gen: Batches,
+    loss_op: nn.Module,
+    patience: int,
+    nb_epochs: int,
+    checkpoint_path: str | os.PathLike[str],
+    initial_lr: float = 0.001,
+    next_lr: float = 0.0001,
+    embed_l2: float = 1e-6,
+    verbose: int = 1,
+    *,
+    description: str = "chain-thaw",
+) -> None:
+    """Train the last layer, then each other layer alone, first to last, then everything.
+
+    Each stage has an optimizer of its own, starts from the best weights of the stage before and ends like
+    `fit_model`. At the end all parameters are thawed.
+
+    Args:
+        model: Its children are the layers; those without parameters have no stage.
+        train_gen: See `fit_model`, as for the other arguments not described here.
+        val_gen: Batches of the validation set.
+        loss_op: Loss.
+        patience: Of each stage.
+        nb_epochs: Of each stage.
+        checkpoint_path: Where the best weights are kept.
+        initial_lr: Learning rate of the first stage.
+        next_lr: Learning rate of all others.
+        embed_l2: L2 regularisation of the embedding.
+        verbose: See `fit_model`.
+        description: Of the progress bars.
+    """
+    layers = [(name, layer) for name, layer in model.named_children() if list(layer.parameters())]
+    stages = [layers[-1], *layers[:-1], ("everything", model)]
+    for i, (name, layer) in enumerate(stages):
+        change_trainable(model, False)
+        change_trainable(layer, True)
+        optimizer = make_optimizer(model, next_lr if i else initial_lr, embed_l2)
+        fit_model(
+            model,
+            loss_op,
+            optimizer,
+            train_gen,
+            val_gen,
+            nb_epochs,
+            checkpoint_path,
+            patience,
+            verbose,
+            description=f"{description} {i + 1}/{len(stages)}, {name}",
+        )

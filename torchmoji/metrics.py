@@ -1,0 +1,122 @@
+"""Predictions for a data set and their scores.
+
+From the 2017 package's `finetuning`, which still exports these names. What differs from it: accuracy and F1
+are those of all samples, not means over batches of unequal size, and `find_f1_threshold` refuses what is no
+probability.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.metrics import f1_score
+from torch import nn
+
+from torchmoji.sampling import Array, Batches, as_array
+
+F1_THRESHOLDS = np.arange(1, 50) / 100  # probabilities
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """The device of the model's weights."""
+    return next(model.parameters()).device
+
+
+def gives_probabilities(model: nn.Module) -> bool:
+    """Whether the model's last layer is a softmax or sigmoid; otherwise it gives logits."""
+    return isinstance(list(model.modules())[-1], nn.Softmax | nn.Sigmoid)
+
+
+def predict(model: nn.Module, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
+    """Outputs for all batches, with their labels, in order.
+
+    Args:
+        model: Left in evaluation mode.
+        batches: See `torchmoji.sampling.Batches`.
+
+    Returns:
+        The model's outputs (n, C) or (n, 1), and the class numbers, int64 (n,); both on the model's device.
+
+    Raises:
+        ValueError: There are no batches.
+    """
+    device = device_of(model)
+    model.eval()
+    with torch.no_grad():
+        pairs = [(model(x.to(device)), y.to(device)) for x, y in batches]
+    if not pairs:
+        raise ValueError("there are no texts to evaluate on; give at least one batch")
+    outputs, labels = zip(*pairs, strict=True)
+    return torch.cat(outputs), torch.cat(labels)
+
+
+def _predicted_classes(
+    model: nn.Module, test_gen: Batches
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Predicted and true class numbers (n,): the largest output, or probability > 0.5 where there is one."""
+    outputs, labels = predict(model, test_gen)
+    if outputs.shape[1] > 1:
+        predicted = outputs.argmax(dim=1)
+    else:
+        predicted = (outputs[:, 0] > (0.5 if gives_probabilities(model) else 0.0)).long()
+    return predicted.cpu().numpy(), labels.cpu().numpy()
+
+
+def evaluate_using_acc(model: nn.Module, test_gen: Batches) -> float:
+    """Accuracy over all samples.
+
+    Args:
+        model: Gives logits or probabilities (batch, C), or (batch, 1) for two classes. Left in evaluation
+            mode.
+        test_gen: See `torchmoji.sampling.Batches`.
+    """
+    predicted, labels = _predicted_classes(model, test_gen)
+    return float((predicted == labels).mean())
+
+
+def evaluate_using_weighted_f1(model: nn.Module, test_gen: Batches, val_gen: Batches | None = None) -> float:
+    """F1 of each class, averaged with the class's number of true samples as its weight.
+
+    Args:
+        model: As for `evaluate_using_acc`.
+        test_gen: See `torchmoji.sampling.Batches`.
+        val_gen: Not used; callers of the 2017 package pass it.
+    """
+    predicted, labels = _predicted_classes(model, test_gen)
+    return float(f1_score(labels, predicted, average="weighted", zero_division=0))
+
+
+def find_f1_threshold(
+    y_val: Array, y_pred_val: Array, y_test: Array, y_pred_test: Array, average: str = "binary"
+) -> tuple[float, float]:
+    """Choose on the validation set the threshold with the best F1 and score the test set with it.
+
+    Args:
+        y_val: True classes 0 and 1 of the validation set, (n,).
+        y_pred_val: Its predicted probabilities, (n,) or (n, 1).
+        y_test: As `y_val`, of the test set.
+        y_pred_test: As `y_pred_val`, of the test set.
+        average: See `sklearn.metrics.f1_score`.
+
+    Returns:
+        The F1 of the test set, and the threshold: the first best of 0.01, 0.02 ... 0.49. A sample belongs to
+        the class where its probability is above it.
+
+    Raises:
+        ValueError: The predictions are not probabilities.
+    """
+    y_val, y_pred_val, y_test, y_pred_test = (
+        as_array(values) for values in (y_val, y_pred_val, y_test, y_pred_test)
+    )
+    y_pred_val, y_pred_test = (
+        p[:, 0] if p.ndim == 2 and p.shape[1] == 1 else p for p in (y_pred_val, y_pred_test)
+    )
+    for predictions in (y_pred_val, y_pred_test):
+        if not ((predictions >= 0) & (predictions <= 1)).all():
+            raise ValueError(
+                f"predictions range from {predictions.min():.3g} to {predictions.max():.3g}, so they are not "
+                "probabilities; apply a sigmoid to logits first"
+            )
+    scores = [f1_score(y_val, y_pred_val > t, average=average, zero_division=0) for t in F1_THRESHOLDS]
+    threshold = F1_THRESHOLDS[np.argmax(scores)]
+    f1_test = f1_score(y_test, y_pred_test > threshold, average=average, zero_division=0)
+    return float(f1_test), float(threshold)
