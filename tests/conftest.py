@@ -19,7 +19,7 @@ def data_root() -> Path:
     """The folder with recorded outputs and data sets; tests that want it are skipped where it is missing."""
     root = Path(os.environ.get("TORCHMOJI_DATA") or REPOSITORY.parent / "shared")
     if not (root / "golden").is_dir():
-        pytest.skip(f"no recorded outputs at {root}: set TORCHMOJI_DATA to the folder that holds golden/ and data/")
+        pytest.skip(f"no recorded outputs at {root}: set TORCHMOJI_DATA to the folder of golden/ and data/")
     return root
 
 

@@ -46,15 +46,22 @@ class Attention(nn.Module):
             Representations (batch, attention_size), and the weights (batch, time), zero on padding, or None.
 
         Raises:
-            ValueError: There is not one length for each sequence.
+            ValueError: There is not one length for each sequence, or one is not from 0 to the number of time
+                steps.
         """
-        lengths = torch.as_tensor(input_lengths, device=inputs.device)
-        if lengths.shape != inputs.shape[:1]:
+        batch, time = inputs.shape[:2]
+        lengths = torch.as_tensor(input_lengths)
+        if lengths.shape != (batch,):
             raise ValueError(
-                f"input_lengths must have one entry for each of {len(inputs)} sequences, "
+                f"input_lengths must have one entry for each of {batch} sequences, "
                 f"got the shape {tuple(lengths.shape)}"
             )
-        mask = torch.arange(inputs.shape[1], device=inputs.device) < lengths.unsqueeze(1)
+        wrong = lengths[(lengths < 0) | (lengths > time)].tolist()
+        if wrong:
+            raise ValueError(
+                f"input_lengths must be from 0 to {time}, the time steps of the inputs, got {wrong}"
+            )
+        mask = torch.arange(time, device=inputs.device) < lengths.to(inputs.device).unsqueeze(1)
         representations, weights = self.pool(inputs, mask)
         return representations, weights if self.return_attention else None
 

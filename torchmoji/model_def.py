@@ -24,8 +24,9 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from torchmoji.attlayer import Attention
 from torchmoji.global_variables import NB_TOKENS
-from torchmoji.lstm import LSTMHardSigmoid, is_traced
-from torchmoji.weights import load_state_dict, model_sizes
+from torchmoji.lstm import LSTMHardSigmoid
+from torchmoji.recurrence import is_traced
+from torchmoji.weights import LAYERS, load_state_dict, model_sizes
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class _Layout(NamedTuple):
     columns: Tensor  # (tokens,) its column
     places: Tensor  # (tokens,) its row when sequences are sorted by length
     times: Tensor  # (tokens,) its number in its sequence
-    batch_sizes: list[int]  # sequences that have a token, for each number
+    batch_sizes: Tensor  # (longest length,) sequences that have a token, for each number; on the CPU
     order: Tensor  # (batch,) for each array row, its row when sorted
 
 
@@ -63,7 +64,7 @@ def _layout(mask: Tensor) -> _Layout:
     times = (mask.cumsum(1) - 1)[rows, columns]
     packing = torch.argsort(times * batch + order[rows])
     rows, columns, times = rows[packing], columns[packing], times[packing]
-    return _Layout(rows, columns, order[rows], times, torch.bincount(times).tolist(), order)
+    return _Layout(rows, columns, order[rows], times, torch.bincount(times).cpu(), order)
 
 
 class TorchMoji(nn.Module):
@@ -161,8 +162,9 @@ class TorchMoji(nn.Module):
 
         Returns:
             Probabilities (batch, C), (batch, 1) where C <= 2, logits with `output_logits`, or features
-            (batch, F): for NumPy input a NumPy array of float32, computed without gradients, else a tensor
-            on the model's device. With `return_attention` a pair of that and the attention (batch, time).
+            (batch, F): for NumPy input a NumPy array of float32 (float64 from a float64 model), computed
+            without gradients, else a tensor on the model's device. With `return_attention` a pair of that and
+            the attention (batch, time).
 
         Raises:
             TypeError: The input is of another kind, or not of integers.
@@ -194,11 +196,11 @@ class TorchMoji(nn.Module):
             raise ValueError(f"token ids must have two dimensions (batch, time), got {tuple(ids.shape)}")
         ids = ids.to(self._device, torch.long)
         if not is_traced() and ids.numel():
-            lowest, highest = ids.aminmax()
-            for extreme in (lowest.item(), highest.item()):
-                if not 0 <= extreme < self.nb_tokens:
+            size = self.embed.num_embeddings
+            for extreme in torch.stack(ids.aminmax()).tolist():
+                if not 0 <= extreme < size:
                     raise ValueError(
-                        f"token id {extreme} is outside the model's vocabulary of {self.nb_tokens}: "
+                        f"token id {extreme} is outside the model's vocabulary of {size}: "
                         "use the vocabulary that belongs to the weights, or extend_embedding"
                     )
         return ids
@@ -226,23 +228,18 @@ class TorchMoji(nn.Module):
             return features, attention
         return self.output_layer(self.final_dropout(features)), attention
 
-    def _initial_states(self, x: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-        zeros = x.new_zeros(2, batch, self.hidden_size)
-        return zeros, zeros
-
     def _pool_packed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Features (batch, F) and attention (batch, time), computed on the tokens alone."""
         batch = len(ids)
         layout = _layout(ids != 0)
         x = torch.tanh(self.embed(ids[layout.rows, layout.columns]))
-        if self.training and self.embed_dropout.p > 0:
+        if self.embed_dropout.training and self.embed_dropout.p > 0:
             x = x * self.embed_dropout(x.new_ones(batch, self.embedding_dim))[layout.places]
-        states = self._initial_states(x, batch)
-        a, _ = self.lstm_0.run_packed(x, layout.batch_sizes, states)
-        b, _ = self.lstm_1.run_packed(a, layout.batch_sizes, states)
+        a, _ = self.lstm_0(PackedSequence(x, layout.batch_sizes))
+        b, _ = self.lstm_1(a)
 
         z = x.new_zeros(batch, len(layout.batch_sizes), self.attention_size)
-        z = z.index_put((layout.places, layout.times), torch.cat([b, a, x], dim=1))
+        z = z.index_put((layout.places, layout.times), torch.cat([b.data, a.data, x], dim=1))
         mask = torch.zeros(z.shape[:2], dtype=torch.bool, device=ids.device)
         mask[layout.places, layout.times] = True
         features, weights = self.attention_layer.pool(z, mask)
@@ -254,12 +251,12 @@ class TorchMoji(nn.Module):
         """The same in operations that can be traced and exported, for any batch size."""
         mask = ids != 0
         x = torch.tanh(self.embed(ids))
-        if self.training and self.embed_dropout.p > 0:
+        if self.embed_dropout.training and self.embed_dropout.p > 0:
             x = x * self.embed_dropout(torch.ones_like(x[:, :1]))
-        states = self._initial_states(x, ids.shape[0])
+        zeros = x.new_zeros(2, ids.shape[0], self.hidden_size)
         steps = mask.t().unsqueeze(2)
-        a, _ = self.lstm_0.run_padded(x.transpose(0, 1), steps, states)
-        b, _ = self.lstm_1.run_padded(a, steps, states)
+        a, _ = self.lstm_0.run_padded(x.transpose(0, 1), steps, (zeros, zeros))
+        b, _ = self.lstm_1.run_padded(a, steps, (zeros, zeros))
         z = torch.cat([b.transpose(0, 1), a.transpose(0, 1), x], dim=2)
         return self.attention_layer.pool(z, mask)
 
@@ -354,8 +351,7 @@ def torchmoji_transfer(
         FileNotFoundError: There is no such file.
         ValueError: The file does not hold weights of this model; the message says what differs.
     """
-    if extend_embedding < 0:
-        raise ValueError(f"extend_embedding must not be negative, got {extend_embedding}")
+    _check_extension(extend_embedding)
     state = None if weight_path is None else load_state_dict(weight_path)
     sizes = None if state is None else model_sizes(state)
     model = TorchMoji(
@@ -379,10 +375,10 @@ def load_specific_weights(
     extend_embedding: int = 0,
     verbose: bool = True,
 ) -> None:
-    """Copy weights from a file into a model, layer by layer.
+    """Copy weights from a file into a model, layer by layer; on an error the model stays as it was.
 
     Args:
-        model: Is changed in place.
+        model: Is changed in place. Layers that a subclass adds to those of `TorchMoji` are left alone.
         weight_path: A torch, safetensors or Keras file.
         exclude_names: Names of layers, such as `output_layer`, that keep the model's weights.
         extend_embedding: Number of words that the model has more than the file; their embeddings stay.
@@ -390,43 +386,56 @@ def load_specific_weights(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A name is not one of the model's layers, or a layer's weights are missing from the file
-            or have another shape.
+        ValueError: A name is not one of the layers, a layer's weights are missing from the file or the model
+            or have another shape there, or `extend_embedding` is negative or the embedding excluded.
     """
+    _check_extension(extend_embedding)
+    if extend_embedding and "embed" in exclude_names:
+        raise ValueError(
+            f"extend_embedding={extend_embedding} needs the embedding of the file: "
+            "take 'embed' out of exclude_names"
+        )
     copied = _copy_weights(model, load_state_dict(weight_path), exclude_names, extend_embedding)
     if verbose:
         logger.info("copied %s from %s", ", ".join(copied), os.fspath(weight_path))
+
+
+def _check_extension(extend_embedding: int) -> None:
+    if extend_embedding < 0:
+        raise ValueError(f"extend_embedding must not be negative, got {extend_embedding}")
 
 
 @torch.no_grad()
 def _copy_weights(
     model: TorchMoji, state: dict[str, Tensor], exclude_names: Sequence[str], extend_embedding: int
 ) -> list[str]:
-    """Copy a state dict into a model; give the names of the weights copied."""
-    layers = {name.split(".")[0] for name in model.state_dict()}
+    """Copy a state dict into a model, or nothing when a layer does not fit; give the names of the weights."""
+    layers = list(dict.fromkeys(_layer(name) for name in LAYERS))
     for name in exclude_names:
         if name not in layers:
-            raise ValueError(
-                f"exclude_names has {name!r}, but the model's layers are {', '.join(sorted(layers))}"
-            )
-    copied = []
-    for name, weight in model.state_dict().items():
-        if name.split(".")[0] in exclude_names:
+            raise ValueError(f"exclude_names has {name!r}, but the layers are {', '.join(layers)}")
+    weights = model.state_dict()
+    targets = {}
+    for name in LAYERS:
+        if _layer(name) in exclude_names or not (name in weights or name in state):
             continue
-        if name not in state:
-            raise ValueError(
-                f"the file has no {name}; put {name.split('.')[0]!r} into exclude_names to do without"
-            )
-        target = weight[: len(weight) - extend_embedding] if name == "embed.weight" else weight
-        if target.shape != state[name].shape:
-            raise ValueError(
-                f"{name} is {tuple(state[name].shape)} in the file, but the model needs {tuple(target.shape)}"
-                + (
-                    f" (and {extend_embedding} new rows)"
-                    if name == "embed.weight" and extend_embedding
-                    else ""
+        for owner, names in (("file", state), ("model", weights)):
+            if name not in names:
+                raise ValueError(
+                    f"the {owner} has no {name}; put {_layer(name)!r} into exclude_names to do without"
                 )
+        rows = len(weights[name]) - (extend_embedding if name == "embed.weight" else 0)
+        needed = (rows, *weights[name].shape[1:])
+        if state[name].shape != needed:
+            new = f" and {extend_embedding} new rows" if name == "embed.weight" and extend_embedding else ""
+            raise ValueError(
+                f"{name} is {tuple(state[name].shape)} in the file, but the model needs {needed}{new}"
             )
+        targets[name] = weights[name][:rows]
+    for name, target in targets.items():
         target.copy_(state[name])
-        copied.append(name)
-    return copied
+    return list(targets)
+
+
+def _layer(name: str) -> str:
+    return name.split(".")[0]

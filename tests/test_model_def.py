@@ -1,0 +1,606 @@
+"""TorchMoji: inputs and outputs of every kind, and what must not change a text's result."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from torchmoji.model_def import TorchMoji
+
+VOCABULARY = 30
+FEATURES = 4 * 3 + 5
+
+traces = pytest.mark.filterwarnings(r"ignore:.torch\.jit\.trace:DeprecationWarning")
+
+
+def made(nb_classes=4, seed=0, dtype=torch.float32, **options):
+    """A small model in evaluation mode, with weights that drive gates into both clips."""
+    torch.manual_seed(seed)
+    model = TorchMoji(nb_classes, VOCABULARY, **{"embedding_dim": 5, "hidden_size": 3, **options})
+    for weight in model.parameters():
+        nn.init.normal_(weight)
+    return model.to(dtype).eval()
+
+
+def some_ids(rows=6, width=7, seed=1):
+    """Ids (rows, width) padded on the right; row 2 is all padding, row 1 has none, row 0 has one token."""
+    random = np.random.default_rng(seed)
+    ids = random.integers(1, VOCABULARY, size=(rows, width))
+    for row, length in enumerate([1, width, 0, *random.integers(1, width, size=rows)][:rows]):
+        ids[row, length:] = 0
+    return ids
+
+
+def close(got, wanted, tolerance=1e-6):
+    for one, other in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(
+            torch.as_tensor(one).detach().numpy(),
+            torch.as_tensor(other).detach().numpy(),
+            rtol=0,
+            atol=tolerance,
+        )
+
+
+# --- inputs -------------------------------------------------------------------------------------------------
+
+KINDS = [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16, np.int32, np.int64, ">i4"]
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_numpy_integers_of_every_type_give_numpy_floats(dtype):
+    model = made(return_attention=True)
+    ids = some_ids()
+    probabilities, attention = model(ids.astype(dtype))
+    assert type(probabilities) is type(attention) is np.ndarray
+    assert probabilities.dtype == attention.dtype == np.float32
+    close((probabilities, attention), model(torch.from_numpy(ids)))
+
+
+@pytest.mark.parametrize("ids", [some_ids()[::-1], some_ids()[:, ::2], np.asfortranarray(some_ids())])
+def test_numpy_views_are_read_as_they_are_indexed(ids):
+    model = made()
+    close([model(ids)], [model(np.ascontiguousarray(ids))])
+
+
+def test_a_numpy_array_that_cannot_be_written_is_taken():
+    ids = some_ids()
+    ids.flags.writeable = False
+    assert made()(ids).shape == (6, 4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16, torch.uint8])
+def test_integer_tensors_give_tensors_with_gradients(dtype, training):
+    model = made(return_attention=True).train(training)
+    probabilities, attention = model(torch.from_numpy(some_ids()).to(dtype))
+    assert probabilities.shape == (6, 4)
+    assert attention.shape == (6, 7)
+    (probabilities[:, 0].sum() + attention.square().sum()).backward()
+    without = [
+        name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()
+    ]
+    assert without == []
+
+
+def test_all_gradients_are_those_of_finite_differences():
+    model = made(dtype=torch.float64, feature_output=True, return_attention=True)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight *= 0.4  # away from the kinks
+    names = [name for name, _ in model.named_parameters()]
+    ids = torch.from_numpy(some_ids(4, 4))
+
+    def run(*weights):
+        return torch.func.functional_call(model, dict(zip(names, weights, strict=True)), (ids,))
+
+    assert torch.autograd.gradcheck(run, tuple(model.parameters()), fast_mode=True)
+
+
+@pytest.mark.parametrize("enforce_sorted", [False, True])
+def test_packed_sequences_give_rows_in_the_original_order(enforce_sorted):
+    model = made(return_attention=True)
+    lengths = torch.tensor([7, 5, 5, 2, 1] if enforce_sorted else [2, 5, 7, 1, 5])
+    ids = torch.from_numpy(np.random.default_rng(2).integers(1, VOCABULARY, size=(5, 7)))
+    ids[torch.arange(7) >= lengths[:, None]] = 0
+    packed = pack_padded_sequence(ids, lengths, batch_first=True, enforce_sorted=enforce_sorted)
+    close(model(packed), model(ids))
+    assert model(packed)[0].requires_grad
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "message"),
+    [
+        (np.ones((2, 3), dtype=np.float32), TypeError, "must be integers, got an array of float32"),
+        (np.ones((2, 3), dtype=bool), TypeError, "must be integers, got an array of bool"),
+        (np.array([["a"]]), TypeError, "must be integers, got an array of <U1"),
+        (np.array([[1, None]], dtype=object), TypeError, "must be integers, got an array of object"),
+        (torch.ones(2, 3), TypeError, r"must be integers, got torch\.float32"),
+        (torch.ones(2, 3, dtype=torch.bool), TypeError, r"must be integers, got torch\.bool"),
+        (torch.ones(2, 3, dtype=torch.complex64), TypeError, r"must be integers, got torch\.complex64"),
+        ([[1, 2]], TypeError, "array, a tensor or a PackedSequence, got list"),
+        (None, TypeError, "array, a tensor or a PackedSequence, got NoneType"),
+        ("text", TypeError, "SentenceTokenizer makes them from texts"),
+        (np.ones(3, dtype=int), ValueError, r"two dimensions \(batch, time\), got \(3,\)"),
+        (np.ones((1, 2, 3), dtype=int), ValueError, r"two dimensions \(batch, time\), got \(1, 2, 3\)"),
+        (torch.ones(3, dtype=torch.long), ValueError, r"two dimensions \(batch, time\), got \(3,\)"),
+        (
+            torch.ones(1, 2, 3, dtype=torch.long),
+            ValueError,
+            r"two dimensions \(batch, time\), got \(1, 2, 3\)",
+        ),
+        (np.array([[1, -1]]), ValueError, "id -1 is outside the model's vocabulary of 30"),
+        (np.array([[1, 30]]), ValueError, "id 30 is outside the model's vocabulary of 30"),
+        (torch.tensor([[1, -7]]), ValueError, "id -7 is outside the model's vocabulary of 30"),
+        (torch.tensor([[1, 400]]), ValueError, "id 400 is outside the model's vocabulary of 30: use the voc"),
+        (pack_padded_sequence(torch.ones(1, 2), [2], batch_first=True), TypeError, "must be integers"),
+        (
+            pack_padded_sequence(torch.full((1, 2), 99), [2], batch_first=True),
+            ValueError,
+            "id 99 is outside the model's vocabulary of 30",
+        ),
+    ],
+)
+def test_wrong_input_is_refused(ids, error, message):
+    with pytest.raises(error, match=message):
+        made()(ids)
+
+
+def test_ids_of_an_embedding_made_larger_are_taken():
+    model = made()
+    model.embed = nn.Embedding(VOCABULARY + 5, 5)
+    assert model(np.array([[VOCABULARY + 4]])).shape == (1, 4)
+
+
+@pytest.mark.parametrize("shape", [(0, 7), (0, 0), (3, 0)])
+@pytest.mark.parametrize("tensor", [False, True])
+def test_empty_input_gives_empty_rows_or_the_bias_alone(shape, tensor):
+    model = made(return_attention=True)
+    ids = torch.zeros(shape, dtype=torch.long) if tensor else np.zeros(shape, dtype=np.uint16)
+    probabilities, attention = model(ids)
+    assert tuple(attention.shape) == shape
+    expected = torch.softmax(model.output_layer[0].bias, 0).expand(shape[0], 4)
+    close([probabilities], [expected])
+
+
+def test_many_numpy_rows_keep_their_order():
+    model = made(return_attention=True)
+    ids = some_ids(rows=600)
+    probabilities, attention = model(ids)
+    with torch.no_grad():
+        close((probabilities, attention), model(torch.from_numpy(ids)))
+    assert len(np.unique(probabilities[:, 0].round(5))) > 300
+
+
+def test_numpy_input_takes_no_gradients():
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda tensor: tensor):
+        made().train()(some_ids())
+    assert kept == []
+
+
+# --- what must not change a result --------------------------------------------------------------------------
+
+
+def reordered(model, ids):
+    order = np.random.default_rng(3).permutation(len(ids))
+    return [part[np.argsort(order)] for part in model(ids[order])]
+
+
+def alone(model, ids):
+    parts = [model(row[None]) for row in ids]
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+def among_others(model, ids):
+    others = np.random.default_rng(4).integers(0, VOCABULARY, size=(9, ids.shape[1]))
+    return [part[4:-5] for part in model(np.concatenate([others[:4], ids, others[4:]]))]
+
+
+def more_padding(model, ids):
+    probabilities, attention = model(np.pad(ids, ((0, 0), (0, 20))))
+    assert not attention[:, ids.shape[1] :].any()
+    return probabilities, attention[:, : ids.shape[1]]
+
+
+def zeros_between(model, ids):
+    """Every token moved: two zeros before the text, and one after each token."""
+    spread = np.zeros((len(ids), 2 + 2 * ids.shape[1]), dtype=ids.dtype)
+    spread[:, 2::2] = ids
+    probabilities, attention = model(spread)
+    return probabilities, attention[:, 2::2]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("features", [False, True])
+@pytest.mark.parametrize("kind", [np.ndarray, torch.Tensor])
+@pytest.mark.parametrize("change", [reordered, alone, among_others, more_padding, zeros_between])
+def test_a_text_s_result_stays_the_same(change, kind, features, dtype, tolerance):
+    model = made(dtype=dtype, feature_output=features, return_attention=True)
+    ids = some_ids(rows=12)
+
+    def run(ids):
+        if kind is np.ndarray:
+            return model(ids)
+        return [part.detach().numpy() for part in model(torch.from_numpy(ids))]
+
+    close(change(run, ids), run(ids), tolerance)
+
+
+def test_padding_alone_gives_no_features_no_attention_and_the_bias():
+    ids = torch.zeros(1, 3, dtype=torch.long)
+    features, attention = made(feature_output=True, return_attention=True)(ids)
+    assert not features.any()
+    assert not attention.any()
+    model = made(output_logits=True)
+    close(model(ids), model.output_layer[0].bias[None])
+
+
+def test_padding_leaves_gradients_finite():
+    model = made()
+    model(torch.from_numpy(some_ids())).square().sum().backward()
+    assert all(torch.isfinite(weight.grad).all() for weight in model.parameters())
+    assert not model.embed.weight.grad[0].any()
+
+
+def test_attention_sums_to_one_on_every_text_with_tokens():
+    ids = some_ids()
+    _, attention = made(return_attention=True)(ids)
+    np.testing.assert_allclose(attention.sum(axis=1), (ids != 0).any(axis=1), rtol=0, atol=1e-6)
+    assert not attention[ids == 0].any()
+
+
+# --- outputs ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("nb_classes", "nb_outputs"), [(1, 1), (2, 1), (3, 3), (64, 64)])
+def test_the_number_of_outputs_follows_the_classes(nb_classes, nb_outputs):
+    model = made(nb_classes)
+    model_logits = made(nb_classes, output_logits=True)
+    logits = model_logits(torch.from_numpy(some_ids()))
+    assert logits.shape == (6, nb_outputs)
+    expected = torch.softmax(logits, 1) if nb_outputs > 1 else torch.sigmoid(logits)
+    close(model(torch.from_numpy(some_ids())), expected)
+
+
+def test_the_output_layer_takes_encoded_features():
+    model, ids = made(), torch.from_numpy(some_ids())
+    encoder = TorchMoji(None, VOCABULARY, feature_output=True, embedding_dim=5, hidden_size=3).eval()
+    encoder.load_state_dict({name: w for name, w in model.state_dict().items() if "output_layer" not in name})
+    features = encoder(ids)
+    assert features.shape == (6, FEATURES)
+    assert not hasattr(encoder, "output_layer")
+    close(model.output_layer(features), model(ids))
+
+
+@pytest.mark.parametrize("features", [False, True])
+def test_a_pair_is_given_only_with_return_attention(features):
+    output = made(feature_output=features)(some_ids())
+    pair = made(feature_output=features, return_attention=True)(some_ids())
+    assert isinstance(pair, tuple)
+    close([output], [pair[0]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"nb_classes": None}, "nb_classes is None: give the number of classes, or feature_output=True"),
+        ({"nb_classes": 0}, "nb_classes must be at least 1, got 0"),
+        ({"nb_tokens": 0}, "nb_tokens must be at least 1, got 0"),
+        ({"embedding_dim": -1}, "embedding_dim must be at least 1, got -1"),
+        ({"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
+        ({"embed_dropout_rate": 1.5}, r"probability .*1\.5"),
+        ({"final_dropout_rate": -0.5}, r"probability .*-0\.5"),
+    ],
+)
+def test_impossible_sizes_are_refused(options, message):
+    sizes = {"nb_classes": 3, "nb_tokens": 10, "embedding_dim": 4, "hidden_size": 3}
+    with pytest.raises(ValueError, match=message):
+        TorchMoji(**{**sizes, **options})
+
+
+def test_sizes_are_the_original_s_by_default():
+    with torch.device("meta"):
+        model = TorchMoji(64, 50000)
+    shapes = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    assert shapes["embed.weight"] == (50000, 256)
+    assert shapes["lstm_0.weight_ih_l0"] == (2048, 256)
+    assert shapes["lstm_1.weight_ih_l0_reverse"] == (2048, 1024)
+    assert shapes["lstm_1.weight_hh_l0"] == (2048, 512)
+    assert shapes["attention_layer.attention_vector"] == (2304,)
+    assert shapes["output_layer.0.weight"] == (64, 2304)
+
+
+def test_parameters_of_2017_may_be_given_by_position():
+    with torch.device("meta"):
+        model = TorchMoji(3, 100, True, True, 0.1, 0.2, True)
+    given = (model.nb_classes, model.nb_tokens, model.feature_output, model.output_logits)
+    assert given == (3, 100, True, True)
+    assert (model.embed_dropout_rate, model.final_dropout_rate, model.return_attention) == (0.1, 0.2, True)
+
+
+def test_state_dict_has_the_names_of_the_weights_files():
+    parts = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    lstms = {f"lstm_{k}.{part}{end}" for k in (0, 1) for part in parts for end in ("", "_reverse")}
+    others = {"attention_layer.attention_vector", "output_layer.0.weight", "output_layer.0.bias"}
+    assert set(made().state_dict()) == {"embed.weight"} | lstms | others
+
+
+# --- initial weights ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def initial():
+    torch.manual_seed(5)
+    return TorchMoji(20, 200, embedding_dim=30, hidden_size=16)
+
+
+def assert_uniform(weight, limit):
+    """Within the limit and filling it."""
+    assert weight.abs().max() <= limit
+    assert weight.max() > 0.95 * limit
+    assert weight.min() < -0.95 * limit
+    assert abs(weight.std() - limit / 3**0.5) < 0.1 * limit
+
+
+def test_embedding_and_attention_start_uniform(initial):
+    assert_uniform(initial.embed.weight.detach(), 0.5)
+    assert_uniform(initial.attention_layer.attention_vector.detach(), 0.05)
+
+
+@pytest.mark.parametrize(
+    "name", ["lstm_0.weight_ih_l0", "lstm_1.weight_ih_l0_reverse", "output_layer.0.weight"]
+)
+def test_kernels_start_xavier_uniform(initial, name):
+    weight = initial.state_dict()[name]
+    assert_uniform(weight, (6 / sum(weight.shape)) ** 0.5)
+
+
+@pytest.mark.parametrize("name", ["lstm_0.weight_hh_l0", "lstm_1.weight_hh_l0_reverse"])
+def test_recurrent_kernels_start_orthogonal(initial, name):
+    weight = initial.state_dict()[name]
+    torch.testing.assert_close(weight.t() @ weight, torch.eye(16), rtol=0, atol=1e-5)
+
+
+def test_biases_start_at_zero_but_the_forget_gates_at_one(initial):
+    for name, bias in initial.state_dict().items():
+        if "bias_ih" in name:
+            assert bias.view(4, 16).mean(1).tolist() == [0, 1, 0, 0], name
+            assert bias.view(4, 16).std(1).tolist() == [0, 0, 0, 0], name
+        elif "bias" in name:
+            assert not bias.any(), name
+
+
+def test_initial_weights_follow_the_seed():
+    states = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        states.append(TorchMoji(3, 10, embedding_dim=4, hidden_size=3).state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["embed.weight"], states[2]["embed.weight"])
+
+
+# --- dropout ------------------------------------------------------------------------------------------------
+
+
+def embedded(model, ids):
+    """What the first LSTM gets for each sequence: (time, embedding), for sequences without padding."""
+    caught = []
+    with model.lstm_0.register_forward_pre_hook(lambda module, arguments: caught.append(arguments[0])):
+        model(ids)
+    return caught[0].data.unflatten(0, (ids.shape[1], ids.shape[0])).transpose(0, 1)
+
+
+def test_embedding_dropout_takes_channels_of_a_sequence_at_all_times():
+    model = made(embed_dropout_rate=0.25, embedding_dim=40)
+    ids = torch.from_numpy(np.random.default_rng(6).integers(1, VOCABULARY, size=(50, 4)))
+    whole = embedded(model, ids)
+    ratio = embedded(model.train(), ids) / whole
+    assert ((ratio.abs() < 1e-6) | ((ratio - 1 / 0.75).abs() < 1e-4)).all()
+    assert torch.equal(ratio[:, :1] > 0.5, (ratio > 0.5).all(1, keepdim=True))  # alike at all times
+    assert torch.equal(ratio[:, :1] > 0.5, (ratio > 0.5).any(1, keepdim=True))
+    dropped = ratio[:, 0] == 0
+    assert abs(dropped.float().mean() - 0.25) < 0.04
+    assert dropped.any(0).all()  # each channel in some sequence,
+    assert not dropped.all(0).any()  # none in all of them
+
+
+def test_a_row_of_the_dropout_mask_acts_on_one_text_whatever_the_lengths():
+    model = made(embed_dropout_rate=0.5, feature_output=True, embedding_dim=8).train()
+    model.embed_dropout.register_forward_hook(lambda module, arguments, output: mask)
+    ids = torch.from_numpy(some_ids())
+    mask = torch.ones(6, 8)
+    whole = model(ids)
+    acted_on = []
+    for row in range(6):
+        mask = torch.ones(6, 8)
+        mask[row] = 0
+        acted_on += (model(ids) != whole).any(1).nonzero().flatten().tolist()
+    assert sorted(acted_on) == [0, 1, 3, 4, 5]  # row 2 is all padding
+
+
+def test_final_dropout_takes_single_features_before_the_output_layer():
+    model = made(final_dropout_rate=0.5, output_logits=True)
+    caught = []
+    model.output_layer.register_forward_pre_hook(lambda module, arguments: caught.append(arguments[0]))
+    ids = torch.from_numpy(some_ids(rows=40))
+    model(ids)
+    model.train()(ids)
+    whole, dropped = caught
+    used = whole != 0
+    ratio = dropped[used] / whole[used]
+    assert ((ratio == 0) | ((ratio - 2).abs() < 1e-3)).all()
+    assert abs((ratio == 0).float().mean() - 0.5) < 0.06
+
+
+def test_dropout_follows_the_seed_and_rests_in_evaluation():
+    model = made(embed_dropout_rate=0.5, final_dropout_rate=0.5)
+    ids = torch.from_numpy(some_ids())
+    assert torch.equal(model(ids), model(ids))
+    model.train()
+    runs = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        runs.append(model(ids))
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+
+
+def test_embedding_dropout_can_be_switched_on_alone():
+    model = made(embed_dropout_rate=0.5)
+    ids = torch.from_numpy(some_ids())
+    model.embed_dropout.train()  # Monte Carlo dropout: chance in an otherwise fixed model
+    assert not torch.equal(model(ids), model(ids))
+
+
+def test_rates_are_kept():
+    model = made(embed_dropout_rate=0.1, final_dropout_rate=0.2)
+    assert (model.embed_dropout.p, model.final_dropout.p) == (0.1, 0.2)
+
+
+# --- a module like any other --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_computes_the_same_with_weights_of_its_own(copied):
+    model = made(return_attention=True)
+    other = copied(model)
+    close(other(some_ids()), model(some_ids()), 0)
+    nn.init.zeros_(other.embed.weight)
+    assert not np.allclose(other(some_ids())[0], model(some_ids())[0])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.05), (torch.half, 0.01)])
+def test_half_precision_stays_near_single(dtype, tolerance):
+    model = made(return_attention=True)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight *= 0.5
+    ids = some_ids()
+    expected = model(ids)
+    model.to(dtype)
+    probabilities, attention = model(ids)
+    assert probabilities.dtype == attention.dtype == np.float32
+    close((probabilities, attention), expected, tolerance)
+    output = model(torch.from_numpy(ids))[0]
+    assert output.dtype == dtype
+    output.sum().backward()
+    assert model.lstm_0.weight_hh_l0.grad.dtype == dtype
+
+
+def test_float64_gives_float64():
+    model = made(dtype=torch.float64)
+    assert model(some_ids()).dtype == np.float64
+    assert model(torch.from_numpy(some_ids())).dtype == torch.float64
+
+
+def test_autocast_stays_near_float32_and_gradients_flow():
+    model = made(output_logits=True)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight *= 0.5
+    ids = torch.from_numpy(some_ids())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(ids)
+    close([logits.float()], [model(ids)], 0.05)
+    logits.float().square().sum().backward()
+    assert model.embed.weight.grad.any()
+
+
+def test_a_subclass_trains_as_a_part_of_a_larger_network():
+    class Larger(TorchMoji):
+        def __init__(self):
+            super().__init__(None, VOCABULARY, feature_output=True, embedding_dim=5, hidden_size=3)
+            self.head = nn.Linear(FEATURES, 2)
+
+        def forward(self, ids):
+            return self.head(super().forward(ids))
+
+    torch.manual_seed(0)
+    network = Larger()
+    ids = torch.from_numpy(some_ids(rows=12))
+    labels = (ids[:, 0] % 2).long()
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.05)
+    losses = []
+    for _ in range(25):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(network(ids), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_hooks_on_the_lstms_are_called():
+    model, called = made(), []
+    for layer in (model.lstm_0, model.lstm_1):
+        layer.register_forward_hook(lambda module, arguments, output: called.append(module))
+    model(some_ids())
+    assert called == [model.lstm_0, model.lstm_1]
+
+
+# --- tracing and export -------------------------------------------------------------------------------------
+
+
+@traces
+@pytest.mark.parametrize("options", [{"return_attention": True}, {"feature_output": True}])
+def test_a_traced_model_takes_any_batch_size(options):
+    model = made(**options)
+    traced = torch.jit.trace(model, torch.from_numpy(some_ids(rows=3)))
+    for rows in (1, 6):
+        ids = torch.from_numpy(some_ids(rows=rows))
+        torch.testing.assert_close(traced(ids), model(ids), rtol=0, atol=1e-6)
+
+
+def test_an_exported_model_takes_any_batch_size():
+    model = made(return_attention=True)
+    shapes = ({0: torch.export.Dim("batch", min=1, max=64)},)
+    exported = torch.export.export(
+        model, (torch.from_numpy(some_ids(rows=3)),), dynamic_shapes=shapes, strict=False
+    ).module()
+    for rows in (2, 6):
+        ids = torch.from_numpy(some_ids(rows=rows))
+        torch.testing.assert_close(exported(ids), model(ids), rtol=0, atol=1e-6)
+
+
+@traces
+def test_a_model_traced_in_training_drops_channels_of_a_sequence():
+    model = made(embed_dropout_rate=0.5, embedding_dim=8).train()
+    ids = torch.from_numpy(np.random.default_rng(7).integers(1, VOCABULARY, size=(4, 5)))
+    masks = []
+    model.embed_dropout.register_forward_hook(lambda module, arguments, output: masks.append(output))
+    torch.jit.trace(model, ids, check_trace=False)
+    assert masks[0].shape == (4, 1, 8)
+
+
+# --- other devices ------------------------------------------------------------------------------------------
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@needs_cuda
+def test_cuda_takes_every_kind_of_input():
+    model = made(return_attention=True)
+    ids = some_ids()
+    expected = model(ids)
+    model.cuda()
+    close(model(ids), expected, 1e-5)  # NumPy in, NumPy out
+    for given in (torch.from_numpy(ids), torch.from_numpy(ids).cuda()):
+        output, attention = model(given)
+        assert output.is_cuda
+        assert attention.is_cuda
+        close((output.cpu(), attention.cpu()), expected, 1e-5)
+    output.sum().backward()
+    assert model.embed.weight.grad.is_cuda
+
+
+@needs_cuda
+def test_cuda_autocast_trains():
+    model = made(output_logits=True).cuda().train()
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        logits = model(torch.from_numpy(some_ids()).cuda())
+    logits.float().square().sum().backward()
+    assert torch.isfinite(model.lstm_1.weight_hh_l0.grad).all()
