@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import uuid
+import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,14 +46,18 @@ def load_word_counts(path: str | os.PathLike[str]) -> dict[str, float]:
     Raises:
         ValueError: The file holds something else.
     """
-    with np.load(path, allow_pickle=False) as arrays:
-        names = list(arrays)
-        table = arrays[names[0]] if len(names) == 1 else None
-    if table is None or table.dtype.names != ("word", "count"):
-        raise ValueError(
-            f"{os.fspath(path)} is not a file of word counts: expected one array with the fields "
-            f"'word' and 'count', found the arrays {names}"
-        )
+    expected = "expected an .npz file of one array with the fields 'word' and 'count'"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if len(names) != 1:
+            raise ValueError(f"found {len(names)} arrays: {', '.join(names)}")
+        with np.load(path, allow_pickle=False) as arrays:
+            table = np.asarray(arrays[arrays.files[0]])
+        if table.dtype.names != ("word", "count"):
+            raise ValueError(f"found an array of {table.dtype}")
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{os.fspath(path)} is not a file of word counts: {expected}; {error}") from error
     words = np.char.decode(table["word"], "utf-8") if table["word"].dtype.kind == "S" else table["word"]
     return dict(zip(words.tolist(), table["count"].tolist(), strict=True))
 
@@ -62,9 +68,12 @@ def _save_word_counts(
     path = Path(path)
     if path.suffix != ".npz":
         path = path.with_name(path.name + ".npz")
-    table = np.array(list(counts.items()), dtype=[("word", f"U{WORD_LENGTH_LIMIT}"), ("count", count_type)])
+    # numpy's strings lose a NUL at their end, so a word that is one cannot be stored
+    entries = [(word, count) for word, count in counts.items() if word.rstrip("\0")]
+    table = np.array(entries, dtype=[("word", f"U{WORD_LENGTH_LIMIT}"), ("count", count_type)])
+    arrays: dict[str, Any] = {name: table}
     with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, allow_pickle=False, **{name: table})
+        np.savez_compressed(temporary, **arrays)
     return path
 
 
@@ -86,9 +95,9 @@ def load_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:
 
 def save_vocabulary(vocabulary: Mapping[str, int], path: str | os.PathLike[str]) -> None:
     """Write a vocabulary as JSON, one word a line, in its order."""
-    atomic_write_text(
-        path, json.dumps(vocabulary, ensure_ascii=False, indent=0, separators=(",", ":")) + "\n"
-    )
+    text = json.dumps(vocabulary, ensure_ascii=False, indent=0, separators=(",", ":")) + "\n"
+    # UTF-8 has no lone surrogates: they become "\ud83d", which JSON reads back
+    atomic_write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 class VocabBuilder:
@@ -99,19 +108,20 @@ class VocabBuilder:
 
     Attributes:
         word_counts: Word -> count, in the order in which words were first seen; the special tokens lead.
+            A word that was not seen counts 0.
     """
 
     word_length_limit = WORD_LENGTH_LIMIT
 
     def __init__(self, word_gen: WordGenerator) -> None:
         self.word_gen = word_gen
-        self.word_counts: dict[str, int] = dict.fromkeys(SPECIAL_TOKENS, 0)
+        self.word_counts: Counter[str] = Counter(dict.fromkeys(SPECIAL_TOKENS, 0))
 
     def count_words_in_sentence(self, words: Iterable[str]) -> None:
         """Count the words of one text; empty words and those over 30 characters are left out."""
         for word in words:
             if 0 < len(word) <= self.word_length_limit:
-                self.word_counts[word] = self.word_counts.get(word, 0) + 1
+                self.word_counts[word] += 1
 
     def count_all_words(self) -> None:
         """Count the words of every text that the word generator gives."""
@@ -119,7 +129,11 @@ class VocabBuilder:
             self.count_words_in_sentence(words)
 
     def get_next_word(self) -> tuple[list[str], dict[str, Any]]:
-        """The first text's words and information, as iterating over the word generator gives them."""
+        """The first text's words and information, as iterating over the word generator gives them.
+
+        Raises:
+            StopIteration: There is no text with words.
+        """
         return next(iter(self.word_gen))
 
     def save_vocab(self, path: str | os.PathLike[str] | None = None) -> Path:
@@ -206,7 +220,14 @@ class MasterVocab:
             path_count: `.npz` file (array `counts`); special tokens have the count -1.
             path_vocab: JSON file, word -> id.
             word_limit: The most entries, special tokens included.
+
+        Raises:
+            ValueError: `word_limit` has no room for the special tokens.
         """
+        if word_limit < len(SPECIAL_TOKENS):
+            raise ValueError(
+                f"word_limit must leave room for the {len(SPECIAL_TOKENS)} special tokens, got {word_limit}"
+            )
         entries: dict[str, float] = dict.fromkeys(SPECIAL_TOKENS, -1)
         entries.update(most_frequent_first(self.master_vocab))
         kept = dict(list(entries.items())[:word_limit])
@@ -227,13 +248,15 @@ def extend_vocab_in_file(
     Args:
         vocab: Its counts are the candidates.
         max_tokens: The most words to add.
-        vocab_path: The JSON file.
+        vocab_path: The JSON file; better a copy, since the default is the vocabulary that belongs to
+            `PRETRAINED_PATH`.
 
     Returns:
         How many words were added.
 
     Raises:
         FileNotFoundError: There is no such file.
+        ValueError: It is not a vocabulary.
     """
     current = load_vocabulary(vocab_path)
     added = extend_vocab(current, vocab, max_tokens)
@@ -245,7 +268,7 @@ def extend_vocab(current_vocab: dict[str, int], new_vocab: VocabBuilder, max_tok
     """Add the most frequent words that a vocabulary does not have yet, in place.
 
     Args:
-        current_vocab: Word -> id, with the ids 0 to n - 1.
+        current_vocab: Word -> id. New ids follow the highest.
         new_vocab: Its counts are the candidates, special tokens that the vocabulary lacks among them.
         max_tokens: The most words to add; a negative number means 10 000.
 
@@ -253,7 +276,8 @@ def extend_vocab(current_vocab: dict[str, int], new_vocab: VocabBuilder, max_tok
         How many words were added.
     """
     limit = 10000 if max_tokens < 0 else max_tokens
-    new_words = [word for word in most_frequent_first(new_vocab.word_counts) if word not in current_vocab]
-    for word in new_words[:limit]:
-        current_vocab[word] = len(current_vocab)
-    return len(new_words[:limit])
+    ranked = most_frequent_first(new_vocab.word_counts)
+    new_words = [word for word in ranked if word not in current_vocab][:limit]
+    first = max(current_vocab.values(), default=-1) + 1
+    current_vocab.update({word: first + rank for rank, word in enumerate(new_words)})
+    return len(new_words)

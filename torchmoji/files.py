@@ -1,7 +1,8 @@
 """Writing files so that a reader never sees half of one."""
 
 import os
-import tempfile
+import stat
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path` that takes the name `path` when the block ends well.
 
-    When the block raises, Ctrl-C included, the temporary file is removed and `path` stays as it was.
+    When the block raises, Ctrl-C included, the temporary file is removed and `path` stays as it was. The
+    permissions are those of the file that was there, or what `open` gives a new one.
 
     Args:
         path: The final name; its folder is created where it is missing.
@@ -21,15 +23,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.stem[:100]}.{uuid.uuid4().hex}{path.suffix}")
     try:
+        temporary.touch(exist_ok=False)
         yield temporary
-        # mkstemp makes private files; a finished file gets what `open` would have given it.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        if path.exists():
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         temporary.replace(path)
     except BaseException:
         with suppress(FileNotFoundError):

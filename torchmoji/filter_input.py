@@ -11,6 +11,8 @@ import re
 import emoji
 import numpy as np
 
+from torchmoji.filter_utils import remove_variation_selectors
+
 logger = logging.getLogger(__name__)
 
 _ESCAPE = re.compile(r"\\U([0-9a-fA-F]{8})|\\u([0-9a-fA-F]{4})")
@@ -26,7 +28,7 @@ def read_english(path: str | os.PathLike[str] = "english_words.txt", add_emojis:
     Raises:
         FileNotFoundError: There is no such file.
     """
-    with open(path, encoding="utf-8") as lines:
+    with open(path, encoding="utf-8-sig") as lines:
         english = {line.strip().lower() for line in lines}
     english.discard("")
     if add_emojis:
@@ -37,12 +39,15 @@ def read_english(path: str | os.PathLike[str] = "english_words.txt", add_emojis:
 def read_wanted_emojis(path: str | os.PathLike[str] = "wanted_emojis.csv") -> list[str]:
     r"""Read emojis from the first column of a CSV file, as characters or as escapes (`\U0001f602`).
 
+    Variation selectors are removed, since `extract_emojis` compares without them.
+
     Raises:
         FileNotFoundError: There is no such file.
     """
-    with open(path, encoding="utf-8", newline="") as file:
+    with open(path, encoding="utf-8-sig", newline="") as file:
         cells = [row[0].strip() for row in csv.reader(file) if row]
-    return [_ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), cell) for cell in cells if cell]
+    emojis = [_ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), cell) for cell in cells if cell]
+    return [remove_variation_selectors(wanted) for wanted in emojis]
 
 
 def read_non_english_users(path: str | os.PathLike[str] = "unwanted_users.npz") -> set[int]:

@@ -6,7 +6,6 @@ Source: DeepMoji, `filter_utils.py`; the recorded outputs of the original hold f
 import re
 import string
 from collections.abc import Collection, Iterable, Sequence
-from functools import cache
 from itertools import groupby
 
 import emoji
@@ -93,30 +92,32 @@ def correct_length(
 
 
 def non_english_user(userid: int | str, non_english_user_set: Collection[int]) -> bool:
-    """Whether the numeric user id is in the set of users known to write in other languages."""
+    """Whether the numeric user id is in the set of users known to write in other languages.
+
+    Raises:
+        ValueError: `userid` is not a number.
+    """
     return int(userid) in non_english_user_set
-
-
-@cache
-def _single_character_emojis() -> frozenset[str]:
-    return frozenset(text for text in emoji.EMOJI_DATA if len(text) == 1)
 
 
 def separate_emojis_and_text(text: str) -> tuple[str, str]:
     """Split a text into its emoji characters and all others, each in order.
 
-    Every emoji of the installed `emoji` package counts; the original knew those of emoji 0.4.5 (2017).
+    Every single-character emoji of the installed `emoji` package counts; the original knew those of
+    emoji 0.4.5 (2017).
 
     Returns:
         The emojis as one string, and the rest.
     """
-    known = _single_character_emojis()
-    emojis = "".join(character for character in text if character in known)
-    return emojis, "".join(character for character in text if character not in known)
+    emojis = "".join(character for character in text if character in emoji.EMOJI_DATA)
+    return emojis, "".join(character for character in text if character not in emoji.EMOJI_DATA)
 
 
 def extract_emojis(text: str, wanted_emojis: Collection[str]) -> list[str]:
-    """The characters of `text` that are in `wanted_emojis`, in order, with repeats."""
+    """The characters of `text` that are in `wanted_emojis`, in order, with repeats.
+
+    Wanted emojis of several characters, such as flags, and those with a variation selector are never found.
+    """
     return [character for character in remove_variation_selectors(text) if character in wanted_emojis]
 
 

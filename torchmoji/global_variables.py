@@ -67,7 +67,9 @@ def original_weights_installed() -> bool:
 
 
 class LazyPath(os.PathLike[str]):
-    """A path that is looked up when it is used; takes part in string operations as `str` does.
+    """A path that is looked up when it is used, and then does what the `str` of 2017 did.
+
+    Only `isinstance(path, str)` is false.
 
     Args:
         name: The constant's name, for `repr`.
@@ -96,13 +98,22 @@ class LazyPath(os.PathLike[str]):
     def __radd__(self, other: str) -> str:
         return other + self._resolve()
 
+    def __contains__(self, part: str) -> bool:
+        return part in self._resolve()
+
+    def __getitem__(self, index: int | slice) -> str:
+        return self._resolve()[index]
+
+    def __len__(self) -> int:
+        return len(self._resolve())
+
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, os.PathLike | str):
-            return self._resolve() == os.fspath(other)
+        if isinstance(other, LazyPath | str):
+            return self._resolve() == str(other)
         return NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._name)
+        return hash(self._resolve())
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -28,7 +28,8 @@ class SentenceTokenizer:
         fixed_length: The number of columns of the token array, in tokens. Longer texts are cut at the end.
         custom_wordgen: Chooses, changes or describes texts; its stream must be unset. By default texts are
             tokenized as the weights expect it, emojis and other Unicode kept.
-        ignore_sentences_with_only_custom: Leave out texts of nothing but special tokens.
+        ignore_sentences_with_only_custom: Leave out texts without a known word: those of special tokens and
+            unknown words only, and empty ones.
         masking_value: The id for padding.
         unknown_value: The id for words that the vocabulary lacks.
 
@@ -37,7 +38,9 @@ class SentenceTokenizer:
             generator or `ignore_sentences_with_only_custom` ever leave a text out.
 
     Raises:
-        ValueError: The length is not positive, or the custom word generator has a stream already.
+        TypeError: The vocabulary is not a mapping.
+        ValueError: The length is not positive, an id is negative or no whole number, or the custom word
+            generator has a stream already.
     """
 
     def __init__(
@@ -58,13 +61,21 @@ class SentenceTokenizer:
             raise ValueError(f"fixed_length must be a positive number of tokens, got {fixed_length!r}")
         if custom_wordgen is not None and custom_wordgen.stream is not None:
             raise ValueError("the custom word generator has a stream already; make it with stream None")
+        own_ids = [("masking_value", masking_value), ("unknown_value", unknown_value)]
+        for word, index in [*vocabulary.items(), *own_ids]:
+            if not isinstance(index, int | np.integer) or index < 0:
+                raise ValueError(f"the id of {word!r} must be a whole number of at least 0, got {index!r}")
         self.vocabulary = dict(vocabulary)
         self.fixed_length = int(fixed_length)
         self.ignore_sentences_with_only_custom = ignore_sentences_with_only_custom
         self.masking_value = masking_value
         self.unknown_value = unknown_value
         self.uses_custom_wordgen = custom_wordgen is not None
-        self.wordgen = custom_wordgen or WordGenerator(None, allow_unicode_text=True, ignore_emojis=False)
+        self.wordgen = (
+            WordGenerator(None, allow_unicode_text=True, ignore_emojis=False)
+            if custom_wordgen is None
+            else custom_wordgen
+        )
         self.kept_rows: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
     @property
@@ -81,7 +92,7 @@ class SentenceTokenizer:
         Args:
             sentences: The texts, or with a custom word generator whatever its stream may give.
             reset_stats: Count from zero.
-            max_sentences: Take at most this many; needed where `sentences` has no length.
+            max_sentences: Stop after this many rows; needed where `sentences` has no length.
 
         Returns:
             Token ids (n, fixed_length), padded on the right, uint16 where all ids fit; for each row the word
@@ -91,22 +102,20 @@ class SentenceTokenizer:
             generator a text without words is counted as `unicode_filtered` and gives a row of padding.
 
         Raises:
-            TypeError: `sentences` is a single string, or (with the default word generator) one of them is
-                not a string; the message names its position.
-            ValueError: `sentences` has no length and `max_sentences` is not given.
+            TypeError: `sentences` is a single string or no iterable, or (with the default word generator) one
+                of them is not a string; the message names its position.
+            ValueError: `sentences` has no length and `max_sentences` is not given, or that is negative.
         """
-        if isinstance(sentences, str | bytes):
-            raise TypeError(f"tokenize_sentences takes a list of texts, got one {type(sentences).__name__}")
+        _check_is_list(sentences)
         if max_sentences is None and not hasattr(sentences, "__len__"):
             raise ValueError("texts without a length (such as a generator) need max_sentences")
+        if max_sentences is not None and max_sentences < 0:
+            raise ValueError(f"max_sentences must be at least 0, got {max_sentences}")
         if reset_stats:
             self.wordgen.reset_stats()
 
         rows, infos, kept = [], [], []
-        for position, words, info in self._words(sentences, max_sentences):
-            ids = self.find_tokens(words)
-            if self.ignore_sentences_with_only_custom and all(index < len(SPECIAL_TOKENS) for index in ids):
-                continue
+        for position, ids, info in islice(self._rows(sentences), max_sentences):
             rows.append(ids[: self.fixed_length])
             infos.append(info)
             kept.append(position)
@@ -117,27 +126,39 @@ class SentenceTokenizer:
         self.kept_rows = np.array(kept, dtype=np.int64)
         return tokens, infos, self.wordgen.stats
 
-    def _words(
-        self, sentences: Iterable[str], limit: int | None
-    ) -> Iterator[tuple[int, list[str], dict[str, Any]]]:
-        """Each text's position, words and information; all texts unless the word generator is custom."""
-        if self.uses_custom_wordgen:
-            before = self.wordgen.stats["total"]
-            self.wordgen.stream = islice(sentences, limit)
-            for words, info in self.wordgen:
-                yield self.wordgen.stats["total"] - before - 1, words, info
-            self.wordgen.stream = None
-            return
-        for position, text in enumerate(islice(sentences, limit)):
-            if not isinstance(text, str):
-                raise TypeError(
-                    f"text {position} is not a string but {type(text).__name__}: {text!r}; "
-                    "decode bytes, and replace missing values by an empty string"
-                )
+    def _rows(self, sentences: Iterable[str]) -> Iterator[tuple[int, list[int], dict[str, Any]]]:
+        """Position, ids and information of each text that is not left out."""
+        texts = self._custom_words(sentences) if self.uses_custom_wordgen else self._words(sentences)
+        for position, words, info in texts:
+            ids = self.find_tokens(words)
+            if self.ignore_sentences_with_only_custom and all(index < len(SPECIAL_TOKENS) for index in ids):
+                continue
+            yield position, ids, info
+
+    def _words(self, sentences: Iterable[str]) -> Iterator[tuple[int, list[str], dict[str, Any]]]:
+        """Position, words and information of every text."""
+        for position, text in enumerate(sentences):
+            _check_is_text(text, position)
             _, words, info = self.wordgen.extract_valid_sentence_words(text)
             self.wordgen.stats["total"] += 1
             self.wordgen.stats["valid"] += bool(words)
             yield position, words, info
+
+    def _custom_words(self, sentences: Iterable[Any]) -> Iterator[tuple[int, list[str], dict[str, Any]]]:
+        """Position, words and information of each text that the custom word generator gives words for."""
+        position = -1
+
+        def stream() -> Iterator[Any]:
+            nonlocal position
+            for position, text in enumerate(sentences):  # noqa: B007  the position is read below
+                yield text
+
+        self.wordgen.stream = stream()
+        try:
+            for words, info in self.wordgen:
+                yield position, words, info
+        finally:
+            self.wordgen.stream = None
 
     def find_tokens(self, words: Iterable[str]) -> list[int]:
         """The words' ids, `unknown_value` for those that the vocabulary lacks."""
@@ -157,19 +178,26 @@ class SentenceTokenizer:
         Args:
             sentences: The texts.
             info_dicts: Something for each text, such as its label.
-            split_parameter: Three shares that sum to 1, or three lists of positions.
+            split_parameter: Three shares that sum to 1, or three lists of positions. Shares are rounded to
+                whole texts, one at least.
             extend_with: Add up to this many new words, the most frequent ones of the training part, to this
                 tokenizer's vocabulary.
             seed: Chooses the split where shares are given.
 
         Returns:
-            Three token arrays (n_i, fixed_length), three arrays of the texts' `info_dicts`, and how many
+            Three token arrays (n_i, fixed_length), three arrays of the rows' `info_dicts`, and how many
             words were added.
 
         Raises:
-            ValueError: The numbers of texts and infos differ, `split_parameter` is neither three shares nor
-                three lists, a position is out of range, or the word generator leaves texts out.
+            TypeError: `sentences` is a single string, or (with the default word generator) one of them is
+                not a string; the message names its position.
+            ValueError: The numbers of texts and infos differ, there are too few texts for the shares,
+                `split_parameter` is neither three shares nor three lists, or a position is out of range.
         """
+        _check_is_list(sentences)
+        if not self.uses_custom_wordgen:
+            for position, text in enumerate(sentences):
+                _check_is_text(text, position)
         if len(sentences) != len(info_dicts):
             raise ValueError(f"{len(sentences)} texts need as many infos, got {len(info_dicts)}")
         parts = _split_positions(len(sentences), split_parameter, seed)
@@ -191,35 +219,54 @@ class SentenceTokenizer:
         return tokens, infos, added
 
     def to_sentence(self, sentence_idx: Iterable[int]) -> str:
-        """The words for a row of token ids, joined by blanks, without padding.
+        """The words for a row of token ids, joined by blanks, without padding (and any `CUSTOM_MASK`).
 
         Raises:
             KeyError: An id is not in the vocabulary.
         """
         words = {index: word for word, index in self.vocabulary.items()}
         try:
-            found = [words[int(index)] for index in sentence_idx]
+            found = [words[int(index)] for index in sentence_idx if index != self.masking_value]
         except KeyError as error:
-            raise KeyError(f"no word has the id {error.args[0]}; ids go up to {max(words)}") from None
+            raise KeyError(f"none of the {len(words)} words has the id {error.args[0]}") from None
         return " ".join(word for word in found if word != SPECIAL_TOKENS[0])
+
+
+def _check_is_list(sentences: object) -> None:
+    if isinstance(sentences, str | bytes) or not isinstance(sentences, Iterable):
+        raise TypeError(f"expected a list of texts, got one {type(sentences).__name__}: {sentences!r}")
+
+
+def _check_is_text(text: object, position: int) -> None:
+    if not isinstance(text, str):
+        raise TypeError(
+            f"text {position} is not a string but {type(text).__name__}: {text!r}; "
+            "decode bytes, and replace missing values by an empty string"
+        )
 
 
 def _split_positions(n: int, split: Sequence[Any], seed: int) -> list[list[int]]:
     if len(split) != 3:
         raise ValueError(f"split_parameter needs three entries (training, validation, test), got {split!r}")
     if all(isinstance(part, Sequence | np.ndarray) for part in split):
-        parts = [[int(position) for position in part] for part in split]
-        for position in (position for part in parts for position in part):
-            if not 0 <= position < n:
-                raise ValueError(f"position {position} in split_parameter is not one of {n} texts")
-        return parts
+        for position in (position for part in split for position in part):
+            if (
+                not isinstance(position, int | np.integer)
+                or isinstance(position, bool)
+                or not 0 <= position < n
+            ):
+                raise ValueError(
+                    f"split_parameter must hold positions of {n} texts, from 0 on; got {position!r}"
+                )
+        return [[int(position) for position in part] for part in split]
     if not all(isinstance(share, int | float) and share > 0 for share in split) or abs(sum(split) - 1) > 1e-6:
-        raise ValueError(f"split_parameter must be three lists or three shares of 1, got {split!r}")
-    from sklearn.model_selection import train_test_split  # slow to import, and only needed here
-
-    rest, test = train_test_split(range(n), test_size=split[2], random_state=seed)
-    train, validation = train_test_split(rest, test_size=split[1] / (split[0] + split[1]), random_state=seed)
-    return [train, validation, test]
+        raise ValueError(f"split_parameter must be three lists or three shares that sum to 1, got {split!r}")
+    n_validation, n_test = (max(1, round(share * n)) for share in split[1:])
+    n_train = n - n_validation - n_test
+    if n_train < 1:
+        raise ValueError(f"{n} texts are too few to split them by the shares {split!r}")
+    shuffled = np.random.RandomState(seed).permutation(n)
+    return [part.tolist() for part in np.split(shuffled, [n_train, n_train + n_validation])]
 
 
 def coverage(dataset: npt.NDArray[Any], verbose: bool = False) -> float:

@@ -1,0 +1,386 @@
+"""torchmoji.create_vocab: counting, saving, merging and extending vocabularies."""
+
+import json
+
+import numpy as np
+import pytest
+
+from torchmoji.create_vocab import (
+    MasterVocab,
+    VocabBuilder,
+    all_words_in_sentences,
+    extend_vocab,
+    extend_vocab_in_file,
+    load_vocabulary,
+    load_word_counts,
+    most_frequent_first,
+    save_vocabulary,
+)
+from torchmoji.global_variables import SPECIAL_TOKENS, VOCAB_PATH
+from torchmoji.word_generator import WordGenerator
+
+TEXTS = ["the dog sees the cat", "a café counts not", "cat and dog!!!! 😂", "@bob owns 2 cats"]
+COUNTS = {
+    "CUSTOM_AT": 1,
+    "CUSTOM_NUMBER": 1,
+    "the": 2,
+    "dog": 2,
+    "sees": 1,
+    "cat": 2,
+    "and": 1,
+    "!!": 1,
+    "owns": 1,
+    "cats": 1,
+}
+
+
+def counted(texts):
+    builder = VocabBuilder(WordGenerator(texts))
+    builder.count_all_words()
+    return builder
+
+
+def seen(counts):
+    """The words that occur, in order."""
+    return {word: count for word, count in counts.items() if count > 0}
+
+
+def save_counts(path, **counts):
+    builder = VocabBuilder(WordGenerator(None))
+    builder.word_counts.update(counts)
+    return builder.save_vocab(path)
+
+
+# --- counting
+
+
+def test_special_tokens_lead_the_counts():
+    assert list(VocabBuilder(WordGenerator([])).word_counts.items()) == [
+        (token, 0) for token in SPECIAL_TOKENS
+    ]
+
+
+def test_count_all_words_keeps_first_seen_order():
+    assert list(seen(counted(TEXTS).word_counts).items()) == list(COUNTS.items())
+
+
+def test_counts_of_a_file_of_texts(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
+    with path.open(encoding="utf-8") as lines:
+        builder = counted(lines)
+    assert seen(builder.word_counts) == COUNTS
+
+
+def test_empty_and_long_words_are_not_counted():
+    builder = VocabBuilder(WordGenerator(None))
+    builder.count_words_in_sentence(["", "a" * 30, "b" * 31])
+    assert seen(builder.word_counts) == {"a" * 30: 1}
+
+
+def test_unseen_words_count_zero():
+    assert counted(TEXTS).word_counts["never"] == 0
+
+
+def test_get_next_word():
+    builder = VocabBuilder(WordGenerator(iter(["", "one two", "three"])))
+    assert builder.get_next_word() == (["one", "two"], {})
+    assert builder.get_next_word() == (["three"], {})
+    with pytest.raises(StopIteration):
+        builder.get_next_word()
+
+
+def test_most_frequent_first_keeps_the_order_of_ties():
+    counts = {"b": 1, "d": 2, "a": 1, "c": 2}
+    assert list(most_frequent_first(counts)) == ["d", "c", "b", "a"]
+
+
+def test_all_words_in_sentences_keeps_first_seen_order():
+    assert all_words_in_sentences([["b", "a"], ["a", "c", "b"]]) == ["b", "a", "c"]
+
+
+# --- files of counts
+
+
+def test_saved_counts_are_read_back_most_frequent_first(tmp_path):
+    builder = counted(TEXTS)
+    path = builder.save_vocab(tmp_path / "counts.npz")
+    counts = load_word_counts(path)
+    assert counts == builder.word_counts
+    assert list(counts)[:5] == ["the", "dog", "cat", "CUSTOM_AT", "CUSTOM_NUMBER"]
+    assert [type(value) for value in next(iter(counts.items()))] == [str, int]
+
+
+def test_saved_counts_have_the_array_of_2017(tmp_path):
+    with np.load(counted(TEXTS).save_vocab(tmp_path / "counts.npz")) as arrays:
+        assert arrays.files == ["data"]
+        assert arrays["data"].dtype.names == ("word", "count")
+
+
+@pytest.mark.parametrize(("name", "written"), [("counts", "counts.npz"), ("v1.2", "v1.2.npz")])
+def test_save_vocab_adds_the_ending(tmp_path, name, written):
+    assert counted(TEXTS).save_vocab(str(tmp_path / name)) == tmp_path / written
+    assert (tmp_path / written).is_file()
+
+
+def test_save_vocab_makes_up_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = {counted(TEXTS).save_vocab(), counted(TEXTS).save_vocab()}
+    assert {path.resolve() for path in paths} == set(tmp_path.iterdir())
+    assert len(paths) == 2
+
+
+def test_the_same_texts_give_the_same_file(tmp_path):
+    paths = [counted(TEXTS).save_vocab(tmp_path / name) for name in ("1.npz", "2.npz")]
+    assert list(load_word_counts(paths[0]).items()) == list(load_word_counts(paths[1]).items())
+
+
+def test_counts_of_other_scripts_and_lone_surrogates(tmp_path):
+    builder = VocabBuilder(
+        WordGenerator(["привет 한국어 😂 a\ud83d"], allow_unicode_text=True, ignore_emojis=False)
+    )
+    builder.count_all_words()
+    assert load_word_counts(builder.save_vocab(tmp_path / "counts.npz")) == builder.word_counts
+
+
+def test_nul_is_left_out_of_files_of_counts(tmp_path):
+    """numpy cannot store it; as an empty word it would come back."""
+    builder = counted(["a \x00 b"])
+    assert builder.word_counts["\x00"] == 1
+    assert seen(load_word_counts(builder.save_vocab(tmp_path / "counts.npz"))) == {"a": 1, "b": 1}
+
+
+def test_counts_of_the_2017_package(tmp_path):
+    table = np.array([("dé".encode(), 3), (b"cat", 1)], dtype=[("word", "S30"), ("count", "int64")])
+    np.savez_compressed(tmp_path / "old.npz", data=table)
+    assert load_word_counts(tmp_path / "old.npz") == {"dé": 3, "cat": 1}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "found"),
+    [
+        ({"data": np.zeros(3)}, "found an array of float64"),
+        ({"a": np.zeros(3), "b": np.zeros(3)}, r"found 2 arrays: a\.npy, b\.npy"),
+        ({"data": np.array([{}], dtype=object)}, "allow_pickle"),
+    ],
+)
+def test_arrays_that_are_no_counts(tmp_path, arrays, found):
+    path = tmp_path / "other.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=rf"other\.npz is not a file of word counts: expected .*{found}"):
+        load_word_counts(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"the,2\n", b"PK\x03\x04"])
+def test_files_that_are_no_counts(tmp_path, content):
+    path = tmp_path / "other.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"other\.npz is not a file of word counts"):
+        load_word_counts(path)
+
+
+def test_missing_file_of_counts(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.npz"):
+        load_word_counts(tmp_path / "none.npz")
+
+
+# --- merging
+
+
+def test_merged_counts_are_normalised_to_the_largest_source(tmp_path):
+    save_counts(tmp_path / "small.npz", dog=3, cat=1, CUSTOM_AT=100)
+    save_counts(tmp_path / "large.npz", dog=2, bird=6)
+    master = MasterVocab()
+    master.populate_master_vocab(tmp_path)
+    # special tokens count nowhere: the sizes are 4 and 8
+    assert master.master_vocab == {"dog": 2 + 3 * 2, "bird": 6, "cat": 1 * 2}
+
+
+def test_rare_words_are_left_out_before_normalising(tmp_path):
+    save_counts(tmp_path / "a.npz", dog=4, cat=1)
+    save_counts(tmp_path / "b.npz", dog=8, bird=2)
+    master = MasterVocab()
+    master.populate_master_vocab(tmp_path, min_words=2)
+    assert master.master_vocab == {"dog": 4 * 10 / 4 + 8, "bird": 2}
+
+
+def test_a_source_without_frequent_words_adds_nothing(tmp_path):
+    save_counts(tmp_path / "a.npz", dog=4)
+    save_counts(tmp_path / "b.npz", cat=1)
+    master = MasterVocab()
+    master.populate_master_vocab(tmp_path, min_words=2)
+    assert master.master_vocab == {"dog": 4}
+
+
+def test_force_appearance_takes_words_of_one_source_only(tmp_path):
+    save_counts(tmp_path / "tweets.npz", dog=1, cat=1)
+    save_counts(tmp_path / "wiki.npz", dog=2, bird=2)
+    master = MasterVocab()
+    master.populate_master_vocab(tmp_path, force_appearance="tweets")
+    assert master.master_vocab == {"dog": 1 * 2 + 2, "cat": 1 * 2}
+
+
+def test_force_appearance_without_such_a_file(tmp_path):
+    save_counts(tmp_path / "wiki.npz", dog=1)
+    with pytest.raises(FileNotFoundError, match=r"no file named like 'tweets' among wiki\.npz"):
+        MasterVocab().populate_master_vocab(tmp_path, force_appearance="tweets")
+
+
+def test_sources_by_the_beginning_of_their_paths(tmp_path):
+    save_counts(tmp_path / "en_1.npz", dog=1)
+    save_counts(tmp_path / "en_2.npz", cat=1)
+    save_counts(tmp_path / "de_1.npz", hund=1)
+    master = MasterVocab()
+    master.populate_master_vocab(str(tmp_path / "en_"))
+    assert list(master.master_vocab) == ["dog", "cat"]
+
+
+def test_no_sources(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no word counts found at .*\*\.npz"):
+        MasterVocab().populate_master_vocab(tmp_path)
+
+
+def test_master_vocabulary_is_written_by_frequency(tmp_path):
+    save_counts(tmp_path / "a.npz", zebra=1, dog=2, apple=1)
+    master = MasterVocab()
+    master.populate_master_vocab(tmp_path / "a")
+    master.save_vocab(tmp_path / "out" / "counts.npz", tmp_path / "out" / "vocabulary.json")
+    words = [*SPECIAL_TOKENS, "dog", "zebra", "apple"]  # ties as first seen
+    vocabulary = load_vocabulary(tmp_path / "out" / "vocabulary.json")
+    assert list(vocabulary.items()) == [(word, index) for index, word in enumerate(words)]
+    counts = load_word_counts(tmp_path / "out" / "counts.npz")
+    assert list(counts.items()) == [
+        *((token, -1) for token in words[:10]),
+        ("dog", 2),
+        ("zebra", 1),
+        ("apple", 1),
+    ]
+
+
+def test_word_limit_includes_special_tokens(tmp_path):
+    master = MasterVocab()
+    master.master_vocab = {"rare": 1, "frequent": 5, "other": 2}
+    master.save_vocab(tmp_path / "counts.npz", tmp_path / "vocabulary.json", word_limit=12)
+    assert list(load_vocabulary(tmp_path / "vocabulary.json"))[10:] == ["frequent", "other"]
+    assert list(load_word_counts(tmp_path / "counts.npz"))[10:] == ["frequent", "other"]
+
+
+def test_word_limit_has_room_for_special_tokens(tmp_path):
+    with pytest.raises(ValueError, match="room for the 10 special tokens, got 9"):
+        MasterVocab().save_vocab(tmp_path / "counts.npz", tmp_path / "vocabulary.json", word_limit=9)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- vocabulary files
+
+
+def test_vocabulary_is_read_back_in_its_order(tmp_path):
+    vocabulary = {"z": 0, "a": 1, "é": 2, "😂": 3, '"': 4, "\\": 5, "\x00": 6, "\ud83d": 7, "\u2028": 8}
+    save_vocabulary(vocabulary, tmp_path / "vocabulary.json")
+    assert list(load_vocabulary(tmp_path / "vocabulary.json").items()) == list(vocabulary.items())
+
+
+def test_vocabulary_file_has_one_word_a_line(tmp_path):
+    save_vocabulary({"é": 0, "b": 1}, tmp_path / "vocabulary.json")
+    assert (tmp_path / "vocabulary.json").read_text("utf-8") == '{\n"é":0,\n"b":1\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('["a"]', "expected a JSON object of word -> id"),
+        ('{"a": "0"}', "expected a JSON object of word -> id"),
+        ('{"a": 0.5}', "expected a JSON object of word -> id"),
+        ('{"a": true}', "expected a JSON object of word -> id"),
+        ('{"a": 0', "no valid JSON"),
+        ("", "no valid JSON"),
+    ],
+)
+def test_files_that_are_no_vocabulary(tmp_path, content, message):
+    path = tmp_path / "vocabulary.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=rf"vocabulary\.json is not a vocabulary: {message}"):
+        load_vocabulary(path)
+
+
+def test_vocabulary_in_another_encoding(tmp_path):
+    path = tmp_path / "vocabulary.json"
+    path.write_bytes('{"é": 0}'.encode("latin-1"))
+    with pytest.raises(ValueError, match="no valid JSON"):
+        load_vocabulary(path)
+
+
+def test_missing_vocabulary(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.json"):
+        load_vocabulary(tmp_path / "none.json")
+
+
+# --- extending
+
+
+@pytest.fixture
+def vocabulary():
+    return {word: index for index, word in enumerate([*SPECIAL_TOKENS, "the"])}
+
+
+def test_extension_takes_the_most_frequent_new_words(vocabulary):
+    assert extend_vocab(vocabulary, counted(TEXTS), max_tokens=2) == 2
+    assert list(vocabulary.items())[11:] == [("dog", 11), ("cat", 12)]
+
+
+def test_extension_keeps_first_seen_order_of_ties(vocabulary):
+    extend_vocab(vocabulary, counted(TEXTS), max_tokens=4)
+    assert list(vocabulary)[13:] == ["sees", "and"]
+
+
+def test_extension_counts_what_it_added(vocabulary):
+    assert extend_vocab(vocabulary, counted(TEXTS), max_tokens=100) == 7
+    assert extend_vocab(vocabulary, counted(TEXTS), max_tokens=100) == 0
+    assert list(vocabulary.values()) == list(range(18))
+
+
+@pytest.mark.parametrize(("max_tokens", "added"), [(0, 0), (-1, 10_000)])
+def test_limits_of_an_extension(vocabulary, max_tokens, added):
+    builder = VocabBuilder(WordGenerator(None))
+    builder.count_words_in_sentence(f"w{i}" for i in range(10_005))
+    assert extend_vocab(vocabulary, builder, max_tokens) == added
+    assert len(vocabulary) == 11 + added
+
+
+def test_new_ids_follow_the_highest():
+    vocabulary = {"a": 0, "b": 2}
+    extend_vocab(vocabulary, counted(TEXTS), 2)
+    assert vocabulary == {"a": 0, "b": 2, "the": 3, "dog": 4}
+
+
+def test_extension_of_an_empty_vocabulary():
+    vocabulary = {}
+    extend_vocab(vocabulary, counted(TEXTS), 2)
+    assert vocabulary == {"the": 0, "dog": 1}
+
+
+def test_extension_in_a_file(tmp_path, vocabulary):
+    path = tmp_path / "vocabulary.json"
+    save_vocabulary(vocabulary, path)
+    assert extend_vocab_in_file(counted(TEXTS), max_tokens=2, vocab_path=path) == 2
+    assert load_vocabulary(path) == {**vocabulary, "dog": 11, "cat": 12}
+
+
+def test_extension_in_a_file_is_by_default_that_of_the_weights(tmp_path, monkeypatch, vocabulary):
+    monkeypatch.setenv("TORCHMOJI_HOME", str(tmp_path))
+    folder = tmp_path / "deepmoji"
+    folder.mkdir()
+    (folder / "pytorch_model.bin").touch()
+    save_vocabulary(vocabulary, folder / "vocabulary.json")
+    assert extend_vocab_in_file(counted(TEXTS), max_tokens=1) == 1
+    assert "dog" in json.loads((folder / "vocabulary.json").read_text("utf-8"))
+    assert str(VOCAB_PATH) == str(folder / "vocabulary.json")
+
+
+def test_failed_extension_leaves_the_file_alone(tmp_path):
+    path = tmp_path / "vocabulary.json"
+    path.write_text('{"a": "7"}')
+    with pytest.raises(ValueError, match="not a vocabulary"):
+        extend_vocab_in_file(counted(TEXTS), vocab_path=path)
+    assert path.read_text() == '{"a": "7"}'
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,209 @@
+"""torchmoji.global_variables: constants, and paths that are looked up when they are used."""
+
+import copy
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from torchmoji import global_variables
+from torchmoji.global_variables import PRETRAINED_PATH, ROOT_PATH, VOCAB_PATH, WEIGHTS_DIR, cache_directory
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHMOJI_HOME", str(tmp_path))
+    return tmp_path / "deepmoji"
+
+
+def install(home, *names):
+    home.mkdir(exist_ok=True)
+    for name in names:
+        (home / name).write_text("{}")
+
+
+def run(code, **environment):
+    """What a fresh Python prints, as JSON."""
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    return json.loads(result.stdout)
+
+
+def test_constants():
+    assert global_variables.NB_TOKENS == 50000
+    assert global_variables.NB_EMOJI_CLASSES == 64
+    assert global_variables.FINETUNING_METHODS == ["last", "full", "new", "chain-thaw"]
+    assert global_variables.FINETUNING_METRICS == ["acc", "weighted"]
+
+
+def test_special_tokens():
+    tokens = "MASK UNKNOWN AT URL NUMBER BREAK BLANK_6 BLANK_7 BLANK_8 BLANK_9".split()
+    assert global_variables.SPECIAL_PREFIX == "CUSTOM_"
+    assert [f"CUSTOM_{token}" for token in tokens] == global_variables.SPECIAL_TOKENS
+
+
+def test_root_path_holds_the_package():
+    assert (Path(ROOT_PATH) / "torchmoji" / "__init__.py").is_file()
+
+
+# --- the cache
+
+
+def test_cache_directory_of_torchmoji(monkeypatch):
+    monkeypatch.setenv("TORCHMOJI_HOME", "~/elsewhere")
+    assert cache_directory() == Path.home() / "elsewhere"
+
+
+def test_cache_directory_of_the_desktop(monkeypatch):
+    monkeypatch.setenv("TORCHMOJI_HOME", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache")
+    assert cache_directory() == Path("/var/cache/torchmoji")
+
+
+def test_cache_directory_by_default(monkeypatch):
+    monkeypatch.delenv("TORCHMOJI_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert cache_directory() == Path.home() / ".cache" / "torchmoji"
+
+
+# --- the pair of vocabulary and weights
+
+
+def default_model():
+    return [
+        str(global_variables.default_model_directory() / name)
+        for name in ("vocabulary.json", "model.safetensors")
+    ]
+
+
+def pair():
+    return [str(VOCAB_PATH), str(PRETRAINED_PATH)]
+
+
+@pytest.mark.parametrize("installed", [[], ["vocabulary.json"], ["pytorch_model.bin"]])
+@pytest.mark.usefixtures("home")
+def test_default_model_unless_both_original_files_are_there(home, installed):
+    install(home, *installed)
+    assert pair() == default_model()
+
+
+def test_original_model_as_soon_as_both_files_are_there(home):
+    before = pair()
+    install(home, "vocabulary.json", "pytorch_model.bin")
+    assert before == default_model()
+    assert pair() == [str(home / "vocabulary.json"), str(home / "pytorch_model.bin")]
+
+
+def test_folders_of_these_names_are_no_files(home):
+    (home / "vocabulary.json").mkdir(parents=True)
+    (home / "pytorch_model.bin").mkdir()
+    assert pair() == default_model()
+
+
+def test_default_model_directory_is_in_the_package_or_the_checkout(monkeypatch, tmp_path):
+    package = tmp_path / "torchmoji"
+    package.mkdir()
+    monkeypatch.setattr(global_variables, "__file__", str(package / "global_variables.py"))
+    monkeypatch.setattr(global_variables, "ROOT_PATH", str(tmp_path))
+    assert global_variables.default_model_directory() == tmp_path / "model"
+    (package / "model").mkdir()
+    assert global_variables.default_model_directory() == package / "model"
+
+
+# --- the paths are used as the strings of 2017
+
+
+@pytest.fixture
+def path(home):
+    """VOCAB_PATH as a string, with a file there."""
+    install(home, "vocabulary.json", "pytorch_model.bin")
+    return str(home / "vocabulary.json")
+
+
+def test_open(path):
+    with open(VOCAB_PATH) as file:
+        assert file.read() == "{}"
+        assert Path(file.name) == Path(path)
+
+
+def test_functions_of_paths(path):
+    assert os.path.exists(VOCAB_PATH)
+    assert os.fspath(VOCAB_PATH) == path
+    assert os.path.basename(VOCAB_PATH) == "vocabulary.json"
+    assert os.path.join(VOCAB_PATH, "x") == os.path.join(path, "x")
+    assert Path(VOCAB_PATH) == Path(path)
+
+
+def test_concatenation(path):
+    joined = [VOCAB_PATH + ".bak", "file://" + VOCAB_PATH]
+    assert joined == [path + ".bak", "file://" + path]
+
+
+def test_formatting(path):
+    assert f"{VOCAB_PATH}|{VOCAB_PATH:>200}" == f"{path}|{path:>200}"
+    assert "{}".format(VOCAB_PATH) == "%s" % VOCAB_PATH == str(VOCAB_PATH) == path  # noqa: UP031, UP032
+    assert repr(VOCAB_PATH) == f"<VOCAB_PATH: {path!r}>"
+
+
+def test_operators_and_methods_of_strings(path):
+    assert "vocabulary" in VOCAB_PATH
+    assert "pytorch" not in VOCAB_PATH
+    assert VOCAB_PATH[-5:] == ".json"
+    assert len(VOCAB_PATH) == len(path)
+    assert VOCAB_PATH.endswith(".json")
+    assert VOCAB_PATH.replace(".json", ".txt") == path.replace(".json", ".txt")
+    with pytest.raises(AttributeError, match="no_such_method"):
+        VOCAB_PATH.no_such_method()
+
+
+def test_equality_and_hash(path):
+    assert path == VOCAB_PATH
+    assert VOCAB_PATH != PRETRAINED_PATH
+    assert VOCAB_PATH != 3
+    assert {VOCAB_PATH: 1}[path] == 1
+
+
+def test_copies_are_looked_up_too(home):
+    copies = [copy.deepcopy(VOCAB_PATH), pickle.loads(pickle.dumps(VOCAB_PATH))]
+    install(home, "vocabulary.json", "pytorch_model.bin")
+    assert [str(copied) for copied in copies] == [str(home / "vocabulary.json")] * 2
+
+
+# --- the folder for weights of this process
+
+
+def test_weights_folder_is_made_at_first_use(tmp_path):
+    code = f"""
+import json, os
+from torchmoji.global_variables import WEIGHTS_DIR
+before = os.listdir({str(tmp_path)!r})
+paths = [str(WEIGHTS_DIR), os.path.join(WEIGHTS_DIR, "")]
+open(os.path.join(WEIGHTS_DIR, "weights.bin"), "w").close()
+print(json.dumps([before, os.listdir({str(tmp_path)!r}), paths]))
+"""
+    before, after, paths = run(code, TMPDIR=str(tmp_path))
+    assert before == []
+    assert len(after) == 1
+    assert paths == [str(tmp_path / after[0]), os.path.join(tmp_path, after[0], "")]
+
+
+def test_weights_folder_is_removed_at_the_end(tmp_path):
+    code = """
+import json
+from pathlib import Path
+from torchmoji.global_variables import WEIGHTS_DIR
+(Path(WEIGHTS_DIR) / "weights.bin").touch()
+print(json.dumps(Path(WEIGHTS_DIR).is_dir()))
+"""
+    assert run(code, TMPDIR=str(tmp_path)) is True
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_folder_stays_the_same():
+    assert str(WEIGHTS_DIR) == str(WEIGHTS_DIR)
+    assert os.path.isdir(WEIGHTS_DIR)

@@ -1,0 +1,137 @@
+"""What imports what: the text half needs neither torch nor scikit-learn; public names are where they were."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+import torchmoji
+
+HEAVY = ["torch", "sklearn", "safetensors", "huggingface_hub", "h5py"]
+TEXT_HALF = [
+    "torchmoji",
+    "torchmoji.create_vocab",
+    "torchmoji.emojis",
+    "torchmoji.files",
+    "torchmoji.filter_input",
+    "torchmoji.filter_utils",
+    "torchmoji.global_variables",
+    "torchmoji.sentence_tokenizer",
+    "torchmoji.tokenizer",
+    "torchmoji.word_generator",
+]
+NAMES = {
+    "global_variables": "SPECIAL_PREFIX SPECIAL_TOKENS ROOT_PATH VOCAB_PATH PRETRAINED_PATH WEIGHTS_DIR "
+    "NB_TOKENS NB_EMOJI_CLASSES FINETUNING_METHODS FINETUNING_METRICS",
+    "tokenizer": "tokenize TOKENS IGNORED RE_PATTERN RE_NUM RE_WORD RE_WHITESPACE RE_ANY RE_COMB "
+    "RE_CONTRACTIONS RE_TITLES RE_SYMBOL RE_ABBREVIATIONS RE_HASHTAG RE_MENTION RE_URL RE_EMAIL RE_HEART "
+    "RE_EMOTICON RE_EMOJI",
+    "filter_utils": "is_special_token mostly_english correct_length punct_word non_english_user "
+    "separate_emojis_and_text extract_emojis remove_variation_selectors shorten_word detect_special_tokens "
+    "process_word remove_control_chars convert_nonbreaking_space convert_linebreaks VARIATION_SELECTORS",
+    "filter_input": "read_english read_wanted_emojis read_non_english_users",
+    "word_generator": "WordGenerator TweetWordGenerator",
+    "create_vocab": "VocabBuilder MasterVocab all_words_in_sentences extend_vocab extend_vocab_in_file",
+    "sentence_tokenizer": "SentenceTokenizer coverage",
+}
+
+
+def python(code):
+    """What a fresh Python prints, as JSON; imports come from where this one's came from."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("module", TEXT_HALF)
+def test_text_half_imports_nothing_heavy(module):
+    code = f"import json, sys, {module}; print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
+    assert python(code) == []
+
+
+def test_using_the_text_half_imports_nothing_heavy():
+    code = f"""
+import json, sys
+from torchmoji import EMOJIS, SentenceTokenizer
+tokenizer = SentenceTokenizer({{"love": 10}}, 3)
+rows = [part.tolist() for part in tokenizer.split_train_val_test(["love"] * 5, [0] * 5, extend_with=2)[0]]
+print(json.dumps([EMOJIS[0], len(rows), [name for name in {HEAVY} if name in sys.modules]]))
+"""
+    assert python(code) == ["😂", 3, []]
+
+
+def test_importing_makes_no_files(tmp_path):
+    """The 2017 package made a temporary folder at import."""
+    code = f"""
+import json, os, tempfile
+tempfile.tempdir = {str(tmp_path)!r}
+import {", ".join(TEXT_HALF)}
+print(json.dumps(os.listdir({str(tmp_path)!r})))
+"""
+    assert python(code) == []
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_names_of_the_2017_package(module):
+    found = vars(import_module(f"torchmoji.{module}"))
+    assert [name for name in NAMES[module].split() if name not in found] == []
+
+
+@pytest.mark.parametrize(
+    ("class_name", "methods"),
+    [
+        (
+            "word_generator.WordGenerator",
+            "get_words check_ascii convert_unicode_punctuation convert_unicode_word "
+            "data_preprocess_filtering data_postprocess_filtering extract_valid_sentence_words "
+            "generate_array_from_input reset_stats __iter__",
+        ),
+        ("create_vocab.VocabBuilder", "count_words_in_sentence count_all_words save_vocab get_next_word"),
+        ("create_vocab.MasterVocab", "populate_master_vocab save_vocab"),
+        (
+            "sentence_tokenizer.SentenceTokenizer",
+            "tokenize_sentences find_tokens split_train_val_test to_sentence",
+        ),
+    ],
+)
+def test_methods_of_the_2017_package(class_name, methods):
+    module, name = class_name.split(".")
+    found = getattr(import_module(f"torchmoji.{module}"), name)
+    assert [method for method in methods.split() if not callable(getattr(found, method, None))] == []
+
+
+def test_package_lists_its_names():
+    assert {"EMOJIS", "SentenceTokenizer", "torchmoji_emojis"} <= set(dir(torchmoji))
+    assert sorted(torchmoji.__all__) == dir(torchmoji)
+
+
+def test_package_gives_the_modules_own_objects():
+    from torchmoji.sentence_tokenizer import SentenceTokenizer
+
+    assert torchmoji.SentenceTokenizer is SentenceTokenizer
+
+
+def test_every_listed_name_exists():
+    pytest.importorskip("torch")
+    assert [name for name in torchmoji.__all__ if getattr(torchmoji, name) is None] == []
+
+
+def test_unknown_name():
+    with pytest.raises(
+        AttributeError, match=r"no attribute 'torchmoji_emoji'; it has EMOJIS, .*torchmoji_emojis"
+    ):
+        _ = torchmoji.torchmoji_emoji
+
+
+def test_version_is_that_of_the_package_metadata(repository):
+    metadata = (repository / "pyproject.toml").read_text("utf-8")
+    assert f'version = "{torchmoji.__version__}"' in metadata

@@ -1,0 +1,427 @@
+"""torchmoji.sentence_tokenizer: rows of ids, what may be left out of them, and splits."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from torchmoji.global_variables import SPECIAL_TOKENS
+from torchmoji.sentence_tokenizer import SentenceTokenizer, coverage
+from torchmoji.word_generator import WordGenerator
+
+WORDS = [*SPECIAL_TOKENS, "i", "love", "you", "soo", "😂", "é"]
+VOCABULARY = {word: index for index, word in enumerate(WORDS)}
+ME, LOVE, YOU, SOO, JOY, E_ACUTE = range(10, 16)
+NOT_TEXTS = [None, 3, 2.5, b"love", float("nan"), ["love"]]
+
+
+@pytest.fixture
+def tokenizer():
+    return SentenceTokenizer(VOCABULARY, 4)
+
+
+class Labelled(WordGenerator):
+    """Takes pairs of a text and a label, leaves out those of label 0 and texts of one word."""
+
+    def __init__(self):
+        super().__init__(None, allow_unicode_text=True, ignore_emojis=False)
+
+    def data_preprocess_filtering(self, line, iter_i):
+        text, label = line
+        return label != 0, text, {"label": label}
+
+    def data_postprocess_filtering(self, words, iter_i):
+        return len(words) > 1, words, {"length": len(words)}
+
+
+LABELLED = [("I love", 1), ("I love you", 0), ("", 2), ("you", 3), ("love you 😂", 4), ("you 😂", 5)]
+
+
+# --- rows
+
+
+def test_rows_are_padded_and_cut(tokenizer):
+    tokens, infos, stats = tokenizer.tokenize_sentences(["I love you", "", "sooooo! I love you 😂 é"])
+    assert tokens.tolist() == [[ME, LOVE, YOU, 0], [0, 0, 0, 0], [SOO, 1, ME, LOVE]]
+    assert tokens.dtype == np.uint16
+    assert infos == [{}, {}, {}]
+    assert stats == {
+        "pretokenization_filtered": 0,
+        "unicode_filtered": 1,
+        "posttokenization_filtered": 0,
+        "total": 3,
+        "valid": 2,
+    }
+
+
+def test_special_tokens_have_their_ids(tokenizer):
+    tokens, _, _ = tokenizer.tokenize_sentences(["@bob www.a.b 12 \n www", "é😂\ufe0f"])
+    assert tokens.tolist() == [[2, 1, 4, 5], [E_ACUTE, JOY, 0, 0]]
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\u3000", "\ufe0f", "\ufe0e \ufe0f"])
+def test_texts_without_words_keep_their_row(tokenizer, blank):
+    tokens, infos, _ = tokenizer.tokenize_sentences([blank, "love", blank, "you", blank])
+    assert tokens[:, 0].tolist() == [0, LOVE, 0, YOU, 0]
+    assert len(infos) == 5
+    assert tokenizer.kept_rows.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_no_texts_give_no_rows(tokenizer):
+    tokens, infos, stats = tokenizer.tokenize_sentences([])
+    assert tokens.shape == (0, 4)
+    assert tokens.dtype == np.uint16
+    assert infos == []
+    assert stats["total"] == 0
+
+
+@pytest.mark.parametrize("value", NOT_TEXTS)
+def test_what_is_no_text_is_named_with_its_position(tokenizer, value):
+    with pytest.raises(TypeError, match=f"text 2 is not a string but {type(value).__name__}: .*empty string"):
+        tokenizer.tokenize_sentences(["a", "", value, "b"])
+
+
+@pytest.mark.parametrize("value", ["I love you", b"I love you", None, 3])
+def test_one_text_is_no_list_of_texts(tokenizer, value):
+    with pytest.raises(TypeError, match=f"expected a list of texts, got one {type(value).__name__}"):
+        tokenizer.tokenize_sentences(value)
+
+
+@pytest.mark.parametrize("sentences", [("love", "you"), np.array(["love", "you"]), {"love": 1, "you": 2}])
+def test_any_sized_collection_of_texts(tokenizer, sentences):
+    assert tokenizer.tokenize_sentences(sentences)[0][:, 0].tolist() == [LOVE, YOU]
+
+
+def test_stats_start_from_zero_unless_told_otherwise(tokenizer):
+    tokenizer.tokenize_sentences(["love", ""])
+    assert tokenizer.tokenize_sentences(["love"])[2]["total"] == 1
+    assert tokenizer.tokenize_sentences(["love", ""], reset_stats=False)[2]["total"] == 3
+
+
+def test_results_do_not_change_later(tokenizer):
+    tokens, _, stats = tokenizer.tokenize_sentences(["love"])
+    tokenizer.tokenize_sentences(["you", "you"])
+    assert tokens.tolist() == [[LOVE, 0, 0, 0]]
+    assert stats["total"] == 1
+
+
+def test_vocabulary_is_copied(tokenizer):
+    tokenizer.vocabulary["new"] = 16
+    assert "new" not in VOCABULARY
+
+
+# --- generators of texts
+
+
+def test_generators_need_max_sentences(tokenizer):
+    with pytest.raises(ValueError, match=r"texts without a length .* need max_sentences"):
+        tokenizer.tokenize_sentences(text for text in ["love"])
+
+
+def test_max_sentences_of_a_generator(tokenizer):
+    texts = iter(["love", "", "you", "I"])
+    assert tokenizer.tokenize_sentences(texts, max_sentences=3)[0][:, 0].tolist() == [LOVE, 0, YOU]
+    assert next(texts) == "I"
+
+
+def test_max_sentences_of_a_list(tokenizer):
+    assert tokenizer.tokenize_sentences(["love", "you"], max_sentences=1)[0].tolist() == [[LOVE, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(("limit", "rows"), [(0, 0), (5, 2)])
+def test_max_sentences_may_be_more_or_none_at_all(tokenizer, limit, rows):
+    assert len(tokenizer.tokenize_sentences(iter(["love", "you"]), max_sentences=limit)[0]) == rows
+
+
+def test_max_sentences_counts_rows():
+    """As in 2017, where it was the size of the array: texts that are left out do not count."""
+    tokenizer = SentenceTokenizer(VOCABULARY, 4, custom_wordgen=Labelled())
+    assert len(tokenizer.tokenize_sentences(iter(LABELLED), max_sentences=2)[0]) == 2
+    assert tokenizer.kept_rows.tolist() == [0, 4]
+
+
+def test_negative_max_sentences(tokenizer):
+    with pytest.raises(ValueError, match="max_sentences must be at least 0, got -1"):
+        tokenizer.tokenize_sentences(["love"], max_sentences=-1)
+
+
+# --- ids
+
+
+def test_more_than_65535_words_give_uint32_rows():
+    vocabulary = VOCABULARY | {f"word{i}": i for i in range(len(VOCABULARY), 70_000)}
+    tokens, _, _ = SentenceTokenizer(vocabulary, 2).tokenize_sentences(["word", "😂"])
+    assert tokens.dtype == np.uint32
+    vocabulary["largest"] = 69_999
+    tokens, _, _ = SentenceTokenizer(vocabulary, 2).tokenize_sentences(["largest 😂"])
+    assert tokens.tolist() == [[69_999, JOY]]
+
+
+@pytest.mark.parametrize(
+    ("highest", "dtype"), [(0, np.uint16), (65_535, np.uint16), (65_536, np.uint32), (2**32, np.uint64)]
+)
+def test_smallest_type_that_holds_all_ids(highest, dtype):
+    tokens, _, _ = SentenceTokenizer({"a": highest}, 1).tokenize_sentences(["a"])
+    assert tokens.dtype == dtype
+    assert tokens.tolist() == [[highest]]
+
+
+def test_type_grows_with_an_extension():
+    vocabulary = {f"w{i}": i for i in range(65_536)}
+    tokenizer = SentenceTokenizer(vocabulary, 1)
+    assert tokenizer.dtype == np.uint16
+    parts = [[0], [1], [2]]
+    tokens, _, added = tokenizer.split_train_val_test(["one", "two", "one"], [0] * 3, parts, extend_with=1)
+    assert added == 1
+    assert [part.dtype for part in tokens] == [np.uint32] * 3
+    assert [part.tolist() for part in tokens] == [[[65_536]], [[1]], [[65_536]]]
+
+
+def test_own_masking_and_unknown_values():
+    tokenizer = SentenceTokenizer(VOCABULARY, 3, masking_value=70_000, unknown_value=99)
+    tokens, _, _ = tokenizer.tokenize_sentences(["love it"])
+    assert tokens.tolist() == [[LOVE, 99, 70_000]]
+    assert tokenizer.to_sentence([LOVE, 70_000]) == "love"
+
+
+def test_find_tokens(tokenizer):
+    assert tokenizer.find_tokens(["love", "Love", "CUSTOM_AT"]) == [LOVE, 1, 2]
+
+
+def test_to_sentence_leaves_out_padding(tokenizer):
+    tokens, _, _ = tokenizer.tokenize_sentences(["I love 12"])
+    assert tokenizer.to_sentence(tokens[0]) == "i love CUSTOM_NUMBER"
+
+
+def test_to_sentence_with_a_vocabulary_without_special_tokens():
+    tokenizer = SentenceTokenizer({"love": 2}, 3)
+    assert tokenizer.to_sentence([2, 0, 0]) == "love"
+
+
+def test_to_sentence_of_an_unknown_id(tokenizer):
+    with pytest.raises(KeyError, match="none of the 16 words has the id 16"):
+        tokenizer.to_sentence([LOVE, 16])
+
+
+# --- what may be left out
+
+
+def test_custom_word_generator_drops_rows_and_says_so():
+    tokenizer = SentenceTokenizer(VOCABULARY, 4, custom_wordgen=Labelled())
+    tokens, infos, stats = tokenizer.tokenize_sentences(LABELLED)
+    assert tokens.tolist() == [[ME, LOVE, 0, 0], [LOVE, YOU, JOY, 0], [YOU, JOY, 0, 0]]
+    assert infos == [{"label": 1, "length": 2}, {"label": 4, "length": 3}, {"label": 5, "length": 2}]
+    assert tokenizer.kept_rows.tolist() == [0, 4, 5]
+    assert stats == {
+        "pretokenization_filtered": 1,
+        "unicode_filtered": 1,
+        "posttokenization_filtered": 1,
+        "total": 6,
+        "valid": 3,
+    }
+
+
+def test_kept_rows_start_at_zero_in_every_call():
+    tokenizer = SentenceTokenizer(VOCABULARY, 4, custom_wordgen=Labelled())
+    tokenizer.tokenize_sentences(LABELLED)
+    tokenizer.tokenize_sentences(LABELLED[3:], reset_stats=False)
+    assert tokenizer.kept_rows.tolist() == [1, 2]
+
+
+def test_word_generator_with_an_iteration_of_its_own():
+    class Sentences(WordGenerator):
+        """Gives every sentence of a text; counts nothing."""
+
+        def __iter__(self):
+            for text in self.stream:
+                for sentence in text.split("."):
+                    yield self.get_words(sentence), {}
+
+    tokenizer = SentenceTokenizer(VOCABULARY, 1, custom_wordgen=Sentences(None))
+    tokens, _, _ = tokenizer.tokenize_sentences(["love.you", "I"])
+    assert tokens.tolist() == [[LOVE], [YOU], [ME]]
+    assert tokenizer.kept_rows.tolist() == [0, 0, 1]
+
+
+def test_custom_word_generator_is_free_again_after_use():
+    generator = Labelled()
+    SentenceTokenizer(VOCABULARY, 4, custom_wordgen=generator).tokenize_sentences(LABELLED)
+    with pytest.raises(TypeError, match="got NoneType"):
+        SentenceTokenizer(VOCABULARY, 4, custom_wordgen=generator).tokenize_sentences([(None, 1)])
+    assert generator.stream is None
+
+
+def test_custom_word_generator_must_not_have_a_stream():
+    with pytest.raises(ValueError, match="has a stream already; make it with stream None"):
+        SentenceTokenizer(VOCABULARY, 4, custom_wordgen=WordGenerator(["love"]))
+
+
+def test_texts_of_only_special_tokens_can_be_left_out():
+    tokenizer = SentenceTokenizer(VOCABULARY, 2, ignore_sentences_with_only_custom=True)
+    tokens, infos, stats = tokenizer.tokenize_sentences(["@bob 12", "love", "", "unknown", "12 you"])
+    assert tokens.tolist() == [[LOVE, 0], [4, YOU]]
+    assert len(infos) == 2
+    assert tokenizer.kept_rows.tolist() == [1, 4]
+    assert (stats["total"], stats["valid"]) == (5, 4)
+
+
+# --- wrong arguments
+
+
+@pytest.mark.parametrize("length", [0, -1, 2.0, "30", None])
+def test_fixed_length_is_positive(length):
+    with pytest.raises(ValueError, match=f"fixed_length must be a positive number of tokens, got {length!r}"):
+        SentenceTokenizer(VOCABULARY, length)
+
+
+@pytest.mark.parametrize("vocabulary", [["a"], "vocabulary.json", None])
+def test_vocabulary_is_a_mapping(vocabulary):
+    with pytest.raises(TypeError, match=f"must map words to ids, got {type(vocabulary).__name__}.*load_voc"):
+        SentenceTokenizer(vocabulary, 3)
+
+
+@pytest.mark.parametrize("index", ["2", -1, 1.0, None])
+def test_ids_are_whole_numbers(index):
+    with pytest.raises(ValueError, match=f"id of 'love' must be a whole number of at least 0, got {index!r}"):
+        SentenceTokenizer({"love": index}, 3)
+
+
+@pytest.mark.parametrize("name", ["masking_value", "unknown_value"])
+def test_own_ids_are_not_negative(name):
+    with pytest.raises(ValueError, match=f"id of '{name}' must be a whole number of at least 0, got -1"):
+        SentenceTokenizer(VOCABULARY, 3, **{name: -1})
+
+
+# --- splits
+
+TEXTS = [f"w{i} love" for i in range(40)]
+LABELS = list(range(40))
+
+
+def test_split_by_shares(tokenizer):
+    texts, infos, added = tokenizer.split_train_val_test(TEXTS, LABELS)
+    assert [part.shape for part in texts] == [(28, 4), (4, 4), (8, 4)]
+    assert sorted(np.concatenate(infos).tolist()) == LABELS
+    assert added == 0
+
+
+def test_split_keeps_texts_and_infos_together():
+    vocabulary = {f"t{chr(97 + i)}": i + 10 for i in range(20)}
+    tokenizer = SentenceTokenizer(vocabulary, 1)
+    texts, infos, _ = tokenizer.split_train_val_test(
+        list(vocabulary), list(vocabulary.values()), [0.5, 0.2, 0.3]
+    )
+    assert [part[:, 0].tolist() for part in texts] == [part.tolist() for part in infos]
+    assert [len(part) for part in infos] == [10, 4, 6]
+
+
+def test_split_is_the_same_for_a_seed(tokenizer):
+    splits = [tokenizer.split_train_val_test(TEXTS, LABELS, seed=seed)[1] for seed in (1, 1, 2)]
+    assert [part.tolist() for part in splits[0]] == [part.tolist() for part in splits[1]]
+    assert [part.tolist() for part in splits[0]] != [part.tolist() for part in splits[2]]
+
+
+def test_split_is_the_same_by_default(tokenizer):
+    splits = [tokenizer.split_train_val_test(TEXTS, LABELS)[1] for _ in range(2)]
+    assert [part.tolist() for part in splits[0]] == [part.tolist() for part in splits[1]]
+
+
+def test_split_leaves_the_global_generator_alone(tokenizer):
+    state = np.random.get_state()  # noqa: NPY002  the generator that must not be used
+    tokenizer.split_train_val_test(TEXTS, LABELS)
+    assert all(np.array_equal(a, b) for a, b in zip(state, np.random.get_state(), strict=True))  # noqa: NPY002
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_split_by_positions(tokenizer, kind):
+    parts = [kind([3, 0]), kind([1]), kind([2, 2])]
+    texts, infos, _ = tokenizer.split_train_val_test(
+        ["I", "love", "you", "😂"], [{"label": i} for i in range(4)], parts
+    )
+    assert [part[:, 0].tolist() for part in texts] == [[JOY, ME], [LOVE], [YOU, YOU]]
+    assert [[info["label"] for info in part] for part in infos] == [[3, 0], [1], [2, 2]]
+
+
+def test_split_with_an_empty_part(tokenizer):
+    texts, infos, _ = tokenizer.split_train_val_test(["I", "you"], [0, 1], [[0], [], [1]])
+    assert [part.shape for part in texts] == [(1, 4), (0, 4), (1, 4)]
+    assert [len(part) for part in infos] == [1, 0, 1]
+
+
+def test_split_adds_the_most_frequent_words_of_the_training_part(tokenizer):
+    sentences = ["new new word", "new other", "test test test"]
+    texts, _, added = tokenizer.split_train_val_test(sentences, [0, 1, 2], [[0, 1], [2], [2]], extend_with=2)
+    assert added == 2
+    assert list(tokenizer.vocabulary.items())[16:] == [("new", 16), ("word", 17)]
+    assert texts[0].tolist() == [[16, 16, 17, 0], [16, 1, 0, 0]]
+    assert texts[2].tolist() == [[1, 1, 1, 0]]
+
+
+def test_split_with_a_word_generator_that_drops_rows():
+    tokenizer = SentenceTokenizer(VOCABULARY, 3, custom_wordgen=Labelled())
+    infos = list("abcdef")
+    texts, infos, _ = tokenizer.split_train_val_test(LABELLED, infos, [[0, 1], [2, 3], [5, 4, 3]])
+    assert [len(part) for part in texts] == [1, 0, 2]
+    assert [part.tolist() for part in infos] == [["a"], [], ["f", "e"]]
+
+
+@pytest.mark.parametrize("split", [[0.7, 0.1, 0.1], [0.5, 0.5, 0.0], [1.5, -0.7, 0.2], [[0], 0.5, 0.5]])
+def test_split_by_wrong_shares(tokenizer, split):
+    with pytest.raises(ValueError, match="must be three lists or three shares that sum to 1"):
+        tokenizer.split_train_val_test(TEXTS, LABELS, split)
+
+
+@pytest.mark.parametrize("split", [[0.8, 0.2], [[0], [1]], [0.25] * 4])
+def test_split_into_other_than_three_parts(tokenizer, split):
+    with pytest.raises(ValueError, match="needs three entries"):
+        tokenizer.split_train_val_test(TEXTS, LABELS, split)
+
+
+@pytest.mark.parametrize("position", [40, -1, 1.5, True, np.True_, "1"])
+def test_split_by_wrong_positions(tokenizer, position):
+    with pytest.raises(ValueError, match=f"must hold positions of 40 texts, from 0 on; got .*{position}"):
+        tokenizer.split_train_val_test(TEXTS, LABELS, [[0], [1], [position]])
+
+
+def test_split_of_few_texts(tokenizer):
+    _, infos, _ = tokenizer.split_train_val_test(["love"] * 3, [0, 1, 2])
+    assert [len(part) for part in infos] == [1, 1, 1]
+
+
+def test_split_of_too_few_texts(tokenizer):
+    with pytest.raises(ValueError, match="2 texts are too few to split"):
+        tokenizer.split_train_val_test(["love", "you"], [0, 1])
+
+
+def test_split_needs_an_info_for_each_text(tokenizer):
+    with pytest.raises(ValueError, match="40 texts need as many infos, got 39"):
+        tokenizer.split_train_val_test(TEXTS, LABELS[1:])
+
+
+@pytest.mark.parametrize("extend_with", [0, 5])
+def test_split_names_the_position_in_the_whole_list(tokenizer, extend_with):
+    with pytest.raises(TypeError, match="text 17 is not a string but NoneType"):
+        tokenizer.split_train_val_test([*TEXTS[:17], None, *TEXTS[18:]], LABELS, extend_with=extend_with)
+
+
+def test_split_of_one_text(tokenizer):
+    with pytest.raises(TypeError, match="expected a list of texts, got one str"):
+        tokenizer.split_train_val_test("love", [0, 1, 2, 3])
+
+
+# --- coverage
+
+
+def test_coverage_is_the_share_of_known_words():
+    assert coverage(np.array([[5, 1, 0, 0], [7, 8, 0, 0]])) == pytest.approx(0.75)
+
+
+def test_coverage_logs_its_counts(caplog):
+    with caplog.at_level(logging.INFO, logger="torchmoji.sentence_tokenizer"):
+        coverage(np.array([[5, 1]]), verbose=True)
+    assert "1 unknown of 2 tokens" in caplog.text
+
+
+def test_coverage_needs_tokens():
+    with pytest.raises(ValueError, match="at least one token, got only padding"):
+        coverage(np.zeros((2, 3), dtype=int))
