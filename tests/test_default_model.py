@@ -62,8 +62,8 @@ def test_the_card_says_what_was_done_and_measured(made):
         "must not be",
     ):
         assert part in card
-    assert f"| this model, as stored | {stored.first:.1%} | {stored.first_five:.1%} |" in card
-    assert f"| the same before rounding to int8 | {exact.first:.1%} |" in card
+    assert f"| this model, as stored | {stored.first:.2%} | {stored.first_five:.2%} |" in card
+    assert f"| the same before rounding to int8 | {exact.first:.2%} |" in card
 
 
 def test_a_second_call_starts_from_what_the_first_left(made, data, monkeypatch):

@@ -344,7 +344,7 @@ def test_early_stopping_takes_the_patience(monkeypatch):
     monkeypatch.setitem(finetuning.fit_model.__globals__, "mean_loss", lambda *a: 1.0)
     tuned(nb_epochs=50)
     tuned(nb_epochs=50, patience=2)
-    assert len(epochs) == 5 + 2
+    assert len(epochs) == (1 + 5) + (1 + 2)
 
 
 # --- reproducible, and without traces ---------------------------------------------------------------------

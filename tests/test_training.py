@@ -91,16 +91,31 @@ class Scripted:
 
         monkeypatch.setattr(training, "mean_loss", mean_loss)
 
-    def fit(self, epochs=100, patience=3, verbose=0):
+    def fit(self, epochs=100, patience=3, verbose=0, keep_start=True):
         optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
         loss_op = nn.BCEWithLogitsLoss()
         return fit_model(
-            self.model, loss_op, optimizer, BATCHES, BATCHES, epochs, self.path, patience, verbose
+            self.model,
+            loss_op,
+            optimizer,
+            BATCHES,
+            BATCHES,
+            epochs,
+            self.path,
+            patience,
+            verbose,
+            keep_start=keep_start,
         )
 
     @property
     def epochs(self):
         return len(self.weights) - 1
+
+
+def test_the_best_epoch_is_kept_even_where_the_start_was_better(monkeypatch, tmp_path):
+    run = Scripted(monkeypatch, tmp_path, [1.0, 0.9, 1.1, 1.2, 1.3])
+    assert run.fit(patience=3, keep_start=False) == 0.9
+    assert run.model.logits.item() == run.weights[1] != 0.0
 
 
 def test_training_stops_after_epochs_in_a_row_without_improvement(monkeypatch, tmp_path):

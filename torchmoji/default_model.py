@@ -146,7 +146,7 @@ def make_default_model(
 
 
 def _row(name: str, *shares: float) -> str:
-    return " | ".join([f"| {name}", *(f"{share:.1%}" for share in shares)]) + " |"
+    return " | ".join([f"| {name}", *(f"{share:.2%}" for share in shares)]) + " |"
 
 
 def _scores_row(name: str, scores: Scores) -> str:
@@ -191,7 +191,7 @@ DeepMoji weights, trained on a thousand times as many texts, are better**: fetch
 
 ## Data
 
-{training_texts} short English texts, most of them tweets, from public GitHub repositories, each with one
+{training_texts} short English texts (tweets and comments) from public GitHub repositories, each with one
 or more of the {settings.nb_classes} emojis, which were taken out of the text. Names became `@user`, links
 `http`; retweets and texts with links were left out. {validation_texts} more texts, none of which shares
 its first ten words with a training text, are for validation: training never saw them.

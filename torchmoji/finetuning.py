@@ -301,7 +301,8 @@ def train_by_chain_thaw(
     """Train the last layer, then each other layer alone, first to last, then everything.
 
     Each stage has an optimizer of its own, starts from the best weights of the stage before and ends like
-    `fit_model`. At the end all parameters are thawed.
+    `fit_model`; a stage that brings no improvement leaves them as they were. At the end all parameters are
+    thawed.
 
     Args:
         model: Its children are the layers; those without parameters have no stage.
@@ -334,4 +335,5 @@ def train_by_chain_thaw(
             patience,
             verbose,
             description=f"{description} {i + 1}/{len(stages)}, {name}",
+            keep_start=i > 0,
         )

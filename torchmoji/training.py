@@ -9,6 +9,7 @@ From the 2017 package's `finetuning`, which still exports its names. What differ
 """
 
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -100,10 +101,9 @@ def fit_model(
     verbose: int = 1,
     *,
     description: str = "training",
+    keep_start: bool = False,
 ) -> float:
     """Train until the validation loss stops falling; the model ends with the weights of its lowest.
-
-    The weights at the start take part: where no epoch improves on them, they come back.
 
     Args:
         model: Takes int64 (batch, time), gives logits (batch, C) or (batch, 1). Left in evaluation mode.
@@ -116,11 +116,14 @@ def fit_model(
         patience: Stop after so many epochs in a row without improvement.
         verbose: 0 is silent, 1 shows a progress bar of epochs, 2 also logs each epoch.
         description: Of the progress bar.
+        keep_start: Where no epoch improves on the weights at the start, these come back. Otherwise, as in
+            DeepMoji, the best epoch's are kept however good the start was: a new output layer that always
+            says "perhaps" has a low loss and is of no use.
 
     Returns:
         The lowest validation loss.
     """
-    best_loss = mean_loss(model, loss_op, val_gen)
+    best_loss = mean_loss(model, loss_op, val_gen) if keep_start else math.inf
     save_checkpoint(model, checkpoint_path)
     waited = 0
     with tqdm(range(epochs), desc=description, unit="epoch", disable=not verbose) as progress:
