@@ -6,21 +6,11 @@ from pathlib import Path
 
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.datasets import read_labelled_texts
+from torchmoji.emojis import EXAMPLE_TEXTS
 from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH
 
 DATA = Path(__file__).resolve().parent / "data"
 LABELLED_ENDINGS = (".csv", ".jsonl", ".pickle", ".pkl")
-
-SENTENCES = (
-    "I love mom's cooking",
-    "I love how you never reply back..",
-    "I love cruising with my homies",
-    "I love messing with yo mind!!",
-    "I love you and now you're just gone..",
-    "This is shit",
-    "This is the shit",
-)
-"""The sentences of DeepMoji's own examples."""
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
@@ -123,7 +113,7 @@ def chosen_texts(options: argparse.Namespace) -> list[str]:
         if options.texts:
             raise ValueError("give texts or --file, not both")
         return read_texts(options.file)
-    return options.texts or list(SENTENCES)
+    return options.texts or list(EXAMPLE_TEXTS)
 
 
 def add_finetuning_arguments(

@@ -13,9 +13,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from example_helper import SENTENCES, add_vocabulary_argument, make_parser, positive, read_texts
+from example_helper import add_vocabulary_argument, make_parser, positive, read_texts
 
 from torchmoji.create_vocab import load_vocabulary
+from torchmoji.emojis import EXAMPLE_TEXTS
 from torchmoji.files import atomic_path
 from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.sentence_tokenizer import SentenceTokenizer
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     try:
-        texts = read_texts(options.data) if options.data else list(SENTENCES)
+        texts = read_texts(options.data) if options.data else list(EXAMPLE_TEXTS)
         tokenizer = SentenceTokenizer(load_vocabulary(options.vocabulary or VOCAB_PATH), options.maxlen)
         tokens, _, stats = tokenizer.tokenize_sentences(texts)
         if options.out is not None:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from script_helper import positive
+
 from torchmoji.default_model import make_default_model
 from torchmoji.pretraining import Scores, Settings
 
@@ -37,13 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path, metavar="DATA_DIR")
     parser.add_argument("out", type=Path, metavar="OUT_DIR")
     parser.add_argument("--passes", type=float, default=defaults.passes, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=defaults.batch_size, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="default: %(default)s")
-    parser.add_argument("--nb-tokens", type=int, default=defaults.nb_tokens, help="default: %(default)s")
     parser.add_argument(
-        "--embedding-dim", type=int, default=defaults.embedding_dim, help="default: %(default)s"
+        "--batch-size", type=positive, default=defaults.batch_size, help="default: %(default)s"
     )
-    parser.add_argument("--hidden-size", type=int, default=defaults.hidden_size, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="default: %(default)s")
+    parser.add_argument("--nb-tokens", type=positive, default=defaults.nb_tokens, help="default: %(default)s")
+    parser.add_argument(
+        "--embedding-dim", type=positive, default=defaults.embedding_dim, help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--hidden-size", type=positive, default=defaults.hidden_size, help="default: %(default)s"
+    )
     parser.add_argument("--float32", action="store_true", help="matrix products in float32, not bfloat16")
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown for the model card")
     parser.add_argument("--quiet", action="store_true", help="no progress bars, no log")

@@ -6,7 +6,6 @@ cannot be used, 2 when no original weights are installed or the arguments are wr
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from torchmoji import global_variables
+from torchmoji.create_vocab import load_vocabulary
+from torchmoji.emojis import EXAMPLE_TEXTS
 
 
 class Answers(NamedTuple):
@@ -29,15 +30,6 @@ class Answers(NamedTuple):
     features: list[float]
 
 
-SENTENCES = [
-    "I love mom's cooking",
-    "I love how you never reply back..",
-    "I love cruising with my homies",
-    "I love messing with yo mind!!",
-    "I love you and now you're just gone..",
-    "This is shit",
-    "This is the shit",
-]
 KNOWN = Answers(
     classes=[
         [36, 4, 8, 16, 47],
@@ -57,7 +49,7 @@ MAXIMUM_LENGTH = 30
 
 
 def ask(weights: Path, vocabulary: Path) -> Answers:
-    """What the model in `weights` says to `SENTENCES`.
+    """What the model in `weights` says to `EXAMPLE_TEXTS`.
 
     Raises:
         OSError: A file is missing or cannot be read.
@@ -67,8 +59,8 @@ def ask(weights: Path, vocabulary: Path) -> Answers:
     from torchmoji.model_def import torchmoji_emojis, torchmoji_feature_encoding
     from torchmoji.sentence_tokenizer import SentenceTokenizer
 
-    tokens, _, _ = SentenceTokenizer(read_vocabulary(vocabulary), MAXIMUM_LENGTH).tokenize_sentences(
-        SENTENCES
+    tokens, _, _ = SentenceTokenizer(load_vocabulary(vocabulary), MAXIMUM_LENGTH).tokenize_sentences(
+        EXAMPLE_TEXTS
     )
     probabilities = torchmoji_emojis(weights)(tokens)  # (sentences, classes)
     features = torchmoji_feature_encoding(weights)(tokens)  # (sentences, features)
@@ -76,22 +68,11 @@ def ask(weights: Path, vocabulary: Path) -> Answers:
     return Answers(best.tolist(), features.mean(axis=0)[: len(KNOWN.features)].tolist())
 
 
-def read_vocabulary(path: Path) -> dict[str, int]:
-    """The words and ids in a JSON file; raises ValueError where it holds something else."""
-    try:
-        words = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # neither UTF-8 nor JSON
-        raise ValueError(f"{path} is not a vocabulary: expected JSON, found {error}") from error
-    if not isinstance(words, dict) or not all(isinstance(index, int) for index in words.values()):
-        raise ValueError(f"{path} is not a vocabulary: expected one JSON object from words to ids")
-    return words
-
-
 def differences(found: Answers, known: Answers) -> list[str]:
     """One line for each sentence, and one for the features, where `found` is not what is known."""
     lines = [
         f"{sentence!r}: expected classes {right}, found {classes}"
-        for sentence, right, classes in zip(SENTENCES, known.classes, found.classes, strict=True)
+        for sentence, right, classes in zip(EXAMPLE_TEXTS, known.classes, found.classes, strict=True)
         if classes != right
     ]
     if not all(abs(f - k) <= TOLERANCE for f, k in zip(found.features, known.features, strict=True)):
@@ -127,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     for line in lines:
         print(line)
-    print(f"{weights}: {len(lines)} of {len(SENTENCES) + 1} known answers differ")
+    print(f"{weights}: {len(lines)} of {len(EXAMPLE_TEXTS) + 1} known answers differ")
     return 1 if lines else 0
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -77,3 +78,20 @@ finally:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
     assert result.returncode == 0, result.stderr
     assert "examples:" in result.stdout
+
+
+def test_emojis_are_escaped_where_the_terminal_has_none(model):
+    command = [sys.executable, "-m", "torchmoji", "emojize", "a day", *model]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(command, capture_output=True, encoding="ascii", check=True, env=environment)
+    assert result.stdout.startswith("a day\n  \\U0001f612 85.9%")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes are closed in another way there")
+def test_a_reader_that_goes_away_is_no_error_message(model):
+    command = [sys.executable, "-m", "torchmoji", "emojize", "a day", *model]
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    result = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, encoding="utf-8")
+    os.close(write_end)
+    assert (result.returncode, result.stderr) == (1, "")

@@ -55,7 +55,7 @@ def test_the_card_says_what_was_done_and_measured(made):
     out, (exact, stored) = made
     card = (out / "README.md").read_text(encoding="utf-8")
     for part in (
-        "120 short English texts",
+        "120 texts for training, 40 for validation",
         "make it",
         "A reader's view.",
         "| I love mom's cooking |",
@@ -73,6 +73,24 @@ def test_a_second_call_starts_from_what_the_first_left(made, data, monkeypatch):
     assert make_default_model(data, out, SETTINGS, command="again", progress=False) == scores
     after = load_state_dict(out / "model.safetensors")
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_the_card_says_nothing_of_data_it_was_not_made_from(made):
+    card = (made[0] / "README.md").read_text(encoding="utf-8")
+    assert "fastText" not in card
+    assert "GitHub" not in card
+
+
+def test_without_progress_nothing_is_printed(data, tmp_path, capfd):
+    make_default_model(data, tmp_path, SETTINGS, command="", progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_folder_of_other_texts_is_refused(made, tmp_path):
+    for name in ("train.tsv.gz", "valid.tsv.gz"):
+        (tmp_path / name).write_bytes(gzip.compress(b"0\tgood day\n"))
+    with pytest.raises(ValueError, match="was made from other texts than those in"):
+        make_default_model(tmp_path, made[0], SETTINGS, command="", progress=False)
 
 
 def test_a_folder_with_another_vocabulary_is_refused(made, data):

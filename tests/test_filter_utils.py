@@ -1,5 +1,7 @@
 """torchmoji.filter_utils: one rule each; tests/test_golden_text.py has the recorded calls."""
 
+import time
+
 import pytest
 
 from torchmoji.filter_utils import (
@@ -178,3 +180,10 @@ def test_convert_linebreaks(linebreak):
 
 def test_convert_linebreaks_gives_one_token_for_each():
     assert convert_linebreaks("a\r\nb").split() == ["a", "CUSTOM_BREAK", "CUSTOM_BREAK", "b"]
+
+
+@pytest.mark.parametrize("text", ["www." * 250_000, "aaabbbccc" * 110_000, "a" * 1_000_000])
+def test_a_million_characters_are_shortened_in_seconds(text):
+    started = time.process_time()
+    shorten_word(text)
+    assert time.process_time() - started < 5

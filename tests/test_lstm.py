@@ -187,6 +187,8 @@ WRONG = {
     "four dimensions": (zeros(1, 4, 3, INPUT),),
     "one dimension": (zeros(INPUT),),
     "no dimension": (zeros(()),),
+    "no time steps": (zeros(0, 3, INPUT),),
+    "no time steps, no batch": (zeros(0, INPUT),),
     "batch of h": (zeros(4, 3, INPUT), (zeros(2, 2, HIDDEN), zeros(STATE))),
     "batch of c": (zeros(4, 3, INPUT), (zeros(STATE), zeros(2, 2, HIDDEN))),
     "size of h": (zeros(4, 3, INPUT), (zeros(2, 3, 8), zeros(STATE))),
@@ -269,14 +271,6 @@ def test_a_batch_of_no_sequences_gives_what_torch_gives(bidirectional):
         output, (h_n, c_n) = kind(INPUT, HIDDEN, 2, bidirectional=bidirectional)(x)
         shapes.append((output.shape, h_n.shape, c_n.shape))
     assert shapes[0] == shapes[1]
-
-
-def test_no_time_steps_leave_the_states_as_they_are():
-    lstm = made(num_layers=2, bidirectional=True)
-    h_0, c_0 = states_for(lstm, 3)
-    output, (h_n, c_n) = lstm(zeros(0, 3, INPUT, dtype=torch.float64), (h_0, c_0))
-    assert output.shape == (0, 3, 2 * HIDDEN)
-    torch.testing.assert_close((h_n, c_n), (h_0, c_0), rtol=0, atol=0)
 
 
 def test_given_states_are_not_changed():

@@ -193,7 +193,7 @@ def pair(tmp_path):
 
 
 def test_known_answers_are_complete(verify):
-    assert len(verify.SENTENCES) == len(verify.KNOWN.classes) == 7
+    assert len(verify.EXAMPLE_TEXTS) == len(verify.KNOWN.classes) == 7
     assert all(len(set(classes)) == 5 and max(classes) < 64 for classes in verify.KNOWN.classes)
     assert len(verify.KNOWN.features) == 5
 
@@ -225,7 +225,7 @@ def test_verify_names_the_features(last, verify):
 def test_verify_says_which_answers_differ(verify, pair, capsys):
     assert verify.main(pair) == 1
     lines = capsys.readouterr().out.splitlines()
-    for sentence, line in zip(verify.SENTENCES, lines, strict=False):
+    for sentence, line in zip(verify.EXAMPLE_TEXTS, lines, strict=False):
         assert line.startswith(f"{sentence!r}: expected classes [")
     assert lines[7].startswith("mean of the first features: expected [-0.023,")
     assert lines[8].endswith("weights.bin: 8 of 8 known answers differ")
@@ -263,8 +263,8 @@ def test_verify_wants_weights_and_vocabulary_together(verify, pair, capsys):
     [
         ("none.bin", "vocabulary.json", "there is no weights file"),
         ("weights.bin", "none.json", "none.json"),
-        ("weights.bin", "weights.bin", "weights.bin is not a vocabulary: expected JSON"),
-        ("weights.bin", "list.json", "list.json is not a vocabulary: expected one JSON object"),
+        ("weights.bin", "weights.bin", "weights.bin is not a vocabulary: no valid JSON"),
+        ("weights.bin", "list.json", "list.json is not a vocabulary: expected a JSON object"),
         ("few_words.bin", "vocabulary.json", "outside the model's vocabulary of 12"),
         ("encoder.bin", "vocabulary.json", "has no output layer"),
     ],

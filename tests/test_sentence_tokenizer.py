@@ -81,13 +81,16 @@ def test_what_is_no_text_is_named_with_its_position(tokenizer, value):
         tokenizer.tokenize_sentences(["a", "", value, "b"])
 
 
-@pytest.mark.parametrize("value", ["I love you", b"I love you", None, 3])
+@pytest.mark.parametrize(
+    "value",
+    ["I love you", b"I love you", None, 3, {"love": 1}, {"love"}, np.array("love"), np.array([["love"]])],
+)
 def test_one_text_is_no_list_of_texts(tokenizer, value):
     with pytest.raises(TypeError, match=f"expected a list of texts, got one {type(value).__name__}"):
         tokenizer.tokenize_sentences(value)
 
 
-@pytest.mark.parametrize("sentences", [("love", "you"), np.array(["love", "you"]), {"love": 1, "you": 2}])
+@pytest.mark.parametrize("sentences", [("love", "you"), np.array(["love", "you"])])
 def test_any_sized_collection_of_texts(tokenizer, sentences):
     assert tokenizer.tokenize_sentences(sentences)[0][:, 0].tolist() == [LOVE, YOU]
 

@@ -462,3 +462,10 @@ def test_class_numbers_out_of_range_are_refused(y, nb_classes):
         ValueError, match=f"nb_classes={nb_classes} they must be 0 to {max(1, nb_classes - 1)}"
     ):
         check_class_numbers(np.array(y), nb_classes)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(tmp_path):
+    model = Constant([float("nan")])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(FloatingPointError, match="training loss of epoch 1 is nan"):
+        fit_model(model, nn.BCEWithLogitsLoss(), optimizer, BATCHES, BATCHES, 3, tmp_path / "best.bin", 3, 0)

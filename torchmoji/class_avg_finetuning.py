@@ -71,6 +71,8 @@ def relabel(y: Array, current_label_nr: int, nb_classes: int) -> npt.NDArray[Any
     """
     y = as_array(y)
     _check_labels(y, nb_classes)
+    if not 0 <= current_label_nr < nb_classes:
+        raise ValueError(f"current_label_nr is {current_label_nr}; it must be from 0 to {nb_classes - 1}")
     if y.ndim == 1 and nb_classes == 2:
         return y
     return (y == current_label_nr if y.ndim == 1 else y[:, current_label_nr] == 1).astype(np.int64)

@@ -1,6 +1,8 @@
 """The command `torchmoji`."""
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -60,8 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, or 1 where the work failed. A wrong option exits with 2.
     """
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # where the terminal has no emojis
     try:
         _emojize(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # the reader has gone, as in `| head`; what is left in the buffer has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (OSError, ValueError, ModuleNotFoundError) as error:
         print(f"torchmoji: {error}", file=sys.stderr)
         return 1

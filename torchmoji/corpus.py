@@ -97,10 +97,13 @@ def read_labelled_texts(path: str | os.PathLike[str], nb_classes: int) -> tuple[
     return texts, labels
 
 
-def word_lists(texts: Iterable[str]) -> list[list[str]]:
-    """Each text's words, as `SentenceTokenizer` sees them, with a progress bar."""
+def word_lists(texts: Iterable[str], progress: bool = False) -> list[list[str]]:
+    """Each text's words, as `SentenceTokenizer` sees them; with a progress bar if wanted."""
     generator = WordGenerator(None, allow_unicode_text=True, ignore_emojis=False)
-    return [generator.get_words(text) for text in tqdm(texts, desc="tokenizing", unit="text")]
+    return [
+        generator.get_words(text)
+        for text in tqdm(texts, desc="tokenizing", unit="text", disable=not progress)
+    ]
 
 
 def build_vocabulary(words: Iterable[Sequence[str]], nb_tokens: int) -> dict[str, int]:

@@ -4,6 +4,7 @@ The result has the shapes of the original weights (50 000 words, 256, 512, 64 cl
 code that works with one works with the other.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from torchmoji import __version__
 from torchmoji.corpus import Corpus, build_vocabulary, make_corpus, read_labelled_texts, word_lists
 from torchmoji.create_vocab import load_vocabulary, save_vocabulary
-from torchmoji.emojis import EMOJIS, top_emojis
+from torchmoji.emojis import EMOJIS, EXAMPLE_TEXTS, top_emojis
 from torchmoji.files import atomic_path, atomic_write_text
 from torchmoji.global_variables import DEFAULT_WEIGHTS_NAME, VOCABULARY_NAME
 from torchmoji.machine import processor, versions
@@ -27,24 +28,27 @@ VALIDATION_FILE = "valid.tsv.gz"
 CARD_NAME = "README.md"
 CONFIG_NAME = "config.json"
 
+KNOWN_VALIDATION_TEXTS = "c36d4e68ce2ffd96473f5796c8cab26262364d4761f8d1661a28981b20913ecb"
+"""SHA-256 of the validation file that the following is about."""
+
+ABOUT_DATA = """They are English tweets and comments from public GitHub repositories, each with one or more of
+the emojis, which were taken out of the text. Names became `@user`, links `http`; retweets and texts with
+links were left out. No validation text shares its first ten words with a training text. About one text
+in two hundred is promotional, some have one label where the tweet had several emojis, and emojis are as
+unequal as on the street (😂 is one in seven)."""
+
 FASTTEXT = (0.273, 0.628, 0.090, 0.277)
 """fastText (100 dimensions, word bigrams, 5 epochs) trained and scored on the same texts: first guess, first
 five, and both averaged over the classes. Measured apart from this program."""
 
-SENTENCES = (
-    "I love mom's cooking",
-    "I love how you never reply back..",
-    "I love cruising with my homies",
-    "I love messing with yo mind!!",
-    "I love you and now you're just gone..",
-    "This is shit",
-    "This is the shit",
-)
-"""DeepMoji's own examples."""
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def prepare(
-    data: str | os.PathLike[str], work: str | os.PathLike[str], settings: Settings
+    data: str | os.PathLike[str], work: str | os.PathLike[str], settings: Settings, progress: bool = True
 ) -> tuple[dict[str, int], Corpus, Corpus]:
     """Tokenize the texts and build the vocabulary, or read what an earlier call wrote.
 
@@ -52,23 +56,32 @@ def prepare(
         data: Folder of the training and the validation file.
         work: Folder for the vocabulary and the tokenized texts.
         settings: Of the run.
+        progress: Show progress bars.
 
     Returns:
         The vocabulary, the training and the validation texts.
+
+    Raises:
+        ValueError: The folder `work` is of other texts or of a vocabulary of another size.
     """
+    fingerprints_path = Path(work) / "data.json"
+    fingerprints = {name: sha256(Path(data) / name) for name in (TRAINING_FILE, VALIDATION_FILE)}
+    if fingerprints_path.is_file() and json.loads(fingerprints_path.read_text("utf-8")) != fingerprints:
+        raise ValueError(f"{work} was made from other texts than those in {data}: use another folder")
     vocabulary_path = Path(work) / VOCABULARY_NAME
     corpora = {name: Path(work) / f"{name}.npz" for name in (TRAINING_FILE, VALIDATION_FILE)}
     if not (vocabulary_path.is_file() and all(path.is_file() for path in corpora.values())):
         words, labels = {}, {}
         for name in corpora:
             texts, labels[name] = read_labelled_texts(Path(data) / name, settings.nb_classes)
-            words[name] = word_lists(texts)
+            words[name] = word_lists(texts, progress)
         vocabulary = build_vocabulary(words[TRAINING_FILE], settings.nb_tokens)
         save_vocabulary(vocabulary, vocabulary_path)
         for name, path in corpora.items():
             corpus = make_corpus(words[name], labels[name], vocabulary)
             with atomic_path(path) as temporary:
                 np.savez(temporary, **vars(corpus))
+        atomic_write_text(fingerprints_path, json.dumps(fingerprints))
     vocabulary = load_vocabulary(vocabulary_path)
     if len(vocabulary) != settings.nb_tokens:
         raise ValueError(
@@ -107,7 +120,7 @@ def make_default_model(
         Scores on the validation texts, with the trained weights and with the stored ones.
     """
     out = Path(out)
-    vocabulary, training, validation = prepare(data, out / "training", settings)
+    vocabulary, training, validation = prepare(data, out / "training", settings, progress)
     trained = train(
         training,
         settings,
@@ -133,14 +146,14 @@ def make_default_model(
 
     model = torchmoji_emojis(out / DEFAULT_WEIGHTS_NAME)
     stored = evaluate(model, validation)
-    tokens, _, _ = SentenceTokenizer(vocabulary, 30).tokenize_sentences(SENTENCES)
+    tokens, _, _ = SentenceTokenizer(vocabulary, 30).tokenize_sentences(EXAMPLE_TEXTS)
     samples = [
         (text, " ".join(guess.emoji for guess in guesses))
-        for text, guesses in zip(SENTENCES, top_emojis(model(tokens), 5, classes), strict=True)
+        for text, guesses in zip(EXAMPLE_TEXTS, top_emojis(model(tokens), 5, classes), strict=True)
     ]
-    card = model_card(
-        settings, trained, len(training), len(validation), exact, stored, samples, command, notes
-    )
+    sizes = (len(training), len(validation))
+    is_known = sha256(Path(data) / VALIDATION_FILE) == KNOWN_VALIDATION_TEXTS
+    card = model_card(settings, trained, sizes, is_known, exact, stored, samples, command, notes)
     atomic_write_text(out / CARD_NAME, card)
     return exact, stored
 
@@ -156,15 +169,27 @@ def _scores_row(name: str, scores: Scores) -> str:
 def model_card(
     settings: Settings,
     trained: Trained,
-    training_texts: int,
-    validation_texts: int,
+    texts: tuple[int, int],
+    is_known_data: bool,
     exact: Scores,
     stored: Scores,
     samples: list[tuple[str, str]],
     command: str,
     notes: str,
 ) -> str:
-    """The model card, as Markdown: data, command, time, scores, samples, limits."""
+    """The model card, as Markdown: data, command, time, scores, samples, limits.
+
+    Args:
+        settings: Of the run.
+        trained: What training took.
+        texts: How many for training and for validation.
+        is_known_data: Whether `ABOUT_DATA` and `FASTTEXT` are about these texts.
+        exact: Scores with the trained weights.
+        stored: Scores with the stored ones.
+        samples: Texts with their emojis.
+        command: What made the model.
+        notes: More text.
+    """
     sample_rows = "\n".join(f"| {text} | {emojis} |" for text, emojis in samples)
     by_share = sorted(
         (share, EMOJIS[index]) for index, share in enumerate(stored.class_first_five) if stored.counts[index]
@@ -175,11 +200,10 @@ def model_card(
     return f"""# The default model of torchMoji
 
 A DeepMoji model (bi-LSTM with hard-sigmoid gates and attention) that guesses which of
-{settings.nb_classes} emojis a short English text was written with. Its shapes are those of the original
-weights: {settings.nb_tokens} words, embeddings of {settings.embedding_dim}, LSTMs of {settings.hidden_size},
-{features} features. It makes the package work out of the box, without a network. **The original
-DeepMoji weights, trained on a thousand times as many texts, are better**: fetch them with
-`python scripts/download_weights.py`.
+{settings.nb_classes} emojis a short text was written with: {settings.nb_tokens} words, embeddings of
+{settings.embedding_dim}, LSTMs of {settings.hidden_size}, {features} features. It makes the package work out
+of the box, without a network. **The original DeepMoji weights (50 000 words, 256, 512, 2304), trained on
+1.2 billion tweets, are better**: fetch them with `python scripts/download_weights.py`.
 
 ## Files
 
@@ -191,10 +215,9 @@ DeepMoji weights, trained on a thousand times as many texts, are better**: fetch
 
 ## Data
 
-{training_texts} short English texts (tweets and comments) from public GitHub repositories, each with one
-or more of the {settings.nb_classes} emojis, which were taken out of the text. Names became `@user`, links
-`http`; retweets and texts with links were left out. {validation_texts} more texts, none of which shares
-its first ten words with a training text, are for validation: training never saw them.
+{texts[0]} texts for training, {texts[1]} for validation, which training never saw.
+
+{ABOUT_DATA if is_known_data else "The command names the folder they came from."}
 
 ## Training
 
@@ -207,14 +230,14 @@ learning rate of {settings.learning_rate:g}. A text with k emojis counts as k sa
 
 ## Scores
 
-On the {validation_texts} validation texts. A guess is right where it is one of the text's emojis;
+On the validation texts. A guess is right where it is one of the text's emojis;
 "averaged" is the mean over the emojis of the share of an emoji's texts for which it is guessed.
 
 | | first guess | first five | first guess, averaged | first five, averaged |
 |---|---|---|---|---|
 {_scores_row("this model, as stored", stored)}
 {_scores_row("the same before rounding to int8", exact)}
-{_row("fastText on the same texts", *FASTTEXT)}
+{_row("fastText on the same texts", *FASTTEXT) if is_known_data else ""}
 
 Most often found among the first five guesses: {often}
 
@@ -230,10 +253,9 @@ Least often: {seldom}
 
 ## Limits
 
-- Emojis are as unequal in the data as on the street (😂 is one in seven), so common ones are guessed
-  too often and rare ones hardly ever: see the averaged scores.
-- The texts are informal English of social media, with profanity, about one promotional text in two
-  hundred, and the prejudices of those who wrote them. Guesses repeat them.
+- Common emojis are guessed too often and rare ones hardly ever: see the averaged scores.
+- Texts of social media are informal, with profanity and the prejudices of those who wrote them. Guesses
+  repeat them.
 - Single words can outweigh the sense of a sentence; irony and negation are often missed.
 - It must not be used to judge persons: not for hiring, policing, medical or credit decisions, nor to
   state as a fact what somebody feels. A guess says which emoji people put next to such words, no more.

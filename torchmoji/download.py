@@ -111,7 +111,7 @@ def download_file(
 def _lock(path: Path, patience: float) -> Iterator[None]:
     """Hold the lock that belongs to `path`; wait up to `patience` seconds for another process to release it.
 
-    `filelock`, which huggingface_hub brings along, has the locks of each operating system behind one call.
+    `filelock`, which torch brings along, has the locks of each operating system behind one call.
     """
     from filelock import FileLock, Timeout  # imported here: it takes longer to load than all the rest
 

@@ -18,6 +18,17 @@ EMOJIS: tuple[str, ...] = tuple(
 )
 """Class index -> emoji; `EMOJIS[0]` is 😂."""
 
+EXAMPLE_TEXTS = (
+    "I love mom's cooking",
+    "I love how you never reply back..",
+    "I love cruising with my homies",
+    "I love messing with yo mind!!",
+    "I love you and now you're just gone..",
+    "This is shit",
+    "This is the shit",
+)
+"""The sentences of DeepMoji's own examples."""
+
 
 class Guess(NamedTuple):
     """An emoji and its probability, from 0 to 1."""

@@ -136,10 +136,17 @@ def shorten_word(word: str) -> str:
     if len(word) < 3 or not word.isascii():
         return word
     shortened = word
+    gone: set[str] = set()  # runs that do not occur any more: long words stay linear
     for character, group in groupby(word):
-        run = len(list(group))
-        if run >= 3:
-            shortened = shortened.replace(character * run, character * 2)
+        run = "".join(group)
+        if len(run) < 3 or run in gone:
+            continue
+        replaced = shortened.replace(run, character * 2)
+        if replaced == shortened:
+            gone.add(run)
+        else:
+            gone = {other for other in gone if other[0] != character}
+        shortened = replaced
     return shortened
 
 

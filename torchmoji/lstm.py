@@ -98,6 +98,9 @@ class LSTMHardSigmoid(nn.LSTM):
                 f"For {kind} input, hx and cx should also be {input.dim()}-D "
                 f"but got ({hx[0].dim()}-D, {hx[1].dim()}-D) tensors"
             )
+        time_dimension = 1 if self.batch_first and not one_sequence else 0
+        if not torch.jit.is_tracing() and input.shape[time_dimension] == 0:
+            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
         if one_sequence:
             input = input.unsqueeze(1)
             hx = None if hx is None else (hx[0].unsqueeze(1), hx[1].unsqueeze(1))

@@ -131,7 +131,7 @@ def train(
     """
     total_steps = max(1, round(math.ceil(len(corpus) / settings.batch_size) * settings.passes))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+        torch.default_generator.manual_seed(settings.seed)  # torch.manual_seed would seed GPUs too
         model = new_model(settings).train()
         optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
         step, seconds = _resume(checkpoint, model, optimizer, settings)

@@ -6,7 +6,7 @@ the same seed.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import Any
 
@@ -233,7 +233,9 @@ class SentenceTokenizer:
 
 
 def _check_is_list(sentences: object) -> None:
-    if isinstance(sentences, str | bytes) or not isinstance(sentences, Iterable):
+    # iterating over a mapping, a set, a table or an array of other shape would not give the texts in order
+    is_other = isinstance(sentences, str | bytes | Mapping | Set) or getattr(sentences, "ndim", 1) != 1
+    if is_other or not isinstance(sentences, Iterable):
         raise TypeError(f"expected a list of texts, got one {type(sentences).__name__}: {sentences!r}")
 
 

@@ -122,6 +122,9 @@ def fit_model(
 
     Returns:
         The lowest validation loss.
+
+    Raises:
+        FloatingPointError: The training loss is not finite.
     """
     best_loss = mean_loss(model, loss_op, val_gen) if keep_start else math.inf
     save_checkpoint(model, checkpoint_path)
@@ -129,6 +132,11 @@ def fit_model(
     with tqdm(range(epochs), desc=description, unit="epoch", disable=not verbose) as progress:
         for epoch in progress:
             train_loss = _train_epoch(model, loss_op, optim_op, train_gen)
+            if not math.isfinite(train_loss):
+                raise FloatingPointError(
+                    f"the training loss of epoch {epoch + 1} is {train_loss}: "
+                    "check that the weights are finite, or lower the learning rate"
+                )
             val_loss = mean_loss(model, loss_op, val_gen)
             if val_loss < best_loss:
                 best_loss, waited = val_loss, 0
@@ -300,6 +308,8 @@ def check_parts(
             raise ValueError(
                 f"the {name} part has {len(x)} texts and {len(y)} labels; give one for each text"
             )
+        if not np.issubdtype(x.dtype, np.integer):
+            raise ValueError(f"the {name} part has token ids of {x.dtype}; they must be integers")
         if x.max() >= vocabulary_size:
             raise ValueError(
                 f"the {name} part has token id {x.max()}, but the model's embedding has {vocabulary_size} "

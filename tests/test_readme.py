@@ -1,0 +1,48 @@
+"""What the README shows is run, and gives what it shows."""
+
+import re
+
+import pytest
+
+from torchmoji.cli import main
+
+
+@pytest.fixture(scope="module")
+def readme(repository):
+    return (repository / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(readme, language):
+    """Each code block of a language, and the output block that follows it."""
+    return re.findall(rf"```{language}\n(.*?)```\n\n```\n(.*?)```", readme, re.DOTALL)
+
+
+def test_the_first_command_prints_what_is_shown(readme, capsys):
+    command, shown = blocks(readme, "bash")[0]
+    texts = re.findall(r'"([^"]+)"', command)
+    assert len(texts) == 2
+    assert main(["emojize", *texts]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == len(shown.splitlines()) == 4
+    for line, expected in zip(printed, shown.splitlines(), strict=True):
+        assert re.sub(r"[\d.]+%", "", line) == re.sub(r"[\d.]+%", "", expected)
+
+
+def test_the_snippet_for_emojis_gives_what_is_shown(readme, capsys):
+    code, shown = blocks(readme, "python")[0]
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert [re.search(r"emoji='(.)'", line)[1] for line in printed] == [
+        re.search(r"emoji='(.)'", line)[1] for line in shown.splitlines()
+    ]
+
+
+def test_the_snippet_for_finetuning_runs(readme, capsys, repository, monkeypatch):
+    code, shown = blocks(readme, "python")[1]
+    shortened = code.replace("epoch_size=500", "epoch_size=32").replace("nb_epochs=20", "nb_epochs=1")
+    assert shortened != code
+    monkeypatch.chdir(repository)
+    exec(compile(shortened, "README.md", "exec"), {})
+    accuracy = re.compile(r"accuracy on the test part: (0\.\d\d)\n")
+    assert accuracy.fullmatch(shown)
+    assert float(accuracy.fullmatch(capsys.readouterr().out)[1]) > 0.3
