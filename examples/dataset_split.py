@@ -17,8 +17,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from example_helper import DATA, add_vocabulary_argument, make_parser, not_negative, positive
+from example_helper import DATA, add_vocabulary_argument
 
+from torchmoji.arguments import make_parser, not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.datasets import read_labelled_texts
 from torchmoji.files import atomic_path

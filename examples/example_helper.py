@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from torchmoji.arguments import not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.datasets import read_labelled_texts
 from torchmoji.emojis import EXAMPLE_TEXTS
@@ -11,29 +12,6 @@ from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH
 
 DATA = Path(__file__).resolve().parent / "data"
 LABELLED_ENDINGS = (".csv", ".jsonl", ".pickle", ".pkl")
-
-
-def make_parser(description: str | None) -> argparse.ArgumentParser:
-    """Make a parser whose help shows a module's docstring as it is."""
-    return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-
-
-def positive(text: str) -> int:
-    """Argument type: a number from 1 up."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
-
-
-def not_negative(text: str) -> int:
-    """Argument type: a number from 0 up."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return number
 
 
 def read_lines(path: Path) -> Iterator[str]:

@@ -13,8 +13,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from example_helper import add_vocabulary_argument, make_parser, positive, read_texts
+from example_helper import add_vocabulary_argument, read_texts
 
+from torchmoji.arguments import make_parser, positive
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emojis import EXAMPLE_TEXTS
 from torchmoji.files import atomic_path

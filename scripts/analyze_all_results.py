@@ -14,8 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from script_helper import RESULTS_ENDING, Summary, make_parser, read_results, summarize
+from script_helper import RESULTS_ENDING, Summary, read_results, summarize
 
+from torchmoji.arguments import make_parser
 from torchmoji.files import atomic_write_text
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from script_helper import make_parser, read_results, summarize
+from script_helper import read_results, summarize
+
+from torchmoji.arguments import make_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from script_helper import dataset_names, make_parser, not_negative, positive
+from script_helper import dataset_names
 
+from torchmoji.arguments import make_parser, not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.datasets import LabelledTexts, read_labelled_texts
 from torchmoji.files import atomic_write_text

@@ -17,8 +17,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from script_helper import dataset_names, make_parser, not_negative
+from script_helper import dataset_names
 
+from torchmoji.arguments import make_parser, not_negative
 from torchmoji.create_vocab import load_vocabulary, save_vocabulary
 from torchmoji.datasets import read_labelled_texts
 from torchmoji.files import atomic_path

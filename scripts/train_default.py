@@ -8,7 +8,6 @@ Examples:
     train_default.py data/emoji runs/default --passes 2 --notes notes.md
 """
 
-import argparse
 import logging
 import shlex
 import sys
@@ -17,8 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from script_helper import positive
 
+from torchmoji.arguments import make_parser, positive
 from torchmoji.default_model import make_default_model
 from torchmoji.pretraining import Scores, Settings
 
@@ -32,9 +31,7 @@ def _line(name: str, scores: Scores) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, train, print the scores."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     defaults = Settings()
     parser.add_argument("data", type=Path, metavar="DATA_DIR")
     parser.add_argument("out", type=Path, metavar="OUT_DIR")

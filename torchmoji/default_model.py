@@ -71,6 +71,7 @@ def prepare(
     vocabulary_path = Path(work) / VOCABULARY_NAME
     corpora = {name: Path(work) / f"{name}.npz" for name in (TRAINING_FILE, VALIDATION_FILE)}
     if not (vocabulary_path.is_file() and all(path.is_file() for path in corpora.values())):
+        atomic_write_text(fingerprints_path, json.dumps(fingerprints))
         words, labels = {}, {}
         for name in corpora:
             texts, labels[name] = read_labelled_texts(Path(data) / name, settings.nb_classes)
@@ -81,7 +82,6 @@ def prepare(
             corpus = make_corpus(words[name], labels[name], vocabulary)
             with atomic_path(path) as temporary:
                 np.savez(temporary, **vars(corpus))
-        atomic_write_text(fingerprints_path, json.dumps(fingerprints))
     vocabulary = load_vocabulary(vocabulary_path)
     if len(vocabulary) != settings.nb_tokens:
         raise ValueError(

@@ -81,7 +81,7 @@ class SentenceTokenizer:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The smallest type of uint16, uint32 and uint64 that holds all ids."""
-        highest = max(self.masking_value, self.unknown_value, *self.vocabulary.values(), 0)
+        highest = max(self.masking_value, self.unknown_value, max(self.vocabulary.values(), default=0))
         return np.result_type(np.uint16, np.min_scalar_type(highest))
 
     def tokenize_sentences(
