@@ -169,6 +169,19 @@ def test_smallest_type_that_holds_all_ids(highest, dtype):
     assert tokens.tolist() == [[highest]]
 
 
+def test_the_highest_ids_are_exact():
+    vocabulary = {"a": 2**64 - 1, "b": 2**53 + 1, "c": 3}
+    tokens, _, _ = SentenceTokenizer(vocabulary, 2).tokenize_sentences(["a b", "c", "c a"])
+    assert tokens.tolist() == [[2**64 - 1, 2**53 + 1], [3, 0], [3, 2**64 - 1]]
+
+
+def test_new_words_count_at_once():
+    tokenizer = SentenceTokenizer(VOCABULARY, 1)
+    assert tokenizer.tokenize_sentences(["newword"])[0].tolist() == [[1]]
+    tokenizer.vocabulary["newword"] = 16
+    assert tokenizer.tokenize_sentences(["newword"])[0].tolist() == [[16]]
+
+
 def test_type_grows_with_an_extension():
     vocabulary = {f"w{i}": i for i in range(65_536)}
     tokenizer = SentenceTokenizer(vocabulary, 1)

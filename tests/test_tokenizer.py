@@ -113,3 +113,12 @@ def test_long_texts_take_no_more_than_linear_time(text, number_of_words):
 def test_refuses_what_is_no_string(value):
     with pytest.raises(TypeError, match=f"tokenize takes one string, got {type(value).__name__}"):
         tokenize(value)
+
+
+def test_every_character_within_others():
+    """`tokenize` takes most of Unicode in runs, the public expression one character after the other."""
+    characters = [chr(code) for code in range(0x110000)]
+    for start in range(0, len(characters), 1 << 16):
+        block = characters[start : start + (1 << 16)]
+        for text in ("".join(block), "@#a." + "#a.".join(block)):
+            assert tokenize(text) == [word for word in RE_PATTERN.findall(text) if word], hex(start)

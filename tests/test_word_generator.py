@@ -1,8 +1,27 @@
-"""torchmoji.word_generator: words of single texts, filters, counters, and the choice of tweets."""
+"""torchmoji.word_generator: words of single texts, what is remembered, filters, counters, tweets."""
+
+import pickle
+import random
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from text_unidecode import unidecode
 
-from torchmoji.word_generator import TweetWordGenerator, WordGenerator
+from torchmoji import word_generator
+from torchmoji.filter_utils import (
+    convert_linebreaks,
+    process_word,
+    punct_word,
+    remove_variation_selectors,
+    separate_emojis_and_text,
+)
+from torchmoji.tokenizer import RE_PATTERN
+from torchmoji.word_generator import (
+    ALLOWED_CONVERTED_UNICODE_PUNCTUATION,
+    TweetWordGenerator,
+    WordGenerator,
+)
 
 
 def for_sentences(**options):
@@ -81,6 +100,186 @@ def test_convert_unicode_punctuation_leaves_letters_alone():
 )
 def test_convert_unicode_word(options, result):
     assert WordGenerator(None, **options).convert_unicode_word("é‼😂") == result
+
+
+# --- parts of texts are processed on their own and remembered
+
+PIECES = [
+    *"a b C İ Σ ſ 1 23 ٣ ½ @ @x # #t http:// www. a@b.cc . , ! ... … ‼ ’ < 3 <3 : ) - _ mr. a.m.".split(),
+    *"<br> <BR> <b r> 😂 ❤ é ﬁ 한 Ａ １ § € £ aaa ooooo !!!! CUSTOM_BREAK ' \" + / $".split(),
+    *r"\n \\n \r \\r".split(),
+    *" \t\n\r\x1c\x85\xa0\xa8\u180e\u2028\u3000\x00\x7f\u200d\ufe0f\u212a\ufdfa\ud83d\ude00",
+    *"\u0301\u0316\u0344\u0345\u1100\u1161\u3099\uff9e",
+]
+SETTINGS = ["allow_unicode_text", "ignore_emojis", "remove_variation_selectors", "break_replacement"]
+
+
+def made_up_text(rng):
+    """Pieces of all kinds; one in four texts has a long run of combining marks too."""
+    text = "".join(rng.choices(PIECES, k=rng.randint(0, 20)))
+    if rng.random() < 0.25:
+        text += "".join(rng.choices(["\u0301", "\u0316", "\u0344", "\uff9e", "é"], [9, 9, 9, 9, 1], k=60))
+    return text
+
+
+def words_of_whole_text(
+    text, allow_unicode_text, ignore_emojis, remove_variation_selectors_, break_replacement
+):
+    """The rules as they are written in words, each applied to the whole text."""
+
+    def converted(word):
+        if word.isascii():
+            return word
+        decoded = [(c, unidecode(c).lower()) for c in unicodedata.normalize("NFKC", word)]
+        allowed = ALLOWED_CONVERTED_UNICODE_PUNCTUATION
+        word = "".join(new if new and punct_word(new, allowed) else old for old, new in decoded)
+        return separate_emojis_and_text(word)[1] if ignore_emojis else word
+
+    text = text.translate(str.maketrans({"İ": "i", "Σ": "σ", "\u180e": " "})).strip().lower()
+    if break_replacement:
+        text = convert_linebreaks(text)
+    if remove_variation_selectors_:
+        text = remove_variation_selectors(text)
+    text = " ".join(map(converted, text.split()))
+    if not allow_unicode_text and not text.isascii():
+        return []
+    return [process_word(word) for word in RE_PATTERN.findall(text) if word]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (True, False, True, True),
+        (False, True, True, True),
+        (True, True, True, False),
+        (True, False, False, True),
+        (False, False, False, False),
+    ],
+)
+def test_words_are_those_of_the_whole_text(settings):
+    rng = random.Random(5)
+    texts = [made_up_text(rng) for _ in range(4000)]
+    generator = WordGenerator(None, **dict(zip(SETTINGS, settings, strict=True)))
+    n_with_words = 0
+    for text in [*texts, *texts[:500]]:
+        words = words_of_whole_text(text, *settings)
+        assert generator.get_words(text) == words, ascii(text)
+        n_with_words += bool(words)
+    assert n_with_words > (3000 if settings[0] else 200)
+
+
+@pytest.fixture
+def tokenized(monkeypatch):
+    """Starts with nothing remembered; lists the arguments of all calls of `tokenize`."""
+    nothing = {settings: {} for settings in word_generator._REMEMBERED}
+    monkeypatch.setattr(word_generator, "_REMEMBERED", nothing)
+    calls = []
+    monkeypatch.setattr(word_generator, "tokenize", lambda text: calls.append(text) or [text])
+    return calls
+
+
+def test_a_part_is_tokenized_once(tokenized):
+    for _ in range(2):
+        assert for_sentences().get_words("Love love é love") == ["love", "love", "é", "love"]
+    assert tokenized == ["love", "é"]
+
+
+def test_settings_do_not_share_what_is_remembered(tokenized):
+    assert for_sentences().get_words("é😂\ufe0f") == ["é😂"]
+    assert for_sentences(ignore_emojis=True).get_words("é😂\ufe0f") == ["é"]
+    assert for_sentences(remove_variation_selectors=False).get_words("é😂\ufe0f") == ["é😂\ufe0f"]
+    assert WordGenerator(None, ignore_emojis=False).get_words("é😂\ufe0f") == []
+
+
+def test_settings_may_change_at_any_time():
+    generator = for_sentences()
+    assert generator.get_words("é") == ["é"]
+    generator.allow_unicode_text = False
+    assert generator.get_words("é") == []
+
+
+@pytest.mark.parametrize("part", ["a" * 33, "ab.cd,ef;gh!"])
+def test_long_parts_are_not_remembered(monkeypatch, part):
+    monkeypatch.setattr(word_generator, "_REMEMBERED", {(True, False, True): {}})
+    monkeypatch.setattr(word_generator, "_REMEMBERED_WORDS", 7)
+    for_sentences().get_words(f"{part} short")
+    assert word_generator._REMEMBERED == {(True, False, True): {"short": ("short",)}}
+
+
+def test_the_number_of_remembered_parts_is_limited(monkeypatch):
+    monkeypatch.setattr(word_generator, "_REMEMBERED", {(True, False, True): {}})
+    monkeypatch.setattr(word_generator, "_REMEMBERED_CHUNKS", 10)
+    for i in range(25):
+        assert for_sentences().get_words(f"w{i}x") == ["w", "CUSTOM_NUMBER", "x"]
+    assert len(word_generator._REMEMBERED[True, False, True]) == 5
+
+
+def test_changing_the_words_of_a_text_changes_no_other(tokenized):
+    words = for_sentences().get_words("love")
+    words += ["x"]
+    assert for_sentences().get_words("love") == ["love"]
+
+
+class Counting(WordGenerator):
+    """Its conversion of a word depends on how often it was called."""
+
+    calls = 0
+
+    def convert_unicode_word(self, word):
+        self.calls += 1
+        return True, f"{word} n{'x' * self.calls}"
+
+
+class Strict(WordGenerator):
+    def check_ascii(self, word):
+        return word != "plain"
+
+
+class Dashed(WordGenerator):
+    def convert_unicode_punctuation(self, word):
+        return super().convert_unicode_punctuation(word).replace("é", "-")
+
+
+def test_own_conversion_of_words_is_always_called():
+    generator = Counting(None)
+    assert [generator.get_words("a a") for _ in range(2)] == [
+        ["a", "nx", "a", "nxx"],
+        ["a", "nxx", "a", "nxx"],
+    ]
+    assert generator.calls == 4
+
+
+def test_own_methods_are_used_after_the_same_parts_were_remembered():
+    for own, text, words in [(Strict, "plain é", []), (Dashed, "é", ["-"])]:
+        assert for_sentences().get_words(text) == text.split()
+        assert own(None).get_words(text) == words
+
+
+def test_a_method_of_one_object_is_used(monkeypatch):
+    generator = for_sentences()
+    assert generator.get_words("é") == ["é"]
+    generator.convert_unicode_word = lambda word: (True, "x")
+    assert generator.get_words("é") == ["x"]
+    monkeypatch.setattr(WordGenerator, "convert_unicode_punctuation", lambda self, word: "y")
+    assert for_sentences().get_words("é") == ["y"]
+
+
+def test_threads_give_the_same_words(monkeypatch):
+    monkeypatch.setattr(word_generator, "_REMEMBERED_CHUNKS", 20)
+    rng = random.Random(6)
+    texts = [made_up_text(rng) for _ in range(1000)]
+    generator = for_sentences()
+    expected = [generator.get_words(text) for text in texts]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(generator.get_words, [*texts, *texts])) == expected * 2
+
+
+def test_pickled_generator_has_nothing_remembered_in_it():
+    generator = for_sentences()
+    before = pickle.dumps(generator)
+    generator.get_words("love it")
+    assert pickle.dumps(generator) == before
+    assert pickle.loads(before).get_words("love it") == ["love", "it"]
 
 
 class Labelled(WordGenerator):

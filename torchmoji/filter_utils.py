@@ -6,7 +6,6 @@ Source: DeepMoji, `filter_utils.py`; the recorded outputs of the original hold f
 import re
 import string
 from collections.abc import Collection, Iterable, Sequence
-from itertools import groupby
 
 import emoji
 
@@ -26,6 +25,7 @@ _URL = re.compile(RE_URL)
 _INTEGER = re.compile(r"\s*[+-]?\d+\s*")
 _CONTROL_CHARS = re.compile("[\x00-\x1f\x7f-\x9f]")
 _VARIATION_SELECTORS = re.compile("[\ufe00-\ufe0f]")
+_LONG_RUN = re.compile(r"((.)\2\2+)", re.DOTALL)
 
 
 def is_special_token(word: str) -> bool:
@@ -133,18 +133,20 @@ def shorten_word(word: str) -> str:
     earlier, shorter one is cut piecewise: `wooohooooo` -> `woohoooo`. The vocabulary of the original
     weights has such words.
     """
-    if len(word) < 3 or not word.isascii():
+    match = _LONG_RUN.search(word)
+    if not match or not word.isascii():
         return word
     shortened = word
     gone: set[str] = set()  # runs that do not occur any more: long words stay linear
-    for character, group in groupby(word):
-        run = "".join(group)
-        if len(run) < 3 or run in gone:
+    while match:
+        run, character = match.groups()
+        match = _LONG_RUN.search(word, match.end())
+        if run in gone:
             continue
         replaced = shortened.replace(run, character * 2)
         if replaced == shortened:
             gone.add(run)
-        else:
+        elif gone:
             gone = {other for other in gone if other[0] != character}
         shortened = replaced
     return shortened
@@ -152,9 +154,11 @@ def shorten_word(word: str) -> str:
 
 def detect_special_tokens(word: str) -> str:
     """The token that stands for a number, mention or URL, or the word itself."""
+    if word.isalpha():  # most words, and none of the three
+        return word
     if _INTEGER.fullmatch(word):
         return NUMBER_TOKEN
-    if _MENTION.search(word):
+    if "@" in word and _MENTION.search(word):
         return AT_TOKEN
     if _URL.search(word):
         return URL_TOKEN
@@ -184,4 +188,6 @@ def convert_nonbreaking_space(text: str) -> str:
 
 def convert_linebreaks(text: str) -> str:
     r"""Turn line breaks, `<br>` and written-out `\n`, `\r` into the word `CUSTOM_BREAK`."""
+    if not ("\n" in text or "\\" in text or "\r" in text or "<br>" in text):
+        return text
     return _replace_each(text, _LINEBREAKS, f" {BREAK_TOKEN} ")

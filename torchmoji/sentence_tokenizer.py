@@ -7,7 +7,7 @@ the same seed.
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -114,15 +114,17 @@ class SentenceTokenizer:
         if reset_stats:
             self.wordgen.reset_stats()
 
-        rows, infos, kept = [], [], []
+        flat, lengths, infos, kept = [], [], [], []
         for position, ids, info in islice(self._rows(sentences), max_sentences):
-            rows.append(ids[: self.fixed_length])
+            ids = ids[: self.fixed_length]
+            flat += ids
+            lengths.append(len(ids))
             infos.append(info)
             kept.append(position)
 
-        tokens = np.full((len(rows), self.fixed_length), self.masking_value, dtype=self.dtype)
-        for row, ids in enumerate(rows):
-            tokens[row, : len(ids)] = ids
+        tokens = np.full((len(kept), self.fixed_length), self.masking_value, dtype=self.dtype)
+        is_token = np.arange(self.fixed_length) < np.array(lengths, dtype=np.int64)[:, np.newaxis]
+        tokens[is_token] = flat
         self.kept_rows = np.array(kept, dtype=np.int64)
         return tokens, infos, self.wordgen.stats
 
@@ -162,7 +164,7 @@ class SentenceTokenizer:
 
     def find_tokens(self, words: Iterable[str]) -> list[int]:
         """The words' ids, `unknown_value` for those that the vocabulary lacks."""
-        return [self.vocabulary.get(word, self.unknown_value) for word in words]
+        return list(map(self.vocabulary.get, words, repeat(self.unknown_value)))
 
     def split_train_val_test(
         self,

@@ -82,8 +82,14 @@ RE_PATTERN = _compile(TOKENS)
 
 # RE_EMAIL reads the rest of "1.1.1.1" again at each of its words, which takes minutes where that is long.
 # So it is tried only at the places where an address can begin; the words are the same as RE_PATTERN's.
-_NO_EMAIL = _compile([token for token in TOKENS if token != RE_EMAIL])
 _EMAIL_START = re.compile(f"{_LOCAL_PART}(?=({_AT_DOMAIN})?)", re.IGNORECASE)
+
+# Control characters and all but a few outside ASCII are words of their own. So a run of them is found as one
+# and then taken apart. "ıİſ" and the Kelvin sign are ASCII letters to `re.IGNORECASE`.
+_OTHER_SYMBOLS = "".join(symbol for symbol in SYMBOLS if not symbol.isascii())
+_RE_SINGLES = rf"(?-i:[^\s\u180e\x20-\x7fıİſ\u212a{_OTHER_SYMBOLS}]+)"
+_SINGLES = re.compile(_RE_SINGLES)
+_NO_EMAIL = _compile([_RE_SINGLES, *(token for token in TOKENS if token != RE_EMAIL)])
 
 
 def tokenize(text: str) -> list[str]:
@@ -102,19 +108,33 @@ def tokenize(text: str) -> list[str]:
     """
     if not isinstance(text, str):
         raise TypeError(f"tokenize takes one string, got {type(text).__name__}: {text!r}")
+    is_ascii = text.isascii()
+    if is_ascii and text.isalpha():  # most words
+        return [str(text)]
+    matches = _findall_with_emails(text) if "@" in text else _NO_EMAIL.findall(text)
     # the group is empty where white space matched
-    return [word for word in _findall(text) if word]
+    if is_ascii and text.isprintable():
+        return [word for word in matches if word]
+    words: list[str] = []
+    for match in matches:
+        if len(match) > 1 and _SINGLES.match(match):
+            words.extend(match)
+        elif match:
+            words.append(match)
+    return words
 
 
-def _findall(text: str) -> Iterator[str]:
-    """What `RE_PATTERN.findall` gives, in time proportional to the text's length."""
+def _findall_with_emails(text: str) -> Iterator[str]:
+    """What `_NO_EMAIL.findall` gives, e-mail addresses in one piece, in time linear in the text's length."""
     position = 0
-    runs = _EMAIL_START.finditer(text) if "@" in text else ()
-    for run in runs:
-        is_local_part = run[1] is not None
-        while is_local_part and position < run.end():
-            pattern = RE_PATTERN if position >= run.start() else _NO_EMAIL
-            match = next(pattern.finditer(text, position))
-            yield match[1]
-            position = match.end()
+    for run in _EMAIL_START.finditer(text):
+        if run[1] is None:
+            continue
+        for pattern, end in ((_NO_EMAIL, run.start()), (RE_PATTERN, run.end())):
+            if position < end:
+                for match in pattern.finditer(text, position):
+                    yield match[1] or ""
+                    position = match.end()
+                    if position >= end:
+                        break
     yield from _NO_EMAIL.findall(text, position)

@@ -8,7 +8,7 @@ lower-casing maps one character to one character. Text is `str` throughout. Char
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from text_unidecode import unidecode
@@ -36,18 +36,64 @@ _MENTION = re.compile(RE_MENTION)
 
 # Python lower-cases the first two differently from Unicode's simple, one-to-one mapping, and Python 2's
 # Unicode counted the third as white space
-_SIMPLE_LOWER = str.maketrans({"İ": "i", "Σ": "σ", "\u180e": " "})
+_SIMPLE_LOWER = {"İ": "i", "Σ": "σ", "\u180e": " "}
 
-_process_word = lru_cache(maxsize=1 << 16)(process_word)
+# Most parts of a text were in earlier ones. For each (allow_unicode_text, ignore_emojis,
+# remove_variation_selectors): part between blanks -> its words. Long parts are not remembered, and a full
+# dictionary is emptied.
+_REMEMBERED: dict[tuple[bool, bool, bool], dict[str, tuple[str, ...]]] = {
+    (unicode_text, emojis, selectors): {}
+    for unicode_text in (False, True)
+    for emojis in (False, True)
+    for selectors in (False, True)
+}
+_REMEMBERED_CHUNKS = 1 << 17
+"""The most parts for the same settings: about 25 megabytes where they come from tweets, 150 at worst."""
+_REMEMBERED_LENGTH = 32
+"""The longest part that is remembered, in characters."""
+_REMEMBERED_WORDS = 8
+"""The most words of a part that is remembered."""
+
+# what `process_word` may change: a run of three (as in "www."), a number, a mention, a URL
+_TO_PROCESS = re.compile(r"(.)\1\1|[\d@]|://", re.DOTALL)
+
+_MANY_MARKS = 32
+"""`unicodedata` may sort this many combining marks: it takes quadratic time."""
+_LONG_RUN_OF_MARKS = re.compile(rb"[^\0]{%d,}" % _MANY_MARKS)
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 16)
 def _convert_character(character: str) -> str:
     """A punctuation character's ASCII form, or the character itself."""
     decoded = unidecode(character).lower()
     if decoded and punct_word(decoded, punctuation=ALLOWED_CONVERTED_UNICODE_PUNCTUATION):
         return decoded
     return character
+
+
+def _remember(remembered: dict[str, tuple[str, ...]], chunk: str, words: tuple[str, ...]) -> None:
+    """Remember a part's words unless it is long; several threads may do so at once."""
+    if len(chunk) <= _REMEMBERED_LENGTH and len(words) <= _REMEMBERED_WORDS:
+        if len(remembered) >= _REMEMBERED_CHUNKS:
+            remembered.clear()
+        remembered[chunk] = words
+
+
+_decompose = lru_cache(maxsize=1 << 16)(partial(unicodedata.normalize, "NFKD"))
+
+
+def _normalize(word: str) -> str:
+    """NFKC, in linear time also where a word has a long run of combining marks."""
+    if len(word) <= _MANY_MARKS:
+        return unicodedata.normalize("NFKC", word)
+    decomposed = "".join(map(_decompose, word))
+    classes = bytes(map(unicodedata.combining, decomposed))
+    pieces, end = [], 0
+    for run in _LONG_RUN_OF_MARKS.finditer(classes):
+        pieces.append(decomposed[end : run.start()])
+        pieces.extend(sorted(decomposed[run.start() : run.end()], key=unicodedata.combining))
+        end = run.end()
+    return unicodedata.normalize("NFC", "".join(pieces) + decomposed[end:])
 
 
 class WordGenerator:
@@ -89,19 +135,48 @@ class WordGenerator:
         """
         if not isinstance(sentence, str):
             raise TypeError(f"a text must be a str, got {type(sentence).__name__}: {sentence!r}")
-        sentence = sentence.translate(_SIMPLE_LOWER).strip().lower()
+        if not sentence.isascii():
+            for character, lowered in _SIMPLE_LOWER.items():
+                sentence = sentence.replace(character, lowered)
+        sentence = sentence.strip().lower()
         if self.break_replacement:
             sentence = convert_linebreaks(sentence)
-        if self.remove_variation_selectors:
-            sentence = remove_variation_selectors(sentence)
 
-        converted = []
-        for word in sentence.split():
-            accepted, word = self.convert_unicode_word(word)
-            if not accepted:
-                return []
-            converted.append(word)
-        return [_process_word(word) for word in tokenize(" ".join(converted))]
+        own_conversion = self._has_own_conversion()
+        settings = self.allow_unicode_text, self.ignore_emojis, self.remove_variation_selectors
+        remembered: dict[str, tuple[str, ...]] = {} if own_conversion else _REMEMBERED.get(settings, {})
+        words: list[str] = []
+        for chunk in sentence.split():
+            found = remembered.get(chunk)
+            if found is None:
+                found = self._words_of_chunk(chunk)
+                if found is None:
+                    return []
+                if not own_conversion:
+                    _remember(remembered, chunk, found)
+            words += found
+        return words
+
+    def _words_of_chunk(self, chunk: str) -> tuple[str, ...] | None:
+        """The words of a part between blanks, across which no word reaches; `None` where it is refused."""
+        if self.remove_variation_selectors and not chunk.isascii():
+            chunk = remove_variation_selectors(chunk)
+            if not chunk:
+                return ()
+        accepted, chunk = self.convert_unicode_word(chunk)
+        if not accepted:
+            return None
+        words = tokenize(chunk)
+        if _TO_PROCESS.search(chunk):
+            processed = {word: process_word(word) for word in set(words)}
+            words = [processed[word] for word in words]
+        return tuple(words)
+
+    def _has_own_conversion(self) -> bool:
+        """Whether a subclass, or this object, converts words in another way, which nothing is known of."""
+        own = type(self)
+        methods = own.check_ascii, own.convert_unicode_punctuation, own.convert_unicode_word
+        return methods != _CONVERSION or not _CONVERSION_NAMES.isdisjoint(vars(self))
 
     def check_ascii(self, word: str) -> bool:
         """Whether a word consists of ASCII characters."""
@@ -119,7 +194,7 @@ class WordGenerator:
         """
         if self.check_ascii(word):
             return True, word
-        word = self.convert_unicode_punctuation(unicodedata.normalize("NFKC", word))
+        word = self.convert_unicode_punctuation(_normalize(word))
         if self.ignore_emojis:
             _, word = separate_emojis_and_text(word)
         if self.allow_unicode_text or self.check_ascii(word):
@@ -158,10 +233,9 @@ class WordGenerator:
         Returns:
             Whether to keep it, its words, and the information of both filters.
         """
-        info: dict[str, Any] = {}
         position = self.stats["total"]
         valid, text, more = self.data_preprocess_filtering(line, position)
-        info.update(more)
+        info = dict(more)
         if not valid:
             self.stats["pretokenization_filtered"] += 1
             return False, [], info
@@ -200,6 +274,14 @@ class WordGenerator:
             if valid and words:
                 self.stats["valid"] += 1
                 yield words, info
+
+
+_CONVERSION = (
+    WordGenerator.check_ascii,
+    WordGenerator.convert_unicode_punctuation,
+    WordGenerator.convert_unicode_word,
+)
+_CONVERSION_NAMES = {method.__name__ for method in _CONVERSION}
 
 
 class TweetWordGenerator(WordGenerator):
