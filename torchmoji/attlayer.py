@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 
 class Attention(nn.Module):
@@ -76,9 +77,33 @@ class Attention(nn.Module):
             Representations (batch, attention_size), zero where a sequence has no token, and the weights
             (batch, time).
         """
-        logits = torch.matmul(inputs, self.attention_vector)
+        weights = self._weights(torch.matmul(inputs, self.attention_vector), mask).to(inputs.dtype)
+        return torch.bmm(weights.unsqueeze(1), inputs).squeeze(1), weights
+
+    def pool_packed(self, inputs: Tensor, batch_sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool packed sequences without gradients and without laying them out anew.
+
+        Args:
+            inputs: (tokens, attention_size): all sequences' first tokens, then their second ones and so on,
+                longest sequence first.
+            batch_sizes: For each time step, how many sequences have a token there, (time,), on the CPU.
+
+        Returns:
+            Representations (sequences, attention_size), and the weights (sequences, time).
+        """
+        logits = PackedSequence(torch.mv(inputs, self.attention_vector), batch_sizes)
+        padded, lengths = pad_packed_sequence(logits, batch_first=True)
+        mask = torch.arange(padded.shape[1]) < lengths.unsqueeze(1)
+        weights = self._weights(padded, mask.to(inputs.device))
+        pooled = weights.new_zeros(len(weights), inputs.shape[1])
+        for time, step in enumerate(inputs.split(batch_sizes.tolist())):
+            of_step = weights[: len(step), time : time + 1]
+            pooled[: len(step)].addcmul_(step.to(pooled.dtype), of_step)
+        return pooled.to(inputs.dtype), weights.to(inputs.dtype)
+
+    def _weights(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """Softmax over the tokens of each row (batch, time), in float32 at least."""
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         # a finite number: a row of nothing but padding must not turn into NaN, nor its gradient
         logits = logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
-        weights = (torch.softmax(logits, dim=1) * mask).to(inputs.dtype)
-        return torch.bmm(weights.unsqueeze(1), inputs).squeeze(1), weights
+        return torch.softmax(logits, dim=1) * mask

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from torchmoji.finetuning import train_by_chain_thaw
 from torchmoji.global_variables import FINETUNING_METHODS
+from torchmoji.last_layer import on_features
 from torchmoji.metrics import find_f1_threshold, predict
 from torchmoji.sampling import Array, as_array, get_data_loader
 from torchmoji.training import (
@@ -337,9 +338,10 @@ def class_avg_finetune(
     """
     check_choice("method", method, FINETUNING_METHODS)
     check_model(model, 1, "class_avg_finetune, which trains each class against the rest,")
-    train, val, test = check_parts(model, texts, labels)
-    for _, y in (train, val, test):
+    parts = check_parts(model, texts, labels)
+    for _, y in parts:
         _check_labels(y, nb_classes)
+    tuned, (train, val, test) = on_features(model, parts) if method == "last" else (model, parts)
     if not train[1].ndim == val[1].ndim == test[1].ndim:
         raise ValueError("labels are class numbers in one part and vectors in another; give all three alike")
     loss_op = nn.BCEWithLogitsLoss()
@@ -365,7 +367,7 @@ def class_avg_finetune(
             )
         else:
             f1 = class_avg_tune_trainable(
-                model,
+                tuned,
                 nb_classes,
                 loss_op,
                 method_optimizer(model, method, embed_l2),

@@ -26,6 +26,7 @@ from torch.optim import Optimizer
 
 from torchmoji.datasets import read_labelled_texts
 from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS
+from torchmoji.last_layer import on_features
 from torchmoji.metrics import evaluate_using_acc, evaluate_using_weighted_f1, find_f1_threshold
 from torchmoji.sampling import Array, Batches, DeepMojiBatchSampler, DeepMojiDataset, get_data_loader
 from torchmoji.sentence_tokenizer import SentenceTokenizer
@@ -184,9 +185,10 @@ def finetune(
     check_choice("method", method, FINETUNING_METHODS)
     check_choice("metric", metric, FINETUNING_METRICS)
     check_model(model, nb_classes if nb_classes > 2 else 1, f"nb_classes={nb_classes}")
-    train, val, test = check_parts(model, texts, labels)
-    for _, y in (train, val, test):
+    parts = check_parts(model, texts, labels)
+    for _, y in parts:
         check_class_numbers(y, nb_classes)
+    tuned, (train, val, test) = on_features(model, parts) if method == "last" else (model, parts)
     loss_op = nn.BCEWithLogitsLoss() if nb_classes <= 2 else nn.CrossEntropyLoss()
     train_gen = get_data_loader(*train, batch_size, epoch_size=epoch_size, seed=seed)
     val_gen = get_data_loader(*val, batch_size, extended_batch_sampler=False)
@@ -209,7 +211,7 @@ def finetune(
             )
         else:
             score = tune_trainable(
-                model,
+                tuned,
                 loss_op,
                 method_optimizer(model, method, embed_l2),
                 train_gen,

@@ -4,7 +4,7 @@ The equations, and what computes one direction of a layer, are in `torchmoji.rec
 the kinds of input, and the checks, which are those of `torch.nn.LSTM`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from torchmoji.recurrence import (
+    Layout,
     LSTMCell,
     PackedDirection,
     Weights,
@@ -20,7 +21,7 @@ from torchmoji.recurrence import (
     is_autocast,
     is_traced,
     padded_direction,
-    steps_of,
+    run_direction,
 )
 
 __all__ = ["LSTMCell", "LSTMHardSigmoid", "hard_sigmoid"]
@@ -107,11 +108,11 @@ class LSTMHardSigmoid(nn.LSTM):
         elif self.batch_first:
             input = input.transpose(0, 1)
         time, batch = input.shape[:2]
-        h_0, c_0 = self._initial(input, batch, hx)
+        self._check(input, batch, hx)
         if is_traced():
-            output, states = self.run_padded(input, None, (h_0, c_0))
+            output, states = self.run_padded(input, None, hx or self._zeros(input, batch))
         else:
-            packed, states = self.run_packed(input.flatten(0, 1), [batch] * time, (h_0, c_0))
+            packed, states = self.run_packed(input.flatten(0, 1), [batch] * time, hx)
             output = packed.unflatten(0, (time, batch))
         if one_sequence:
             return output.squeeze(1), (states[0].squeeze(1), states[1].squeeze(1))
@@ -124,25 +125,25 @@ class LSTMHardSigmoid(nn.LSTM):
         sizes = batch_sizes.tolist()
         if data.dim() != 2:
             raise RuntimeError(f"input must have 2 dimensions, got {data.dim()}")
-        h_0, c_0 = self._initial(data, sizes[0] if sizes else 0, hx)
+        self._check(data, sizes[0] if sizes else 0, hx)
         if to_sorted is not None and hx is not None:
-            h_0, c_0 = h_0.index_select(1, to_sorted), c_0.index_select(1, to_sorted)
-        output, (h_n, c_n) = self.run_packed(data, sizes, (h_0, c_0))
+            hx = hx[0].index_select(1, to_sorted), hx[1].index_select(1, to_sorted)
+        output, (h_n, c_n) = self.run_packed(data, sizes, hx)
         if to_original is not None:
             h_n, c_n = h_n.index_select(1, to_original), c_n.index_select(1, to_original)
         return PackedSequence(output, batch_sizes, to_sorted, to_original), (h_n, c_n)
 
-    def _initial(self, input: Tensor, batch: int, hx: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
-        """Check dtypes and shapes as `torch.nn.LSTM` does and give the initial states."""
-        shape = (self.num_layers * (2 if self.bidirectional else 1), batch, self.hidden_size)
-        if not torch.jit.is_tracing():  # there sizes are tensors, and comparing them warns
-            self._check(input, shape, () if hx is None else hx)
-        if hx is None:
-            zeros = input.new_zeros(shape)
-            return zeros, zeros
-        return hx
+    def _state_shape(self, batch: int) -> tuple[int, int, int]:
+        return self.num_layers * self._directions, batch, self.hidden_size
 
-    def _check(self, input: Tensor, state_shape: tuple[int, int, int], states: Sequence[Tensor]) -> None:
+    def _zeros(self, data: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        zeros = data.new_zeros(self._state_shape(batch))
+        return zeros, zeros
+
+    def _check(self, input: Tensor, batch: int, hx: tuple[Tensor, Tensor] | None) -> None:
+        """Check dtypes and shapes as `torch.nn.LSTM` does."""
+        if torch.jit.is_tracing():  # there sizes are tensors, and comparing them warns
+            return
         weight_type = self.weight_ih_l0.dtype
         use_autocast = is_autocast(input.device)
         if input.dtype != weight_type and not (use_autocast and input.is_floating_point()):
@@ -155,8 +156,10 @@ class LSTMHardSigmoid(nn.LSTM):
                 "input.size(-1) must be equal to input_size. "
                 f"Expected {self.input_size}, got {input.shape[-1]}"
             )
-        for number, state in enumerate(states):
-            self.check_hidden_size(state, state_shape, f"Expected hidden[{number}] size {{}}, got {{}}")
+        for number, state in enumerate(hx or ()):
+            self.check_hidden_size(
+                state, self._state_shape(batch), f"Expected hidden[{number}] size {{}}, got {{}}"
+            )
             if state.dtype != input.dtype and not use_autocast:
                 raise RuntimeError(
                     "Input and hidden tensors are not the same dtype, found input tensor with "
@@ -170,7 +173,11 @@ class LSTMHardSigmoid(nn.LSTM):
         return getattr(self, f"weight_ih_{name}"), getattr(self, f"weight_hh_{name}"), bias
 
     def run_packed(
-        self, data: Tensor, batch_sizes: list[int], states: tuple[Tensor, Tensor]
+        self,
+        data: Tensor,
+        batch_sizes: list[int],
+        states: tuple[Tensor, Tensor] | None = None,
+        out: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Run all layers over packed data.
 
@@ -178,19 +185,34 @@ class LSTMHardSigmoid(nn.LSTM):
             data: (tokens, input_size): all sequences' first tokens, then their second ones and so on, longest
                 sequence first.
             batch_sizes: For each time step, how many sequences have a token there.
-            states: Initial h and c (layers * directions, batch, hidden_size), rows in the same order.
+            states: Initial h and c (layers * directions, batch, hidden_size), rows in the same order; zeros
+                by default.
+            out: Receives the result where no gradients are taken.
 
         Returns:
             (tokens, directions * hidden_size) and the final states.
         """
         use_autocast = is_autocast(data.device) and data.dtype != torch.float64  # torch leaves that alone too
         product_type = torch.get_autocast_dtype(data.device.type) if use_autocast else data.dtype
+        starts_at_zero = states is None
+        if states is None:
+            states = self._zeros(data, max(batch_sizes, default=0))
+        layouts = [Layout(batch_sizes, reverse, starts_at_zero) for reverse in (False, True)]
 
-        def direction(data: Tensor, h: Tensor, c: Tensor, weights: Weights, reverse: bool) -> Any:
-            steps = steps_of(batch_sizes, reverse)
-            return PackedDirection.apply(data, h, c, *weights, steps, product_type, torch.is_grad_enabled())
+        def run_with_gradients(x: Tensor, h: Tensor, c: Tensor, weights: Weights, reverse: bool) -> Any:
+            return PackedDirection.apply(x, h, c, *weights, layouts[reverse], product_type)
 
-        return self._run_layers(data, states, direction)
+        tensors = (data, *states, *self.parameters())
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+            return self._run_layers(data, states, run_with_gradients)
+        if out is None:
+            out = data.new_empty(len(data), self.hidden_size * self._directions)
+
+        def run(x: Tensor, h: Tensor, c: Tensor, weights: Weights, reverse: bool, output: Tensor) -> Any:
+            h, c, _ = run_direction(x, output, h, c, weights, layouts[reverse], product_type)
+            return output, h, c
+
+        return self._run_layers(data, states, run, out)
 
     def run_padded(
         self, data: Tensor, mask: Tensor | None, states: tuple[Tensor, Tensor]
@@ -211,26 +233,32 @@ class LSTMHardSigmoid(nn.LSTM):
 
         return self._run_layers(data, states, direction)
 
+    @property
+    def _directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
     def _run_layers(
-        self, data: Tensor, states: tuple[Tensor, Tensor], run: Callable[..., Any]
+        self, data: Tensor, states: tuple[Tensor, Tensor], run: Callable[..., Any], out: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        directions = 2 if self.bidirectional else 1
+        """Run a layer after the other; with `out`, `run` gets the place for its output as last argument."""
         h_n, c_n = [], []
         for layer in range(self.num_layers):
+            is_last = layer == self.num_layers - 1
+            joined = out if out is None or is_last else torch.empty_like(out)
+            places = (
+                [()] * self._directions
+                if joined is None
+                else [(part,) for part in joined.chunk(self._directions, -1)]
+            )
             outputs = []
-            for reverse in range(directions):
-                index = layer * directions + reverse
-                output, h, c = run(
-                    data,
-                    states[0][index],
-                    states[1][index],
-                    self.direction_weights(layer, reverse),
-                    bool(reverse),
-                )
+            for reverse, place in enumerate(places):
+                h_0, c_0 = (state[layer * self._directions + reverse] for state in states)
+                weights = self.direction_weights(layer, reverse)
+                output, h, c = run(data, h_0, c_0, weights, bool(reverse), *place)
                 outputs.append(output)
                 h_n.append(h)
                 c_n.append(c)
-            data = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
-            if layer < self.num_layers - 1:
-                data = F.dropout(data, self.dropout, self.training)
+            if joined is None:
+                joined = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
+            data = joined if is_last else F.dropout(joined, self.dropout, self.training)
         return data, (torch.stack(h_n), torch.stack(c_n))

@@ -20,12 +20,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from torchmoji.attlayer import Attention
 from torchmoji.global_variables import NB_TOKENS
 from torchmoji.lstm import LSTMHardSigmoid
 from torchmoji.recurrence import is_traced
+from torchmoji.scheduling import run_by_length
 from torchmoji.weights import LAYERS, load_state_dict, model_sizes
 
 logger = logging.getLogger(__name__)
@@ -36,8 +38,10 @@ HIDDEN_SIZE = 512
 Tokens = npt.NDArray[Any] | Tensor | PackedSequence
 Output = npt.NDArray[Any] | Tensor
 
-_ROWS_AT_ONCE = 256
-"""NumPy input is computed in parts of so many rows, alike in length, so that memory stays flat."""
+MAX_ROWS = 256
+"""NumPy input is computed in batches of so many texts, alike in length."""
+MAX_TOKENS = 8192
+"""Texts times tokens in such a batch: with the original's sizes 260 MB for the products of a layer."""
 
 
 class _Layout(NamedTuple):
@@ -209,16 +213,32 @@ class TorchMoji(nn.Module):
     def _run_numpy(self, array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         if not np.issubdtype(array.dtype, np.integer):
             raise TypeError(f"token ids must be integers, got an array of {array.dtype}")
-        ids = self._checked(torch.from_numpy(array.astype(np.int64)))
-        by_length = torch.argsort((ids != 0).sum(1), descending=True, stable=True)
-        outputs, attentions = [], []
-        for rows in by_length.split(_ROWS_AT_ONCE):
-            output, attention = self._run(ids[rows])
-            outputs.append(output)
-            attentions.append(attention)
-        back = torch.empty_like(by_length)
-        back[by_length] = torch.arange(len(ids), device=ids.device)
-        return _to_numpy(torch.cat(outputs)[back]), _to_numpy(torch.cat(attentions)[back])
+        ids = array.astype(np.int64)
+        self._checked(torch.from_numpy(ids))
+
+        def run(rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+            output, attention = self._run(torch.from_numpy(rows).to(self._device))
+            return _to_numpy(output), _to_numpy(attention)
+
+        # in training equal texts differ by dropout
+        return run_by_length(ids, run, MAX_ROWS, MAX_TOKENS, once=not self.training)
+
+    def features_of(self, token_ids: Tensor) -> Tensor:
+        """Features (batch, F), whatever the model's output is, of token ids (batch, time), with gradients."""
+        return self._pool_packed(self._checked(token_ids))[0]
+
+    @torch.no_grad()
+    def encode_ids(self, token_ids: npt.NDArray[Any]) -> Tensor:
+        """Features (n, F), whatever the model's output is, of token ids (n, time), without gradients."""
+
+        def run(rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+            features, attention = self._pool_packed(torch.from_numpy(rows).to(self._device))
+            return _to_numpy(features), _to_numpy(attention)
+
+        ids = token_ids.astype(np.int64)
+        self._checked(torch.from_numpy(ids))
+        features, _ = run_by_length(ids, run, MAX_ROWS, MAX_TOKENS)
+        return torch.from_numpy(features).to(self._device, self.embed.weight.dtype)
 
     def _run(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Checked ids (batch, time) to output and attention."""
@@ -238,11 +258,17 @@ class TorchMoji(nn.Module):
         a, _ = self.lstm_0(PackedSequence(x, layout.batch_sizes))
         b, _ = self.lstm_1(a)
 
-        z = x.new_zeros(batch, len(layout.batch_sizes), self.attention_size)
-        z = z.index_put((layout.places, layout.times), torch.cat([b.data, a.data, x], dim=1))
-        mask = torch.zeros(z.shape[:2], dtype=torch.bool, device=ids.device)
-        mask[layout.places, layout.times] = True
-        features, weights = self.attention_layer.pool(z, mask)
+        z = torch.cat([b.data, a.data, x], dim=1)
+        if len(z) and not (torch.is_grad_enabled() and z.requires_grad):
+            features, weights = self.attention_layer.pool_packed(z, layout.batch_sizes)
+            if len(features) < batch:  # texts without tokens are last
+                features = F.pad(features, (0, 0, 0, batch - len(features)))
+        else:
+            padded = z.new_zeros(batch, len(layout.batch_sizes), self.attention_size)
+            padded = padded.index_put((layout.places, layout.times), z)
+            mask = torch.zeros(padded.shape[:2], dtype=torch.bool, device=ids.device)
+            mask[layout.places, layout.times] = True
+            features, weights = self.attention_layer.pool(padded, mask)
         attention = weights.new_zeros(ids.shape)
         attention = attention.index_put((layout.rows, layout.columns), weights[layout.places, layout.times])
         return features[layout.order], attention

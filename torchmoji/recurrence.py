@@ -11,12 +11,15 @@ each step adds its product with the state, and the backward pass is written by h
 the weights are one product as well.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from torchmoji.products import PACKING_PAYS_FROM, linear, linear_add, packed
 
 SLOPE = 0.2
 OFFSET = 0.5
@@ -57,94 +60,122 @@ def LSTMCell(
     return hard_sigmoid(o) * torch.tanh(c), c
 
 
-def steps_of(batch_sizes: list[int], reverse: bool) -> list[tuple[int, int]]:
-    """Start and size of each time step's rows in packed data, in the order of the recurrence."""
-    steps, start = [], 0
-    for size in batch_sizes:
-        steps.append((start, size))
-        start += size
-    return steps[::-1] if reverse else steps
-
-
-def _activate(gates: Tensor, half: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Apply the activations to gates (n, 4H) in place and return i, f, g, o as views."""
+def _activate(gates: Tensor) -> Tensor:
+    """The activated gates i, f, g, o, side by side as their sums (n, 4H) are."""
     size = gates.shape[1] // 4
-    for sigmoids in (gates[:, : 2 * size], gates[:, 3 * size :]):
-        torch.add(half, sigmoids, alpha=SLOPE, out=sigmoids).clamp_(0, 1)
-    i, f, g, o = gates.chunk(4, dim=1)
-    return i, f, g.tanh_(), o
+    activated = torch.add(gates.new_full((), OFFSET), gates, alpha=SLOPE).clamp_(0, 1)
+    part = slice(2 * size, 3 * size)
+    torch.tanh(gates[:, part], out=activated[:, part])
+    return activated
+
+
+def _cell(gates: Tensor, c: Tensor, out: Tensor, in_place: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One time step behind the products.
+
+    Args:
+        gates: Sums of the products and the bias (n, 4H).
+        c: c before the step (n, H).
+        out: Receives h after the step (n, H), in its own type.
+        in_place: c may be changed.
+
+    Returns:
+        h and c after the step, the activated gates and tanh(c), in the type of the gates.
+    """
+    activated = _activate(gates)
+    i, f, g, o = activated.chunk(4, dim=1)
+    c = (c.mul_(f) if in_place else c * f).addcmul_(i, g)
+    tanh_c = torch.tanh(c)
+    if out.dtype == gates.dtype:
+        return torch.mul(o, tanh_c, out=out), c, activated, tanh_c
+    h = o * tanh_c
+    out.copy_(h)
+    return h, c, activated, tanh_c
+
+
+def _carry(state: Tensor, size: int, initial: Tensor, final: Tensor) -> Tensor:
+    """The state of the `size` sequences that have a token at the next time step.
+
+    Sequences are sorted, longest first. Those that end leave their state in `final`, those that begin (in the
+    backward direction) bring theirs from `initial`; both (batch, H).
+    """
+    had = len(state)
+    if size < had:
+        final[size:had] = state[size:]
+        return state[:size]
+    return state if size == had else torch.cat([state, initial[had:size]])
+
+
+class _Step(NamedTuple):
+    """What the backward pass needs of a time step, of n sequences each."""
+
+    c_before: Tensor  # (n, H)
+    gates: Tensor  # (n, 4H), activated
+    tanh_c: Tensor  # (n, H)
 
 
 def _recurrence(
-    gates: Tensor,
-    h: Tensor,
-    c: Tensor,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    h_0: Tensor,
+    c_0: Tensor,
     weight_hh: Tensor,
-    steps: list[tuple[int, int]],
-    history: Tensor | None = None,
-) -> Tensor:
-    """Run one direction of one layer over packed data.
+    starts_at_zero: bool,
+    history: list[_Step] | None,
+) -> tuple[Tensor, Tensor]:
+    """Run one direction of one layer.
 
     Args:
-        gates: The products with the inputs, bias included (tokens, 4H); holds the activated gates afterwards.
-        h: Initial, afterwards final states (batch, H), changed in place; rows that have no token at a time
-            step keep theirs.
-        c: The same for the cells.
-        weight_hh: (4H, H), in the type in which products are computed.
-        steps: From `steps_of`.
-        history: (3, tokens, H); receives h and c before each step and tanh(c) after it, for the backward
-            pass.
+        inputs: For each time step, in the order of the recurrence, the products with the inputs, bias
+            included, (n, 4H).
+        outputs: For each time step, receives h after it, (n, H).
+        h_0: Initial states (batch, H), in the type of the states.
+        c_0: The same for the cells.
+        weight_hh: (4H, H), in the type in which products are computed; may be packed.
+        starts_at_zero: The initial states are known to be zero.
+        history: Receives the steps, for the backward pass.
 
     Returns:
-        h after each step (tokens, H).
+        The final h and c (batch, H).
     """
-    output = torch.empty_like(gates[:, : h.shape[1]], memory_format=torch.contiguous_format)
-    half = gates.new_full((), OFFSET)
-    transposed = weight_hh.t()
-    same_type = gates.dtype == weight_hh.dtype
-    for start, size in steps:
-        rows = slice(start, start + size)
-        h_t, c_t, step = h[:size], c[:size], gates[rows]
+    h_n, c_n = torch.empty_like(h_0), torch.empty_like(c_0)
+    h, c = h_0[:0], c_0[:0]
+    for number, (gates, out) in enumerate(zip(inputs, outputs, strict=True)):
+        h, c = _carry(h, len(gates), h_0, h_n), _carry(c, len(gates), c_0, c_n)
+        if number or not starts_at_zero:
+            gates = linear_add(h.to(weight_hh.dtype), weight_hh, gates)
+        gates = gates.to(c.dtype)
+        c_before = c
+        h, c, activated, tanh_c = _cell(gates, c, out, in_place=history is None)
         if history is not None:
-            history[0][rows] = h_t
-            history[1][rows] = c_t
-        if same_type:
-            step.addmm_(h_t, transposed)
-        else:
-            step += torch.mm(h_t.to(weight_hh.dtype), transposed)
-        i, f, g, o = _activate(step, half)
-        c_t.mul_(f).addcmul_(i, g)
-        tanh_c = torch.tanh(c_t) if history is None else torch.tanh(c_t, out=history[2][rows])
-        torch.mul(o, tanh_c, out=h_t)
-        output[rows] = h_t
-    return output
+            history.append(_Step(c_before, activated, tanh_c))
+    h_n[: len(h)], c_n[: len(c)] = h, c
+    return h_n, c_n
 
 
-def _step_backward(
-    dh: Tensor, dc: Tensor, gates: Tensor, c_before: Tensor, tanh_c: Tensor, d_gates: Tensor
-) -> None:
+def _step_backward(dh: Tensor, dc: Tensor, step: _Step, d_gates: Tensor) -> None:
     """Gradients of one time step.
 
     Args:
         dh: Gradient of h after the step (n, H).
         dc: Gradient of c after the step (n, H); becomes that of c before it.
-        gates: The activated gates (n, 4H).
-        c_before: c before the step (n, H).
-        tanh_c: tanh of c after it (n, H).
+        step: The step.
         d_gates: Receives the gradient of the gates before their activation (n, 4H).
     """
     size = dh.shape[1]
-    i, f, g, o = gates.chunk(4, dim=1)
+    i, f, g, o = step.gates.chunk(4, dim=1)
     d_i, d_f, d_g, d_o = d_gates.chunk(4, dim=1)
-    torch.mul(dh, tanh_c, out=d_o)
-    dc += torch.ops.aten.tanh_backward(dh * o, tanh_c)
+    torch.mul(dh, step.tanh_c, out=d_o)
+    dc += torch.ops.aten.tanh_backward(dh * o, step.tanh_c)
     torch.mul(dc, g, out=d_i)
-    torch.mul(dc, c_before, out=d_f)
-    d_g.copy_(torch.ops.aten.tanh_backward(dc * i, g))
+    torch.mul(dc, step.c_before, out=d_f)
+    torch.ops.aten.tanh_backward.grad_input(dc * i, g, grad_input=d_g)
     dc *= f
     for part in (slice(2 * size), slice(3 * size, None)):
-        inside = torch.ops.aten.hardtanh_backward(d_gates[:, part], gates[:, part], 0.0, 1.0)
-        torch.mul(inside, SLOPE, out=d_gates[:, part])
+        sigmoids = d_gates[:, part]
+        torch.ops.aten.hardtanh_backward.grad_input(
+            sigmoids, step.gates[:, part], 0.0, 1.0, grad_input=sigmoids
+        )
+        sigmoids *= SLOPE
 
 
 def is_autocast(device: torch.device) -> bool:
@@ -156,11 +187,84 @@ def _without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, enabled=False) if is_autocast(device) else nullcontext()
 
 
+class Layout(NamedTuple):
+    """How one direction goes through packed data.
+
+    Packed data hold all sequences' first tokens, then their second ones and so on, longest sequence first.
+    """
+
+    batch_sizes: list[int]
+    """For each time step, how many sequences have a token there."""
+    reverse: bool
+    """From the last time step to the first."""
+    starts_at_zero: bool
+    """The initial states are zero."""
+
+    @property
+    def order(self) -> slice:
+        """Puts time steps into the order of the recurrence, or back."""
+        return slice(None, None, -1 if self.reverse else 1)
+
+
+def _states_before(output: Tensor, h_0: Tensor, layout: Layout) -> Tensor:
+    """States h before each step (tokens, H), from those after each step and the initial states (batch, H)."""
+    befores, h, unused = [], h_0[:0].to(output.dtype), torch.empty_like(h_0)
+    for after in output.split(layout.batch_sizes)[layout.order]:
+        h = _carry(h, len(after), h_0.to(output.dtype), unused)
+        befores.append(h)
+        h = after
+    return torch.cat(befores[layout.order])
+
+
+def run_direction(
+    x: Tensor,
+    output: Tensor,
+    h_0: Tensor,
+    c_0: Tensor,
+    weights: Weights,
+    layout: Layout,
+    product_type: torch.dtype,
+    history: list[_Step] | None = None,
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """Run one direction of one layer over packed data, without gradients.
+
+    Args:
+        x: (tokens, input).
+        output: Receives h after each step (tokens, H).
+        h_0: (batch, H).
+        c_0: (batch, H).
+        weights: Of this direction.
+        layout: Of the data.
+        product_type: In which products are computed; states and activations are of float32 at least.
+        history: Receives the steps, for the backward pass.
+
+    Returns:
+        The final h and c (batch, H), and x and the two weights in the type of the products.
+    """
+    weight_ih, weight_hh, bias = weights
+    state_type = torch.promote_types(product_type, torch.float32)
+    with _without_autocast(x.device):
+        inputs, w_ih, w_hh = (tensor.to(product_type) for tensor in (x, weight_ih, weight_hh))
+        rows = max(layout.batch_sizes, default=0)
+        pack = history is None and rows >= PACKING_PAYS_FROM
+        products = (packed(w_ih, len(x)), packed(w_hh, rows)) if pack else (w_ih, w_hh)
+        gates = linear(inputs, products[0], None if bias is None else bias.to(product_type))
+        h, c = _recurrence(
+            gates.split(layout.batch_sizes)[layout.order],
+            output.split(layout.batch_sizes)[layout.order],
+            h_0.to(state_type),
+            c_0.to(state_type),
+            products[1],
+            layout.starts_at_zero,
+            history,
+        )
+    return h.to(h_0.dtype), c.to(c_0.dtype), (inputs, w_ih, w_hh)
+
+
 class PackedDirection(torch.autograd.Function):
     """One direction of one layer over packed data, with a backward pass by hand.
 
-    Products are computed in `product_type`; states and activations in float32 at least. `is_grad` says
-    whether the caller takes gradients: `forward` itself always runs without.
+    Products are computed in `product_type`; states and activations in float32 at least.
     """
 
     @staticmethod
@@ -172,26 +276,19 @@ class PackedDirection(torch.autograd.Function):
         weight_ih: Tensor,
         weight_hh: Tensor,
         bias: Tensor | None,
-        steps: list[tuple[int, int]],
+        layout: Layout,
         product_type: torch.dtype,
-        is_grad: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Give h after each step (tokens, H), and the final h and c (batch, H)."""
-        state_type = torch.promote_types(product_type, torch.float32)
-        keep_history = is_grad and any(ctx.needs_input_grad)
-        with _without_autocast(x.device):
-            inputs, w_ih, w_hh = (tensor.to(product_type) for tensor in (x, weight_ih, weight_hh))
-            gates = torch.mm(inputs, w_ih.t()).to(state_type)
-            if bias is not None:
-                gates += bias
-            h, c = h_0.to(state_type, copy=True), c_0.to(state_type, copy=True)
-            history = gates.new_empty(3, len(gates), h.shape[1]) if keep_history else None
-            output = _recurrence(gates, h, c, w_hh, steps, history)
+        history: list[_Step] | None = [] if any(ctx.needs_input_grad) else None
+        output = x.new_empty(len(x), h_0.shape[1])
+        weights = weight_ih, weight_hh, bias
+        h, c, products = run_direction(x, output, h_0, c_0, weights, layout, product_type, history)
         if history is not None:
-            ctx.save_for_backward(inputs, w_ih, w_hh, gates, history)
-            ctx.steps = steps
+            ctx.save_for_backward(*products, h_0, output, *(tensor for step in history for tensor in step))
+            ctx.layout = layout
             ctx.types = [tensor.dtype for tensor in (x, h_0, c_0, weight_ih)]
-        return output.to(x.dtype), h.to(h_0.dtype), c.to(c_0.dtype)
+        return output, h, c
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor, grad_h: Tensor, grad_c: Tensor) -> tuple[Tensor | None, ...]:
@@ -200,28 +297,32 @@ class PackedDirection(torch.autograd.Function):
             raise RuntimeError(
                 "LSTMHardSigmoid has no second derivatives: take gradients without create_graph=True"
             )
-        inputs, w_ih, w_hh, gates, (h_before, c_before, tanh_c) = ctx.saved_tensors
-        product_type, state_type = w_hh.dtype, gates.dtype
-        with _without_autocast(gates.device):
-            d_gates = torch.empty_like(gates)
+        inputs, w_ih, w_hh, h_0, output, *kept = ctx.saved_tensors
+        steps = [_Step(*kept[start : start + 3]) for start in range(0, len(kept), 3)]
+        product_type, state_type = w_hh.dtype, steps[0].gates.dtype
+        order = ctx.layout.order
+        with _without_autocast(inputs.device):
+            d_gates = inputs.new_empty(len(inputs), len(w_hh), dtype=state_type)
+            parts = d_gates.split(ctx.layout.batch_sizes)[order]
+            d_outputs = grad_output.split(ctx.layout.batch_sizes)[order]
             dh, dc = grad_h.to(state_type, copy=True), grad_c.to(state_type, copy=True)
-            for start, size in reversed(ctx.steps):
-                rows = slice(start, start + size)
-                dh_t, dc_t, d_step = dh[:size], dc[:size], d_gates[rows]
-                dh_t += grad_output[rows]
-                _step_backward(dh_t, dc_t, gates[rows], c_before[rows], tanh_c[rows], d_step)
-                dh_t.copy_(torch.mm(d_step.to(product_type), w_hh))
+            for step, part, d_output in zip(steps[::-1], parts[::-1], d_outputs[::-1], strict=True):
+                dh_t, dc_t = dh[: len(part)], dc[: len(part)]
+                dh_t += d_output
+                _step_backward(dh_t, dc_t, step, part)
+                dh_t.copy_(linear(part.to(product_type), w_hh.t()))
             x_type, h_type, c_type, weight_type = ctx.types
             products = d_gates.to(product_type)
+            transposed = products.t()
             needed = ctx.needs_input_grad
+            h_before = _states_before(output, h_0, ctx.layout) if needed[4] else output
             return (
-                torch.mm(products, w_ih).to(x_type) if needed[0] else None,
+                linear(products, w_ih.t()).to(x_type) if needed[0] else None,
                 dh.to(h_type) if needed[1] else None,
                 dc.to(c_type) if needed[2] else None,
-                torch.mm(products.t(), inputs).to(weight_type) if needed[3] else None,
-                torch.mm(products.t(), h_before.to(product_type)).to(weight_type) if needed[4] else None,
+                linear(transposed, inputs.t()).to(weight_type) if needed[3] else None,
+                linear(transposed, h_before.to(product_type).t()).to(weight_type) if needed[4] else None,
                 d_gates.sum(0).to(weight_type) if needed[5] else None,
-                None,
                 None,
                 None,
             )

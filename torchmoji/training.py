@@ -21,11 +21,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from torchmoji.files import atomic_path
 from torchmoji.metrics import device_of, gives_probabilities, predict
+from torchmoji.optimizer import EmbeddingAdam, clip_gradients
 from torchmoji.sampling import Array, Batches, as_array
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def _train_epoch(model: nn.Module, loss_op: nn.Module, optim_op: Optimizer, trai
         optim_op.zero_grad()
         loss = calc_loss(loss_op, model(x.to(device)), y.to(device))
         loss.backward()
-        nn.utils.clip_grad_norm_(trained, MAX_GRADIENT_NORM)
+        clip_gradients(trained, MAX_GRADIENT_NORM)
         optim_op.step()
         total += loss.item() * len(y)
         count += len(y)
@@ -193,7 +194,7 @@ def freeze_layers(
 
 def make_optimizer(
     model: nn.Module, learning_rate: float, embed_l2: float, output_learning_rate: float | None = None
-) -> Adam:
+) -> EmbeddingAdam:
     """Make Adam for the parameters that are not frozen.
 
     Args:
@@ -210,10 +211,10 @@ def make_optimizer(
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             groups.get(name.split(".")[0], others)["params"].append(parameter)
-    return Adam([group for group in [*groups.values(), others] if group["params"]], lr=learning_rate)
+    return EmbeddingAdam([group for group in [*groups.values(), others] if group["params"]], lr=learning_rate)
 
 
-def method_optimizer(model: nn.Module, method: str, embed_l2: float) -> Adam:
+def method_optimizer(model: nn.Module, method: str, embed_l2: float) -> EmbeddingAdam:
     """Freeze what the method `last`, `full` or `new` does not train and make the optimizer for the rest."""
     change_trainable(model, method != "last")
     if method == "last":
@@ -230,9 +231,10 @@ def method_optimizer(model: nn.Module, method: str, embed_l2: float) -> Adam:
 def training_session(model: nn.Module, seed: int) -> Iterator[Path]:
     """Surround a training: seeded, in a temporary folder, without traces.
 
-    In the block torch's generators of the CPU and of the model's CUDA device start from `seed`. After it,
-    however it ends, they continue as before, the folder is gone, the model is in evaluation mode without
-    gradients, and its parameters' `requires_grad` are as they were.
+    In the block torch's generators of the CPU and of the model's CUDA device start from `seed`, and the
+    embedding's gradients are sparse (see `torchmoji.optimizer`). After it, however it ends, all is as before,
+    the folder is gone, and the model is in evaluation mode without gradients, its parameters'
+    `requires_grad` as they were.
 
     Args:
         model: To be trained.
@@ -242,6 +244,8 @@ def training_session(model: nn.Module, seed: int) -> Iterator[Path]:
         A folder for checkpoints.
     """
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    embed = getattr(model, "embed", None)
+    was_sparse = getattr(embed, "sparse", False)
     device = device_of(model)
     cuda = [device] if device.type == "cuda" else []
     with tempfile.TemporaryDirectory(prefix="torchmoji-") as folder, torch.random.fork_rng(devices=cuda):
@@ -251,8 +255,12 @@ def training_session(model: nn.Module, seed: int) -> Iterator[Path]:
             with torch.cuda.device(cuda_device):
                 torch.cuda.manual_seed(seed)
         try:
+            if isinstance(embed, nn.Embedding):
+                embed.sparse = True
             yield Path(folder)
         finally:
+            if isinstance(embed, nn.Embedding):
+                embed.sparse = was_sparse
             for parameter, flag in flags:
                 parameter.requires_grad_(flag)
             model.zero_grad(set_to_none=True)

@@ -1,0 +1,111 @@
+"""Matrix products without gradients, by whichever library of torch's is fast on this machine.
+
+torch computes float32 products on the CPU with the BLAS it was built with, on x86 mostly Intel's MKL, which
+keeps its fast kernels for Intel's processors: on an AMD EPYC with AVX-512, oneDNN, which torch carries too,
+is 1.1 to 1.8 times as fast at the sizes of this model (`benchmarks/encode.py` measures it) and equal to it
+but for rounding. So the rule, the same at every run of a machine, is: oneDNN where the BLAS is MKL and the
+processor is not Intel's, torch's default elsewhere and for all other types, devices and shapes.
+"""
+
+import platform
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+PACKING_PAYS_FROM = 8
+"""Rows of a product from which packed weights are worth the check that they are still right."""
+
+
+def _processor_vendor() -> str:
+    """The vendor that the processor names, as in /proc/cpuinfo: GenuineIntel, AuthenticAMD; may be empty."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            if line.startswith("vendor_id"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()  # Windows: "AMD64 Family 25 Model 17 Stepping 1, AuthenticAMD"
+
+
+@lru_cache(maxsize=1)
+def prefers_onednn() -> bool:
+    """Whether float32 products on the CPU are better given to oneDNN than to torch's default BLAS."""
+    operators = torch.ops.mkldnn
+    if not all(hasattr(operators, name) for name in ("_linear_pointwise", "_reorder_linear_weight")):
+        return False
+    is_built = bool(torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available())
+    return is_built and "Intel" not in _processor_vendor()
+
+
+def uses_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether `linear` gives this product to oneDNN; torch.backends.mkldnn.enabled switches it off."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and min(*x.shape, *weight.shape) > 0
+        and bool(torch.backends.mkldnn.enabled)
+        and prefers_onednn()
+    )
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`x weight^T + bias` as a new tensor.
+
+    Args:
+        x: (n, k).
+        weight: (m, k), a view with any strides, or what `packed` gave for it.
+        bias: (m,).
+    """
+    if weight.is_mkldnn or uses_onednn(x, weight):
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return torch.mm(x, weight.t()) if bias is None else torch.addmm(bias, x, weight.t())
+
+
+def linear_add(x: Tensor, weight: Tensor, other: Tensor) -> Tensor:
+    """`x weight^T + other` as a new tensor.
+
+    Args:
+        x: (n, k).
+        weight: (m, k), a view with any strides, or what `packed` gave for it.
+        other: (n, m).
+    """
+    if weight.is_mkldnn or uses_onednn(x, weight):
+        return torch.ops.mkldnn._linear_pointwise.binary(x, other, weight, None, "add")
+    return torch.addmm(other, x, weight.t())
+
+
+class _Packed(NamedTuple):
+    version: int
+    checksum: int
+    tensor: Tensor
+
+
+_PACKED = WeakTensorKeyDictionary()
+"""Weight -> `_Packed`; an entry goes with its weight."""
+
+
+def packed(weight: Tensor, rows: int) -> Tensor:
+    """A weight in the order in which oneDNN reads it, or the weight itself where that does not pay.
+
+    It is kept from call to call. Whether it is still right is told by torch's counter of changes and, since
+    changes through `.data` are not counted, by the sum of the weight's bits, which takes a thirtieth of the
+    time of packing.
+
+    Args:
+        weight: (m, k), float.
+        rows: Of the products to come.
+    """
+    is_whole = weight.is_contiguous() and weight.numel() % 2 == 0
+    if rows < PACKING_PAYS_FROM or not is_whole or not uses_onednn(weight, weight):
+        return weight
+    checksum = int(weight.detach().flatten().view(torch.int64).sum())
+    known: _Packed | None = _PACKED.get(weight)
+    version = 0 if weight.is_inference() else weight._version
+    if known is None or (known.version, known.checksum) != (version, checksum):
+        tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
+        _PACKED[weight] = known = _Packed(version, checksum, tensor)
+    return known.tensor
