@@ -1,7 +1,9 @@
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -43,6 +45,8 @@ def test_emojize_prints_five_emojis_by_default(model, capsys):
         (["--weights", "x"], "--weights and --vocabulary belong together"),
         (["--weights", "x", "--vocabulary", "no-such.json"], "no-such.json"),
         (["--top-k", "0"], "top_k must be at least 1, got 0"),
+        (["--weights", "x.onnx"], "there is no ONNX file x.onnx"),
+        (["--weights", "x.onnx", "--backend", "torch"], "torch cannot run x.onnx: use --backend onnx"),
     ],
 )
 def test_wrong_input_is_one_line_on_stderr(model, capsys, arguments, message):
@@ -95,3 +99,98 @@ def test_a_reader_that_goes_away_is_no_error_message(model):
     result = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, encoding="utf-8")
     os.close(write_end)
     assert (result.returncode, result.stderr) == (1, "")
+
+
+# --- the ONNX engine ----------------------------------------------------------------------------------------
+
+TEXTS = ["I love mom's cooking", "not again.. my train is late"]
+
+
+@pytest.fixture
+def onnx_file(model, tmp_path, capsys):
+    """The tiny model as an ONNX file with its vocabulary."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    assert main(["export", "--out", str(path), *model]) == 0
+    assert capsys.readouterr().out == f"{path}: 0.0 MB\n"
+    return str(path)
+
+
+def test_an_onnx_file_brings_its_vocabulary(onnx_file, capsys):
+    assert main(["emojize", "a day", "--weights", onnx_file, "--top-k", "2"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["a day", "  😒 85.9%   😂 11.6%"]
+
+
+def test_an_onnx_file_can_have_another_vocabulary(onnx_file, model, capsys):
+    assert main(["emojize", "a day", *model[2:], "--weights", onnx_file, "--top-k", "1"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["a day", "  😒 85.9%"]
+
+
+def test_an_onnx_file_without_vocabulary(model, tmp_path, capsys):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    path = str(tmp_path / "model.onnx")
+    main(["export", "--out", path, *model[:2]])
+    assert main(["emojize", "a day", "--weights", path]) == 1
+    assert "has no vocabulary: give it with --vocabulary" in capsys.readouterr().err
+
+
+def test_export_writes_the_outputs_that_are_named(model, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from torchmoji.onnx import OnnxModel
+
+    path = str(tmp_path / "model.onnx")
+    options = ["--quantize", "int8", "--output", "features", "attention"]
+    assert main(["export", "--out", path, *model, *options]) == 0
+    loaded = OnnxModel(path)
+    assert (loaded.quantization, loaded.outputs) == ("int8", ("features", "attention"))
+
+
+def test_export_takes_no_vocabulary_for_the_default_model(model, tmp_path, capsys):
+    assert main(["export", "--out", str(tmp_path / "model.onnx"), *model[2:]]) == 1
+    assert "--vocabulary needs --weights" in capsys.readouterr().err
+
+
+def test_both_engines_give_the_same_emojis(capsys):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    lines = {}
+    for backend in ("torch", "onnx"):
+        assert main(["emojize", *TEXTS, "--backend", backend]) == 0
+        lines[backend] = re.sub(r"[\d.]+%", "", capsys.readouterr().out)
+    assert lines["onnx"] == lines["torch"]
+
+
+@pytest.mark.parametrize("backend", ["auto", "onnx"])
+def test_the_first_emoji_is_there_soon_and_without_torch(backend):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    code = f"""
+import sys
+from torchmoji.cli import main
+main(["emojize", "I love mom's cooking", "--backend", {backend!r}])
+assert "torch" not in sys.modules
+"""
+    start = time.perf_counter()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "😋" in result.stdout
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_float_weights_can_be_run_by_either_engine(model, capsys, backend):
+    if backend == "onnx":
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxruntime")
+    assert main(["emojize", "a day", *model, "--top-k", "1", "--backend", backend]) == 0
+    assert capsys.readouterr().out.splitlines() == ["a day", "  😒 85.9%"]
+
+
+def test_without_the_extra_torch_computes(monkeypatch, capsys):
+    monkeypatch.setattr("torchmoji.cli.find_spec", lambda name: None)
+    monkeypatch.setattr("torchmoji.cli.serialize", None)
+    assert main(["emojize", TEXTS[0], "--top-k", "1"]) == 0
+    assert "😋" in capsys.readouterr().out

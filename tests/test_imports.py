@@ -19,6 +19,7 @@ TEXT_HALF = [
     "torchmoji.filter_input",
     "torchmoji.filter_utils",
     "torchmoji.global_variables",
+    "torchmoji.layers",
     "torchmoji.sentence_tokenizer",
     "torchmoji.tokenizer",
     "torchmoji.word_generator",

@@ -9,8 +9,7 @@ whole: a feature encoder has none.
 """
 
 import os
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -19,97 +18,14 @@ import numpy as np
 import torch
 
 from torchmoji.files import atomic_path
-
-LAYERS: dict[str, tuple[str, ...]] = {
-    "embed.weight": ("tokens", "embedding"),
-    "lstm_0.weight_ih_l0": ("gates", "embedding"),
-    "lstm_0.weight_hh_l0": ("gates", "hidden"),
-    "lstm_0.bias_ih_l0": ("gates",),
-    "lstm_0.bias_hh_l0": ("gates",),
-    "lstm_0.weight_ih_l0_reverse": ("gates", "embedding"),
-    "lstm_0.weight_hh_l0_reverse": ("gates", "hidden"),
-    "lstm_0.bias_ih_l0_reverse": ("gates",),
-    "lstm_0.bias_hh_l0_reverse": ("gates",),
-    "lstm_1.weight_ih_l0": ("gates", "directions"),
-    "lstm_1.weight_hh_l0": ("gates", "hidden"),
-    "lstm_1.bias_ih_l0": ("gates",),
-    "lstm_1.bias_hh_l0": ("gates",),
-    "lstm_1.weight_ih_l0_reverse": ("gates", "directions"),
-    "lstm_1.weight_hh_l0_reverse": ("gates", "hidden"),
-    "lstm_1.bias_ih_l0_reverse": ("gates",),
-    "lstm_1.bias_hh_l0_reverse": ("gates",),
-    "attention_layer.attention_vector": ("features",),
-    "output_layer.0.weight": ("outputs", "features"),
-    "output_layer.0.bias": ("outputs",),
-}
-"""Every layer of the model in order, with the names of its dimensions (see `dimensions`)."""
-
-OUTPUT_LAYER = ("output_layer.0.weight", "output_layer.0.bias")
-"""The layers that a feature encoder lacks."""
-
-
-@dataclass(frozen=True)
-class ModelSizes:
-    """The sizes that fix every shape of the model.
-
-    Attributes:
-        nb_tokens: Rows of the embedding, the size of the vocabulary.
-        embedding_dim: Columns of the embedding.
-        hidden_size: Hidden units of one LSTM direction.
-        nb_outputs: Rows of the output layer (1 for two classes), `None` without an output layer.
-    """
-
-    nb_tokens: int
-    embedding_dim: int
-    hidden_size: int
-    nb_outputs: int | None
-
-
-def dimensions(sizes: ModelSizes) -> dict[str, int]:
-    """The length of every dimension that a table of layers names; `outputs` only with an output layer."""
-    lengths = {
-        "tokens": sizes.nb_tokens,
-        "embedding": sizes.embedding_dim,
-        "hidden": sizes.hidden_size,
-        "directions": 2 * sizes.hidden_size,
-        "gates": 4 * sizes.hidden_size,
-        "features": 4 * sizes.hidden_size + sizes.embedding_dim,
-        "one": 1,
-    }
-    if sizes.nb_outputs is not None:
-        lengths["outputs"] = sizes.nb_outputs
-    return lengths
-
-
-def read_sizes(shapes: Mapping[str, tuple[int, ...]], table: Mapping[str, tuple[str, ...]]) -> ModelSizes:
-    """Read the model's sizes from the shapes of its layers, and check every shape against them.
-
-    Each size is taken from the first layer of `table` that has it as a dimension.
-
-    Args:
-        shapes: Layer name to shape; every layer of `table`, but for the output layer, which may be missing.
-        table: Layer name to names of dimensions, as in `LAYERS`.
-
-    Raises:
-        ValueError: A layer has another shape than the sizes give it.
-    """
-    present = {name: names for name, names in table.items() if name in shapes}
-    read: dict[str, int] = {}
-    for name, names in present.items():
-        if len(shapes[name]) != len(names) or 0 in shapes[name]:
-            raise ValueError(f"layer {name}: found shape {shapes[name]}, expected ({', '.join(names)})")
-        for dimension, length in zip(names, shapes[name], strict=True):
-            read.setdefault(dimension, length)
-    sizes = ModelSizes(read["tokens"], read["embedding"], read["hidden"], read.get("outputs"))
-    lengths = dimensions(sizes)
-    for name, names in present.items():
-        expected = tuple(lengths[dimension] for dimension in names)
-        if shapes[name] != expected:
-            raise ValueError(
-                f"layer {name}: found shape {shapes[name]}, expected {expected}, that is "
-                f"({', '.join(names)}), as the layers before it have {sizes}"
-            )
-    return sizes
+from torchmoji.layers import (
+    LAYERS,
+    OUTPUT_LAYER,
+    ModelSizes,
+    check_names,
+    dimensions,
+    read_sizes,
+)
 
 
 def model_sizes(state_dict: Mapping[str, torch.Tensor]) -> ModelSizes:
@@ -121,21 +37,10 @@ def model_sizes(state_dict: Mapping[str, torch.Tensor]) -> ModelSizes:
     Raises:
         ValueError: A layer is missing, surplus, misshapen or not a dense float tensor; the message names it.
     """
-    _check_names(state_dict, LAYERS, optional=OUTPUT_LAYER)
+    check_names(state_dict, LAYERS, optional=OUTPUT_LAYER)
     for name, value in state_dict.items():
         _check_float(name, value)
     return read_sizes({name: tuple(tensor.shape) for name, tensor in state_dict.items()}, LAYERS)
-
-
-def _check_names(found: Collection[str], expected: Collection[str], optional: Collection[str]) -> None:
-    """Refuse surplus and missing layers; those of `optional` may be missing together."""
-    surplus = [name for name in found if name not in expected]
-    if surplus:
-        raise ValueError(f"unexpected layers {_listed(surplus)}; expected only {_listed(expected)}")
-    without = set(optional).isdisjoint(found)
-    missing = [name for name in expected if name not in found and not (without and name in optional)]
-    if missing:
-        raise ValueError(f"missing layers {_listed(missing)}; found {_listed(found) or 'none'}")
 
 
 def _check_float(name: str, value: object) -> None:
@@ -145,11 +50,6 @@ def _check_float(name: str, value: object) -> None:
     dense = value.layout is torch.strided and not value.is_meta
     if not dense or value.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         raise ValueError(f"layer {name}: found {value.layout} {value.dtype} on {value.device}, {expected}")
-
-
-def _listed(names: Collection[object], most: int = 5) -> str:
-    shown = ", ".join(repr(name) for name in list(names)[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 class KerasWeight(NamedTuple):
@@ -274,7 +174,7 @@ def _from_keras(layers: Mapping[str, list[torch.Tensor]]) -> dict[str, torch.Ten
     table: dict[str, list[KerasWeight]] = {}
     for weight in KERAS_WEIGHTS:
         table.setdefault(weight.layer, []).append(weight)
-    _check_names(layers, table, optional=("softmax",))
+    check_names(layers, table, optional=("softmax",))
     arrays: dict[KerasWeight, torch.Tensor] = {}
     for layer, found in layers.items():
         expected = [weight.name for weight in table[layer]]

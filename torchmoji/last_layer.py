@@ -44,6 +44,7 @@ class LastLayer(nn.Module):
     def _all_features(self) -> Tensor:
         if self._features is None:
             self._features = self._body[0].eval().encode_ids(self._ids)
+            self.train(self.training)  # the output layer is in both
         return self._features
 
     def forward(self, numbers: Tensor) -> Tensor:
@@ -74,7 +75,9 @@ def on_features(model: nn.Module, parts: Sequence[Part]) -> tuple[nn.Module, lis
     """
     token_ids = np.concatenate([_widened(x, max(x.shape[1] for x, _ in parts)) for x, _ in parts])
     first, place = unique_rows(token_ids)
-    if type(model) is not TorchMoji or model._forward_hooks or model._forward_pre_hooks:
+    if type(model) is not TorchMoji or any(
+        module._forward_hooks or module._forward_pre_hooks for module in model.modules()
+    ):
         return model, list(parts)
     if len(first) * model.attention_size * model.embed.weight.element_size() > MAX_CACHED_BYTES:
         return model, list(parts)

@@ -40,8 +40,8 @@ Output = npt.NDArray[Any] | Tensor
 
 MAX_ROWS = 256
 """NumPy input is computed in batches of so many texts, alike in length."""
-MAX_TOKENS = 8192
-"""Texts times tokens in such a batch: with the original's sizes 260 MB for the products of a layer."""
+MAX_TOKENS = 4096
+"""Texts times tokens in such a batch: with the original's sizes 34 MB for the products of a direction."""
 
 
 class _Layout(NamedTuple):

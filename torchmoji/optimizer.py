@@ -28,12 +28,19 @@ class EmbeddingAdam(Adam):
     """
 
     def __init__(self, params: Any, lr: float = 1e-3, **options: Any) -> None:
-        super().__init__(params, lr=lr, **options)
-        self._dense: dict[Tensor, Tensor] = {}  # zeros, for the parameters that get sparse gradients
-        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-        if all(parameter.device.type in _FUSED_DEVICES for parameter in parameters):
-            for group in self.param_groups:
-                group["fused"] = True
+        given = list(params)
+        if not all(isinstance(group, dict) for group in given):
+            given = [{"params": given}]
+        groups = [{**group, "params": list(group["params"])} for group in given]
+        devices = {parameter.device.type for group in groups for parameter in group["params"]}
+        if devices <= set(_FUSED_DEVICES) and not {"fused", "foreach", "differentiable"} & set(options):
+            options["fused"] = True
+        super().__init__(groups, lr=lr, **options)
+
+    @property
+    def _dense(self) -> dict[Tensor, Tensor]:
+        """Zeros, for the parameters that get sparse gradients; no part of a copy or of the state."""
+        return self.__dict__.setdefault("_dense_gradients", {})
 
     def step(self, closure: Callable[[], float] | None = None) -> Any:
         """Update the parameters once; sparse gradients are there afterwards as before."""

@@ -8,6 +8,7 @@ processor is not Intel's, torch's default elsewhere and for all other types, dev
 """
 
 import platform
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -65,22 +66,24 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return torch.mm(x, weight.t()) if bias is None else torch.addmm(bias, x, weight.t())
 
 
-def linear_add(x: Tensor, weight: Tensor, other: Tensor) -> Tensor:
-    """`x weight^T + other` as a new tensor.
+def adder(weight: Tensor, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """Give the function that computes `x weight^T + other` as a new tensor.
+
+    It takes x (n, k) of the weight's type and other (n, m), both on its device.
 
     Args:
-        x: (n, k).
         weight: (m, k), a view with any strides, or what `packed` gave for it.
-        other: (n, m).
+        rows: The highest n.
     """
-    if weight.is_mkldnn or uses_onednn(x, weight):
-        return torch.ops.mkldnn._linear_pointwise.binary(x, other, weight, None, "add")
-    return torch.addmm(other, x, weight.t())
+    if weight.is_mkldnn or (rows and uses_onednn(weight, weight)):
+        add = torch.ops.mkldnn._linear_pointwise.binary
+        return lambda x, other: add(x, other, weight, None, "add")
+    transposed = weight.t()
+    return lambda x, other: torch.addmm(other, x, transposed)
 
 
 class _Packed(NamedTuple):
-    version: int
-    checksum: int
+    fingerprint: tuple[int, int, int, float]
     tensor: Tensor
 
 
@@ -92,8 +95,8 @@ def packed(weight: Tensor, rows: int) -> Tensor:
     """A weight in the order in which oneDNN reads it, or the weight itself where that does not pay.
 
     It is kept from call to call. Whether it is still right is told by torch's counter of changes and, since
-    changes through `.data` are not counted, by the sum of the weight's bits, which takes a thirtieth of the
-    time of packing.
+    changes through `.data` are not counted, by its place in memory and two sums over it, one of its bits and
+    one that knows the places of the numbers, which together take a tenth of the time of packing.
 
     Args:
         weight: (m, k), float.
@@ -102,10 +105,17 @@ def packed(weight: Tensor, rows: int) -> Tensor:
     is_whole = weight.is_contiguous() and weight.numel() % 2 == 0
     if rows < PACKING_PAYS_FROM or not is_whole or not uses_onednn(weight, weight):
         return weight
-    checksum = int(weight.detach().flatten().view(torch.int64).sum())
+    fingerprint = _fingerprint(weight)
     known: _Packed | None = _PACKED.get(weight)
-    version = 0 if weight.is_inference() else weight._version
-    if known is None or (known.version, known.checksum) != (version, checksum):
+    if known is None or known.fingerprint != fingerprint:
         tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
-        _PACKED[weight] = known = _Packed(version, checksum, tensor)
+        _PACKED[weight] = known = _Packed(fingerprint, tensor)
     return known.tensor
+
+
+def _fingerprint(weight: Tensor) -> tuple[int, int, int, float]:
+    values = weight.detach()
+    bits = int(values.flatten().view(torch.int64).sum())
+    by_row, by_column = (torch.linspace(1, 2, size) for size in values.shape)
+    version = 0 if weight.is_inference() else weight._version
+    return version, values.data_ptr(), bits, float(torch.mv(values, by_column).dot(by_row))

@@ -19,10 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from torchmoji.products import PACKING_PAYS_FROM, linear, linear_add, packed
-
-SLOPE = 0.2
-OFFSET = 0.5
+from torchmoji.compiled import OFFSET, SLOPE, cell, cell_backward, compiled
+from torchmoji.products import PACKING_PAYS_FROM, adder, linear, packed
 
 Weights = tuple[Tensor, Tensor, Tensor | None]
 """Of a layer's direction: `weight_ih` (4H, input), `weight_hh` (4H, H), sum of the biases (4H,) or None."""
@@ -60,20 +58,14 @@ def LSTMCell(
     return hard_sigmoid(o) * torch.tanh(c), c
 
 
-def _activate(gates: Tensor) -> Tensor:
-    """The activated gates i, f, g, o, side by side as their sums (n, 4H) are."""
-    size = gates.shape[1] // 4
-    activated = torch.add(gates.new_full((), OFFSET), gates, alpha=SLOPE).clamp_(0, 1)
-    part = slice(2 * size, 3 * size)
-    torch.tanh(gates[:, part], out=activated[:, part])
-    return activated
-
-
-def _cell(gates: Tensor, c: Tensor, out: Tensor, in_place: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """One time step behind the products.
+def _cell(
+    gates: Tensor, half: Tensor, c: Tensor, out: Tensor, in_place: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One time step behind the products: `torchmoji.compiled.cell` in few passes over memory.
 
     Args:
         gates: Sums of the products and the bias (n, 4H).
+        half: The number `OFFSET`, a scalar.
         c: c before the step (n, H).
         out: Receives h after the step (n, H), in its own type.
         in_place: c may be changed.
@@ -81,8 +73,14 @@ def _cell(gates: Tensor, c: Tensor, out: Tensor, in_place: bool) -> tuple[Tensor
     Returns:
         h and c after the step, the activated gates and tanh(c), in the type of the gates.
     """
-    activated = _activate(gates)
+    fast = compiled(cell, gates.device.type)
+    if fast is not None:
+        h, c, activated, tanh_c = fast(gates, c)
+        out.copy_(h)
+        return h, c, activated, tanh_c
+    activated = torch.add(half, gates, alpha=SLOPE).clamp_(0, 1)
     i, f, g, o = activated.chunk(4, dim=1)
+    torch.tanh(gates.chunk(4, dim=1)[2], out=g)
     c = (c.mul_(f) if in_place else c * f).addcmul_(i, g)
     tanh_c = torch.tanh(c)
     if out.dtype == gates.dtype:
@@ -139,13 +137,15 @@ def _recurrence(
     """
     h_n, c_n = torch.empty_like(h_0), torch.empty_like(c_0)
     h, c = h_0[:0], c_0[:0]
+    add_product = adder(weight_hh, len(h_0))
+    half = c_0.new_full((), OFFSET)
     for number, (gates, out) in enumerate(zip(inputs, outputs, strict=True)):
         h, c = _carry(h, len(gates), h_0, h_n), _carry(c, len(gates), c_0, c_n)
         if number or not starts_at_zero:
-            gates = linear_add(h.to(weight_hh.dtype), weight_hh, gates)
+            gates = add_product(h.to(weight_hh.dtype), gates)
         gates = gates.to(c.dtype)
         c_before = c
-        h, c, activated, tanh_c = _cell(gates, c, out, in_place=history is None)
+        h, c, activated, tanh_c = _cell(gates, half, c, out, in_place=history is None)
         if history is not None:
             history.append(_Step(c_before, activated, tanh_c))
     h_n[: len(h)], c_n[: len(c)] = h, c
@@ -161,6 +161,12 @@ def _step_backward(dh: Tensor, dc: Tensor, step: _Step, d_gates: Tensor) -> None
         step: The step.
         d_gates: Receives the gradient of the gates before their activation (n, 4H).
     """
+    fast = compiled(cell_backward, dh.device.type)
+    if fast is not None:
+        dc_before, d_sums = fast(dh, dc, step.gates, step.c_before, step.tanh_c)
+        dc.copy_(dc_before)
+        d_gates.copy_(d_sums)
+        return
     size = dh.shape[1]
     i, f, g, o = step.gates.chunk(4, dim=1)
     d_i, d_f, d_g, d_o = d_gates.chunk(4, dim=1)

@@ -1,14 +1,18 @@
 """Batches for inference: texts alike in length together, identical ones once, results in input order.
 
 Sorted by length, a batch has next to no padding however much the lengths spread; the limit in tokens keeps
-memory flat where texts are long. Neither torch nor any engine is imported here: `run_by_length` serves all.
+memory flat where texts are long, and a stream is taken a window at a time.
+Neither torch nor any engine is imported here: `run_by_length` serves all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
 
 Array = npt.NDArray[Any]
 Run = Callable[[Array], tuple[Array, Array]]
@@ -105,3 +109,33 @@ def run_by_length(
     if different is not ids:
         outputs, attention = outputs[row_of], attention[row_of]
     return outputs, attention
+
+
+def stream_rows(
+    texts: Iterable[str], tokenizer: SentenceTokenizer, model: Callable[[Array], Any], window: int = 4096
+) -> Iterator[Any]:
+    """Run a model over any number of texts in flat memory.
+
+    Args:
+        texts: A generator, a file's lines, a list; read a window ahead of the results.
+        tokenizer: Makes token ids. With one that leaves texts out there is no result for these.
+        model: Token ids (n, time) to an array of n rows, or a pair of them: a `TorchMoji` or an `OnnxModel`.
+        window: Texts that are tokenized and sorted by length together.
+
+    Yields:
+        The result of each text in the order of the texts: a row, or a pair of rows.
+
+    Raises:
+        TypeError: One of the texts is not a string; the message names its position.
+        ValueError: `window` is below 1.
+    """
+    if window < 1:
+        raise ValueError(f"window must be at least 1 text, got {window}")
+    remaining, position = iter(texts), 0
+    while texts_of_window := list(islice(remaining, window)):
+        if not tokenizer.uses_custom_wordgen:
+            for number, text in enumerate(texts_of_window, start=position):
+                check_is_text(text, number)
+        position += len(texts_of_window)
+        result = model(tokenizer.tokenize_sentences(texts_of_window)[0])
+        yield from zip(*result, strict=True) if isinstance(result, tuple) else result

@@ -140,7 +140,7 @@ class SentenceTokenizer:
     def _words(self, sentences: Iterable[str]) -> Iterator[tuple[int, list[str], dict[str, Any]]]:
         """Position, words and information of every text."""
         for position, text in enumerate(sentences):
-            _check_is_text(text, position)
+            check_is_text(text, position)
             _, words, info = self.wordgen.extract_valid_sentence_words(text)
             self.wordgen.stats["total"] += 1
             self.wordgen.stats["valid"] += bool(words)
@@ -199,7 +199,7 @@ class SentenceTokenizer:
         _check_is_list(sentences)
         if not self.uses_custom_wordgen:
             for position, text in enumerate(sentences):
-                _check_is_text(text, position)
+                check_is_text(text, position)
         if len(sentences) != len(info_dicts):
             raise ValueError(f"{len(sentences)} texts need as many infos, got {len(info_dicts)}")
         parts = _split_positions(len(sentences), split_parameter, seed)
@@ -241,7 +241,8 @@ def _check_is_list(sentences: object) -> None:
         raise TypeError(f"expected a list of texts, got one {type(sentences).__name__}: {sentences!r}")
 
 
-def _check_is_text(text: object, position: int) -> None:
+def check_is_text(text: object, position: int) -> None:
+    """Raise `TypeError` unless `text`, the one at this position, is a string."""
     if not isinstance(text, str):
         raise TypeError(
             f"text {position} is not a string but {type(text).__name__}: {text!r}; "

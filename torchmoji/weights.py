@@ -6,6 +6,7 @@ files are read too. A file's content, not its name, says which of them it is, an
 against the table of layers in `torchmoji.conversion`.
 """
 
+import json
 import os
 import pickle
 import re
@@ -26,6 +27,7 @@ from torchmoji.conversion import (
     write_keras_weights,
 )
 from torchmoji.files import atomic_path
+from torchmoji.numpy_weights import QUANTIZATION, SCALE, quantize_rows
 
 __all__ = [
     "FILE_ENDINGS",
@@ -43,16 +45,22 @@ KERAS_ENDINGS = (".hdf5", ".h5")
 FILE_ENDINGS = (*TORCH_ENDINGS, *SAFETENSORS_ENDINGS, *KERAS_ENDINGS)
 """The endings that `save_state_dict` writes."""
 
-QUANTIZATION = "int8 rows"
-"""Value of the key `quantization` in the header of a file of `save_quantized`."""
-
-_SCALE = ".scale"
-_MAX_INT8 = 127
-
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 # How pickle writes 0x1950A86A20F9469CFC6C, the number with which torch's old format starts.
 _OLD_TORCH_NUMBER = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_SAFETENSORS_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 _MAX_SAFETENSORS_HEADER = 100_000_000  # bytes; the format's own limit
 
 
@@ -87,7 +95,9 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
             f"{path}: {error}; expected the bare state dict of a TorchMoji model, as save_state_dict or "
             f"torch.save(model.state_dict(), path) writes it"
         ) from error
-    return {name: _own_copy(single_or_double(loaded.pop(name))) for name in LAYERS if name in loaded}
+    if read is not _load_safetensors:  # that shares memory with nothing
+        loaded = {name: _own_copy(tensor) for name, tensor in loaded.items()}
+    return {name: single_or_double(loaded.pop(name)) for name in LAYERS if name in loaded}
 
 
 def _no_file(path: Path) -> OSError:
@@ -158,7 +168,7 @@ def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        tensors = _read_tensors(path)
     except safetensors.SafetensorError as error:
         raise _damaged(path, error) from error
     quantization = metadata.get("quantization")
@@ -173,6 +183,33 @@ def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
         return _dequantize(tensors)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors file, checked before by safetensors, straight into memory of the tensors' own.
+
+    The library maps the file, from which its pages come one by one and are copied again.
+    """
+    tensors = {}
+    with path.open("rb") as file:
+        start = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(start))
+        header.pop("__metadata__", None)
+        for name, entry in header.items():
+            dtype = _SAFETENSORS_DTYPES.get(entry["dtype"])
+            if dtype is None:
+                raise safetensors.SafetensorError(
+                    f"{name} is of type {entry['dtype']}, which is not one of weights"
+                )
+            tensor = torch.empty(entry["shape"], dtype=dtype)
+            file.seek(8 + start + entry["data_offsets"][0])
+            if (
+                tensor.numel()
+                and file.readinto(tensor.view(-1).view(torch.uint8).numpy().data) != tensor.nbytes
+            ):
+                raise safetensors.SafetensorError(f"{name} ends before its time")
+            tensors[name] = tensor
+    return tensors
 
 
 def save_state_dict(state_dict: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
@@ -257,10 +294,8 @@ def _quantize(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
         raise ValueError(f"layer {name} holds NaN or infinity: only finite weights can be stored as int8")
     if tensor.dim() != 2:
         return {name: tensor}
-    scale = tensor.abs().amax(dim=1) / _MAX_INT8  # (rows,)
-    divisor = torch.where(scale > 0, scale, torch.ones_like(scale))
-    rows = (tensor / divisor[:, None]).round().clamp(-_MAX_INT8, _MAX_INT8)
-    return {name: rows.to(torch.int8), name + _SCALE: scale}
+    values, scales = quantize_rows(tensor.numpy())
+    return {name: torch.from_numpy(values), name + SCALE: torch.from_numpy(scales)}
 
 
 def _dequantize(stored: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -268,9 +303,9 @@ def _dequantize(stored: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     layers = dict(stored)
     for name, tensor in stored.items():
         if tensor.dtype == torch.int8 and tensor.dim() == 2:
-            scale = layers.pop(name + _SCALE, None)
+            scale = layers.pop(name + SCALE, None)
             if scale is None or not scale.is_floating_point() or scale.shape != tensor.shape[:1]:
                 found = "nothing" if scale is None else f"{scale.dtype} of shape {tuple(scale.shape)}"
-                raise ValueError(f"layer {name + _SCALE}: found {found}, expected {len(tensor)} floats")
+                raise ValueError(f"layer {name + SCALE}: found {found}, expected {len(tensor)} floats")
             layers[name] = tensor.to(torch.float32) * scale.to(torch.float32)[:, None]
     return layers

@@ -1,0 +1,139 @@
+"""Sessions of onnxruntime on the CPU: how many threads, which options, what an error becomes."""
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from weakref import WeakSet
+
+_PROCESSOR_INFO = Path("/proc/cpuinfo")
+_CONTAINER_SHARE = Path("/sys/fs/cgroup/cpu.max")
+
+
+def require(name: str) -> ModuleType:
+    """Import a package of the extra `onnx`.
+
+    Raises:
+        ModuleNotFoundError: It is missing; the message says how to install it.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ModuleNotFoundError(
+            f'the ONNX engine needs {name}, which is not installed: pip install "torchmoji[onnx]"', name=name
+        ) from error
+
+
+def default_threads() -> int:
+    """How many threads an engine uses by default: torch's where it is in use, else the process's CPUs."""
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "get_num_threads"):
+        return int(torch.get_num_threads())
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(own or 1, _container_cpus())
+
+
+@cache
+def _container_cpus() -> int:
+    """How many CPUs a container's share of time amounts to; without a container, many."""
+    try:
+        time, period = _CONTAINER_SHARE.read_text(encoding="utf-8").split()
+        return max(1, int(time) // int(period))
+    except (OSError, ValueError):  # no such file, or "max 100000"
+        return sys.maxsize
+
+
+def _adds_in_16_bits() -> bool:
+    """Whether products of int8 may overflow: x86 without VNNI adds pairs of them in 16 bits."""
+    if platform.machine().lower() not in ("x86_64", "amd64", "x86", "i386", "i686"):
+        return False
+    try:
+        return "vnni" not in _PROCESSOR_INFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+
+
+def check_content(data: bytes, name: str) -> None:
+    """Refuse a graph that has data outside its file.
+
+    Older versions of onnxruntime, 1.23 for one, read them from any path.
+
+    Args:
+        data: The content of an ONNX file.
+        name: What messages call the file.
+
+    Raises:
+        ValueError: There are such data, or the file is damaged.
+        ModuleNotFoundError: onnx is missing.
+    """
+    onnx = require("onnx")
+    try:
+        messages = [onnx.load_model_from_string(data)]
+    except Exception as error:  # protobuf's DecodeError has another base in every implementation
+        raise _damaged(name, error) from error
+    while messages:
+        message = messages.pop()
+        if isinstance(message, onnx.TensorProto) and (message.data_location or message.external_data):
+            raise ValueError(
+                f"{name} has data outside the file, for {message.name!r}, which are not read: "
+                "save the graph as one file"
+            )
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                messages.extend(value if isinstance(value, Sequence) else [value])
+
+
+def make_session(data: bytes, name: str, threads: int) -> Any:
+    """Load a graph into onnxruntime, for the CPU.
+
+    Args:
+        data: The content of an ONNX file, checked.
+        name: What messages call the file.
+        threads: Of one call.
+
+    Raises:
+        ValueError: The file is damaged, or has operators that onnxruntime lacks.
+        ModuleNotFoundError: onnxruntime is missing.
+    """
+    onnxruntime = require("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # errors are raised, so none needs printing
+    # Without spinning one text at a time takes nearly twice as long with int8 on two cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if _adds_in_16_bits():
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no base but this
+        raise _damaged(name, error) from error
+    _sessions.add(session)
+    return session
+
+
+_sessions: WeakSet[Any] = WeakSet()
+_sessions_of_parents: list[Any] = []
+"""Never closed: that would wait for threads which a forked process does not have."""
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _sessions_of_parents.extend(_sessions))
+
+
+def _damaged(name: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"{name} is damaged or no ONNX model ({first_line(error)}): export or download it again"
+    )
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error) or type(error).__name__).splitlines()[0]
