@@ -1,4 +1,4 @@
-"""Measure how far the ONNX engine's results are from torch's on real texts, and write a table.
+"""Measure how far the ONNX engine and bfloat16 are from torch in float32 on real texts, and write a table.
 
 TEXTS has lines of classes, tab, text, as the default model's training and validation files have; the classes
 are not used. Errors are the differences from torch in float32 on the same token ids: of the features, of the
@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 import torchmoji
 from torchmoji.arguments import make_parser, positive
@@ -32,6 +33,7 @@ from torchmoji.machine import processor, versions
 from torchmoji.model_def import torchmoji_emojis, torchmoji_feature_encoding
 from torchmoji.onnx import OnnxModel, serialize
 from torchmoji.sentence_tokenizer import SentenceTokenizer
+from torchmoji.weights import load_state_dict
 
 Array = npt.NDArray[Any]
 PRECISIONS = {"float32": None, "int8": "int8"}
@@ -88,7 +90,10 @@ def measure(weights: str, ids: Array) -> dict[str, Errors]:
     for name, quantize in PRECISIONS.items():
         data = serialize(weights, quantize)
         ours = OnnxModel(data, "features")(ids), OnnxModel(data, "probabilities")(ids)
-        found[name] = compare(len(data) / 1e6, (ours[0], features), (ours[1], probabilities))
+        found[f"ONNX {name}"] = compare(len(data) / 1e6, (ours[0], features), (ours[1], probabilities))
+    half = [load(weights).to(torch.bfloat16)(ids) for load in (torchmoji_feature_encoding, torchmoji_emojis)]
+    size = sum(tensor.numel() for tensor in load_state_dict(weights).values()) * 2 / 1e6
+    found["torch bfloat16"] = compare(size, (half[0], features), (half[1], probabilities))
     return found
 
 
@@ -96,7 +101,7 @@ def table(found: dict[str, Errors]) -> str:
     """Markdown: a column for each precision."""
     shares = ("first", "first_five", "first_five_in_order")
     names = {
-        "megabytes": "file, MB",
+        "megabytes": "weights, MB",
         "feature_max": "features, largest error",
         "feature_mean": "features, mean error",
         "probability_max": "probabilities, largest error",

@@ -46,3 +46,15 @@ def test_the_snippet_for_finetuning_runs(readme, capsys, repository, monkeypatch
     accuracy = re.compile(r"accuracy on the test part: (0\.\d\d)\n")
     assert accuracy.fullmatch(shown)
     assert float(accuracy.fullmatch(capsys.readouterr().out)[1]) > 0.3
+
+
+def test_the_snippets_for_speed_run(readme, tmp_path, monkeypatch):
+    section = readme.split("## Faster")[1].split("\n## ")[0]
+    snippets = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(snippets) == 2
+    monkeypatch.chdir(tmp_path)
+    found = [{}, {}]
+    for code, names in zip(snippets, found, strict=True):
+        exec(compile(code.replace("range(1000)", "range(10)"), "README.md", "exec"), names)
+    assert found[0]["model"].quantization == "int8"
+    assert found[1]["features"].shape == (2304,)

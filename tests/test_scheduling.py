@@ -9,7 +9,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from torchmoji import model_def
 from torchmoji.attlayer import Attention
 from torchmoji.model_def import TorchMoji
-from torchmoji.scheduling import batches_by_length, run_by_length, unique_rows, used_columns
+from torchmoji.scheduling import batches_by_length, run_by_length, stream_rows, unique_rows, used_columns
+from torchmoji.sentence_tokenizer import SentenceTokenizer
 
 SEEDS = range(5)
 
@@ -273,3 +274,52 @@ def test_packed_sequences_are_pooled_as_padded_ones(lengths, dtype, tolerance):
         got = layer.pool_packed(packed.data, packed.batch_sizes)
         expected = layer.pool(x, mask)
     torch.testing.assert_close(got, expected, rtol=0, atol=tolerance)
+
+
+# --- streams ----------------------------------------------------------------------------------------------
+
+
+def words_tokenizer():
+    return SentenceTokenizer({"one": 10, "two": 11, "three": 12}, 4)
+
+
+def row_sums(ids):
+    return ids.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("window", [1, 2, 100])
+def test_a_stream_gives_a_row_for_each_text_in_order(window):
+    texts = (text for text in ["one", "", "two two", "three", "one two three"])
+    rows = list(stream_rows(texts, words_tokenizer(), row_sums, window))
+    assert [row.tolist() for row in rows] == [[10], [0], [22], [12], [33]]
+
+
+def test_a_stream_of_pairs_gives_pairs():
+    pairs = list(stream_rows(["one", "two"], words_tokenizer(), lambda ids: (row_sums(ids), ids), 1))
+    assert [(output.tolist(), attention.tolist()) for output, attention in pairs] == [
+        ([10], [10, 0, 0, 0]),
+        ([11], [11, 0, 0, 0]),
+    ]
+
+
+def test_a_stream_is_read_a_window_ahead():
+    taken = []
+
+    def texts():
+        for number in range(10):
+            taken.append(number)
+            yield "one"
+
+    next(stream_rows(texts(), words_tokenizer(), row_sums, 3))
+    assert taken == [0, 1, 2]
+
+
+def test_what_is_no_text_is_named_by_its_place_in_the_stream():
+    rows = stream_rows(["one", "two", "three", None], words_tokenizer(), row_sums, 2)
+    with pytest.raises(TypeError, match="text 3 is not a string but NoneType"):
+        list(rows)
+
+
+def test_a_window_below_one_is_refused():
+    with pytest.raises(ValueError, match="window must be at least 1 text, got 0"):
+        next(stream_rows(["one"], words_tokenizer(), row_sums, 0))

@@ -80,7 +80,7 @@ def _cell(
         return h, c, activated, tanh_c
     activated = torch.add(half, gates, alpha=SLOPE).clamp_(0, 1)
     i, f, g, o = activated.chunk(4, dim=1)
-    torch.tanh(gates.chunk(4, dim=1)[2], out=g)
+    torch.tanh(gates.narrow(1, 2 * c.shape[1], c.shape[1]), out=g)
     c = (c.mul_(f) if in_place else c * f).addcmul_(i, g)
     tanh_c = torch.tanh(c)
     if out.dtype == gates.dtype:
@@ -96,11 +96,13 @@ def _carry(state: Tensor, size: int, initial: Tensor, final: Tensor) -> Tensor:
     Sequences are sorted, longest first. Those that end leave their state in `final`, those that begin (in the
     backward direction) bring theirs from `initial`; both (batch, H).
     """
-    had = len(state)
+    had = state.shape[0]
+    if size == had:
+        return state
     if size < had:
         final[size:had] = state[size:]
         return state[:size]
-    return state if size == had else torch.cat([state, initial[had:size]])
+    return torch.cat([state, initial[had:size]])
 
 
 class _Step(NamedTuple):
@@ -139,11 +141,14 @@ def _recurrence(
     h, c = h_0[:0], c_0[:0]
     add_product = adder(weight_hh, len(h_0))
     half = c_0.new_full((), OFFSET)
+    is_same_type = c_0.dtype == weight_hh.dtype
     for number, (gates, out) in enumerate(zip(inputs, outputs, strict=True)):
-        h, c = _carry(h, len(gates), h_0, h_n), _carry(c, len(gates), c_0, c_n)
+        size = gates.shape[0]  # a tensor's len() takes longer, and one text's time is made of such calls
+        h, c = _carry(h, size, h_0, h_n), _carry(c, size, c_0, c_n)
         if number or not starts_at_zero:
-            gates = add_product(h.to(weight_hh.dtype), gates)
-        gates = gates.to(c.dtype)
+            gates = add_product(h if is_same_type else h.to(weight_hh.dtype), gates)
+        if not is_same_type:
+            gates = gates.to(c.dtype)
         c_before = c
         h, c, activated, tanh_c = _cell(gates, half, c, out, in_place=history is None)
         if history is not None:
