@@ -73,12 +73,12 @@ def on_features(model: nn.Module, parts: Sequence[Part]) -> tuple[nn.Module, lis
     Returns:
         A `LastLayer` with, for each part, numbers (n,) and labels; or what was given.
     """
-    token_ids = np.concatenate([_widened(x, max(x.shape[1] for x, _ in parts)) for x, _ in parts])
-    first, place = unique_rows(token_ids)
     if type(model) is not TorchMoji or any(
         module._forward_hooks or module._forward_pre_hooks for module in model.modules()
     ):
         return model, list(parts)
+    token_ids = np.concatenate([_widened(x, max(x.shape[1] for x, _ in parts)) for x, _ in parts])
+    first, place = unique_rows(token_ids)
     if len(first) * model.attention_size * model.embed.weight.element_size() > MAX_CACHED_BYTES:
         return model, list(parts)
     bounds = np.cumsum([len(x) for x, _ in parts])[:-1]

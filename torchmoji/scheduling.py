@@ -114,7 +114,7 @@ def run_by_length(
 def stream_rows(
     texts: Iterable[str], tokenizer: SentenceTokenizer, model: Callable[[Array], Any], window: int = 4096
 ) -> Iterator[Any]:
-    """Run a model over any number of texts in flat memory.
+    """Run a model over any number of texts, a window of them at a time.
 
     Args:
         texts: A generator, a file's lines, a list; read a window ahead of the results.
