@@ -276,6 +276,26 @@ def test_packed_sequences_are_pooled_as_padded_ones(lengths, dtype, tolerance):
     torch.testing.assert_close(got, expected, rtol=0, atol=tolerance)
 
 
+def test_gradients_of_packed_sequences_are_those_of_finite_differences():
+    layer = Attention(5).double()
+    x = torch.randn(7, 5, dtype=torch.float64, requires_grad=True)
+    vector = torch.randn(5, dtype=torch.float64, requires_grad=True)
+    sizes = torch.tensor([3, 3, 1])
+
+    class Packed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            return self.layer.pool_packed(x, sizes)
+
+    def run(x, vector):
+        return torch.func.functional_call(Packed(), {"layer.attention_vector": vector}, (x,))
+
+    assert torch.autograd.gradcheck(run, (x, vector))
+
+
 # --- streams ----------------------------------------------------------------------------------------------
 
 

@@ -7,10 +7,39 @@ maximum over padding too), in the 2017 port with one maximum for the whole batch
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+
+class _WeightedSum(torch.autograd.Function):
+    """Sum of each packed sequence's tokens times their weights, without laying the tokens out anew."""
+
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor, weights: Tensor, sizes: list[int]) -> Tensor:
+        """Tokens (tokens, F) and weights (sequences, time) to sums (sequences, F) in the weights' type."""
+        ctx.save_for_backward(tokens, weights)
+        ctx.sizes = sizes
+        sums = weights.new_zeros(len(weights), tokens.shape[1])
+        for time, step in enumerate(tokens.split(sizes)):
+            of_step = weights[: len(step), time : time + 1]
+            sums[: len(step)].addcmul_(step.to(sums.dtype), of_step)
+        return sums
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Gradients of tokens and weights."""
+        tokens, weights = ctx.saved_tensors
+        d_tokens, d_weights = [], []
+        for time, step in enumerate(tokens.split(ctx.sizes)):
+            of_sequences = grad[: len(step)]
+            d_tokens.append((of_sequences * weights[: len(step), time : time + 1]).to(tokens.dtype))
+            d_weight = (of_sequences * step).sum(1)
+            d_weights.append(F.pad(d_weight, (0, len(weights) - len(step))))
+        return torch.cat(d_tokens), torch.stack(d_weights, dim=1).to(weights.dtype), None
 
 
 class Attention(nn.Module):
@@ -81,7 +110,7 @@ class Attention(nn.Module):
         return torch.bmm(weights.unsqueeze(1), inputs).squeeze(1), weights
 
     def pool_packed(self, inputs: Tensor, batch_sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """Pool packed sequences without gradients and without laying them out anew.
+        """Pool packed sequences without laying them out anew.
 
         Args:
             inputs: (tokens, attention_size): all sequences' first tokens, then their second ones and so on,
@@ -95,10 +124,7 @@ class Attention(nn.Module):
         padded, lengths = pad_packed_sequence(logits, batch_first=True)
         mask = torch.arange(padded.shape[1]) < lengths.unsqueeze(1)
         weights = self._weights(padded, mask.to(inputs.device))
-        pooled = weights.new_zeros(len(weights), inputs.shape[1])
-        for time, step in enumerate(inputs.split(batch_sizes.tolist())):
-            of_step = weights[: len(step), time : time + 1]
-            pooled[: len(step)].addcmul_(step.to(pooled.dtype), of_step)
+        pooled = _WeightedSum.apply(inputs, weights, batch_sizes.tolist())
         return pooled.to(inputs.dtype), weights.to(inputs.dtype)
 
     def _weights(self, logits: Tensor, mask: Tensor) -> Tensor:

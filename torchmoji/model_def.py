@@ -259,16 +259,10 @@ class TorchMoji(nn.Module):
         b, _ = self.lstm_1(a)
 
         z = torch.cat([b.data, a.data, x], dim=1)
-        if len(z) and not (torch.is_grad_enabled() and z.requires_grad):
-            features, weights = self.attention_layer.pool_packed(z, layout.batch_sizes)
-            if len(features) < batch:  # texts without tokens are last
-                features = F.pad(features, (0, 0, 0, batch - len(features)))
-        else:
-            padded = z.new_zeros(batch, len(layout.batch_sizes), self.attention_size)
-            padded = padded.index_put((layout.places, layout.times), z)
-            mask = torch.zeros(padded.shape[:2], dtype=torch.bool, device=ids.device)
-            mask[layout.places, layout.times] = True
-            features, weights = self.attention_layer.pool(padded, mask)
+        if len(z) == 0:
+            return F.pad(z, (0, 0, 0, batch)), z.new_zeros(ids.shape)
+        features, weights = self.attention_layer.pool_packed(z, layout.batch_sizes)
+        features = F.pad(features, (0, 0, 0, batch - len(features)))  # texts without tokens are last
         attention = weights.new_zeros(ids.shape)
         attention = attention.index_put((layout.rows, layout.columns), weights[layout.places, layout.times])
         return features[layout.order], attention

@@ -317,14 +317,15 @@ class PackedDirection(torch.autograd.Function):
             parts = d_gates.split(ctx.layout.batch_sizes)[order]
             d_outputs = grad_output.split(ctx.layout.batch_sizes)[order]
             dh, dc = grad_h.to(state_type, copy=True), grad_c.to(state_type, copy=True)
+            w_back = packed(w_hh.t().contiguous(), len(dh))
             for step, part, d_output in zip(steps[::-1], parts[::-1], d_outputs[::-1], strict=True):
                 dh_t, dc_t = dh[: len(part)], dc[: len(part)]
                 dh_t += d_output
                 _step_backward(dh_t, dc_t, step, part)
-                dh_t.copy_(linear(part.to(product_type), w_hh.t()))
+                dh_t.copy_(linear(part.to(product_type), w_back))
             x_type, h_type, c_type, weight_type = ctx.types
             products = d_gates.to(product_type)
-            transposed = products.t()
+            transposed = products.t().contiguous()  # once for both weights
             needed = ctx.needs_input_grad
             h_before = _states_before(output, h_0, ctx.layout) if needed[4] else output
             return (
