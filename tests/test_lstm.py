@@ -6,8 +6,9 @@ import pickle
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
 
+from torchmoji import recurrence
 from torchmoji.lstm import LSTMCell, LSTMHardSigmoid, hard_sigmoid
 
 INPUT, HIDDEN = 4, 3
@@ -511,3 +512,13 @@ def test_cuda_gives_what_the_cpu_gives(kind):
     torch.testing.assert_close([state.cpu() for state in moved], list(states), rtol=0, atol=1e-12)
     data(output).sum().backward()
     assert lstm.weight_hh_l0.grad.is_cuda
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7])
+def test_the_number_of_inputs_multiplied_at_once_changes_nothing(monkeypatch, rows):
+    torch.manual_seed(0)
+    lstm = LSTMHardSigmoid(4, 3, num_layers=2, bidirectional=True).double()
+    packed = pack_sequence([torch.randn(n, 4, dtype=torch.float64) for n in (6, 4, 4, 1)])
+    expected = lstm(packed)[0].data
+    monkeypatch.setattr(recurrence, "PRODUCT_ROWS", rows)
+    torch.testing.assert_close(lstm(packed)[0].data, expected, rtol=0, atol=1e-12)

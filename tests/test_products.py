@@ -112,6 +112,26 @@ def test_other_types_are_not_given_to_onednn(dtype):
     assert not products.uses_onednn(drawn(5, 7, dtype=dtype), drawn(6, 7, dtype=dtype))
 
 
+@needs_onednn
+@pytest.mark.usefixtures("onednn")
+@pytest.mark.parametrize("follows", ["nothing", "nan"])
+@pytest.mark.parametrize("rows", [9, 65, 130])
+def test_rows_that_are_computed_beyond_the_last_change_nothing(rows, follows):
+    after = 0 if follows == "nothing" else 40
+    x, other = (F.pad(drawn(rows, size), (0, 0, 0, after), value=float("nan"))[:rows] for size in (64, 32))
+    weight = drawn(32, 64)
+    assert products.rounded_rows(rows) > rows
+    assert_near(products.linear(x, weight), x @ weight.t(), 1e-4)
+    assert_near(products.adder(weight, rows)(x, other), x @ weight.t() + other, 1e-4)
+
+
+def test_few_numbers_of_rows_are_computed():
+    computed = [products.rounded_rows(rows) for rows in range(513)]
+    assert all(more >= rows for rows, more in enumerate(computed))
+    assert all(more <= rows + max(7, rows / 4) for rows, more in enumerate(computed))
+    assert len(set(computed)) < 40
+
+
 # --- packed weights ---------------------------------------------------------------------------------------
 
 

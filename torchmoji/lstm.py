@@ -173,11 +173,7 @@ class LSTMHardSigmoid(nn.LSTM):
         return getattr(self, f"weight_ih_{name}"), getattr(self, f"weight_hh_{name}"), bias
 
     def run_packed(
-        self,
-        data: Tensor,
-        batch_sizes: list[int],
-        states: tuple[Tensor, Tensor] | None = None,
-        out: Tensor | None = None,
+        self, data: Tensor, batch_sizes: list[int], states: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Run all layers over packed data.
 
@@ -187,7 +183,6 @@ class LSTMHardSigmoid(nn.LSTM):
             batch_sizes: For each time step, how many sequences have a token there.
             states: Initial h and c (layers * directions, batch, hidden_size), rows in the same order; zeros
                 by default.
-            out: Receives the result where no gradients are taken.
 
         Returns:
             (tokens, directions * hidden_size) and the final states.
@@ -205,8 +200,7 @@ class LSTMHardSigmoid(nn.LSTM):
         tensors = (data, *states, *self.parameters())
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
             return self._run_layers(data, states, run_with_gradients)
-        if out is None:
-            out = data.new_empty(len(data), self.hidden_size * self._directions)
+        out = data.new_empty(len(data), self.hidden_size * self._directions)
 
         def run(x: Tensor, h: Tensor, c: Tensor, weights: Weights, reverse: bool, output: Tensor) -> Any:
             h, c, _ = run_direction(x, output, h, c, weights, layouts[reverse], product_type)

@@ -38,10 +38,10 @@ HIDDEN_SIZE = 512
 Tokens = npt.NDArray[Any] | Tensor | PackedSequence
 Output = npt.NDArray[Any] | Tensor
 
-MAX_ROWS = 256
-"""NumPy input is computed in batches of so many texts, alike in length."""
-MAX_TOKENS = 4096
-"""Texts times tokens in such a batch: with the original's sizes 34 MB for the products of a direction."""
+MAX_ROWS = 128
+"""NumPy input is computed in batches of so many texts, alike in length: see `benchmarks/batching.py`."""
+MAX_TOKENS = 2048
+"""Texts times tokens in such a batch: more is hardly faster and takes more memory."""
 
 
 class _Layout(NamedTuple):
@@ -180,7 +180,7 @@ class TorchMoji(nn.Module):
             ids, _ = pad_packed_sequence(input_seqs, batch_first=True)
             return self._result(*self._run(self._checked(ids)))
         if isinstance(input_seqs, np.ndarray):
-            return self._result(*self._run_numpy(input_seqs))
+            return self._result(*self.run_ids(input_seqs))
         raise TypeError(
             "token ids must be a NumPy array, a tensor or a PackedSequence, "
             f"got {type(input_seqs).__name__}; SentenceTokenizer makes them from texts"
@@ -210,34 +210,44 @@ class TorchMoji(nn.Module):
         return ids
 
     @torch.no_grad()
-    def _run_numpy(self, array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        if not np.issubdtype(array.dtype, np.integer):
-            raise TypeError(f"token ids must be integers, got an array of {array.dtype}")
-        ids = array.astype(np.int64)
+    def run_ids(
+        self, token_ids: npt.NDArray[Any], *, features: bool = False, max_rows: int | None = None
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Compute texts without gradients, in batches of similar length, identical ones once.
+
+        Args:
+            token_ids: (n, time), integers, padding (0) anywhere.
+            features: Give the features, whatever the model's output is.
+            max_rows: Texts in a batch, at most; by default `MAX_ROWS`.
+
+        Returns:
+            The output (n, C) or features (n, F), and the attention (n, time): float32, float64 from a float64
+            model.
+
+        Raises:
+            TypeError: The ids are not integers.
+            ValueError: They are not two-dimensional, or an id is outside the vocabulary.
+        """
+        if not np.issubdtype(token_ids.dtype, np.integer):
+            raise TypeError(f"token ids must be integers, got an array of {token_ids.dtype}")
+        ids = token_ids.astype(np.int64)
         self._checked(torch.from_numpy(ids))
+        compute = self._pool_packed if features else self._run
 
         def run(rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-            output, attention = self._run(torch.from_numpy(rows).to(self._device))
+            output, attention = compute(torch.from_numpy(rows).to(self._device))
             return _to_numpy(output), _to_numpy(attention)
 
         # in training equal texts differ by dropout
-        return run_by_length(ids, run, MAX_ROWS, MAX_TOKENS, once=not self.training)
+        return run_by_length(ids, run, max_rows or MAX_ROWS, MAX_TOKENS, once=not self.training)
 
     def features_of(self, token_ids: Tensor) -> Tensor:
         """Features (batch, F), whatever the model's output is, of token ids (batch, time), with gradients."""
         return self._pool_packed(self._checked(token_ids))[0]
 
-    @torch.no_grad()
     def encode_ids(self, token_ids: npt.NDArray[Any]) -> Tensor:
-        """Features (n, F), whatever the model's output is, of token ids (n, time), without gradients."""
-
-        def run(rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-            features, attention = self._pool_packed(torch.from_numpy(rows).to(self._device))
-            return _to_numpy(features), _to_numpy(attention)
-
-        ids = token_ids.astype(np.int64)
-        self._checked(torch.from_numpy(ids))
-        features, _ = run_by_length(ids, run, MAX_ROWS, MAX_TOKENS)
+        """The features of `run_ids` as a tensor (n, F), on the device and in the type of the model."""
+        features, _ = self.run_ids(token_ids, features=True)
         return torch.from_numpy(features).to(self._device, self.embed.weight.dtype)
 
     def _run(self, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -259,6 +269,7 @@ class TorchMoji(nn.Module):
         b, _ = self.lstm_1(a)
 
         z = torch.cat([b.data, a.data, x], dim=1)
+        del a, b  # z has them
         if len(z) == 0:
             return F.pad(z, (0, 0, 0, batch)), z.new_zeros(ids.shape)
         features, weights = self.attention_layer.pool_packed(z, layout.batch_sizes)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.weak import WeakTensorKeyDictionary
 
 PACKING_PAYS_FROM = 8
@@ -53,6 +54,24 @@ def uses_onednn(x: Tensor, weight: Tensor) -> bool:
     )
 
 
+def rounded_rows(rows: int) -> int:
+    """So many rows are computed by oneDNN instead of `rows`.
+
+    For every shape that it has not seen, oneDNN keeps a compiled kernel of about a megabyte, for a thousand
+    shapes. Batches of texts have any number of rows, so that number is rounded up.
+    """
+    step = 1 if rows < 8 else 8 if rows <= 64 else 16 if rows <= 128 else 32
+    return -(-rows // step) * step
+
+
+def _with_rows(x: Tensor, rows: int) -> Tensor:
+    """`x` (n, k) with more rows, of any content: those that follow it in memory, or a copy with zeros."""
+    end = x.storage_offset() + (rows - 1) * x.stride(0) + x.shape[1]
+    if x.stride(1) == 1 and end * x.element_size() <= x.untyped_storage().nbytes():
+        return x.as_strided((rows, x.shape[1]), x.stride())
+    return F.pad(x, (0, 0, 0, rows - x.shape[0]))
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`x weight^T + bias` as a new tensor.
 
@@ -62,7 +81,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         bias: (m,).
     """
     if weight.is_mkldnn or uses_onednn(x, weight):
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        size = x.shape[0]
+        rows = rounded_rows(size)
+        more = x if rows == size else _with_rows(x, rows)
+        result = torch.ops.mkldnn._linear_pointwise(more, weight, bias, "none", [], "")
+        return result if rows == size else result[:size]
     return torch.mm(x, weight.t()) if bias is None else torch.addmm(bias, x, weight.t())
 
 
@@ -76,8 +99,16 @@ def adder(weight: Tensor, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
         rows: The highest n.
     """
     if weight.is_mkldnn or (rows and uses_onednn(weight, weight)):
-        add = torch.ops.mkldnn._linear_pointwise.binary
-        return lambda x, other: add(x, other, weight, None, "add")
+        operator = torch.ops.mkldnn._linear_pointwise.binary
+
+        def add(x: Tensor, other: Tensor) -> Tensor:
+            size = x.shape[0]
+            rows = rounded_rows(size)
+            if rows == size:
+                return operator(x, other, weight, None, "add")
+            return operator(_with_rows(x, rows), _with_rows(other, rows), weight, None, "add")[:size]
+
+        return add
     transposed = weight.t()
     return lambda x, other: torch.addmm(other, x, transposed)
 

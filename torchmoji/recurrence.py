@@ -6,12 +6,12 @@
 
 Source: Keras 2.0, `recurrent.LSTM` and its Theano backend's `hard_sigmoid`. Keras 3 and
 `torch.nn.functional.hardsigmoid` have the slope 1/6 instead of 0.2, and cuDNN has no hard sigmoid at all, so
-the recurrence is written out here: the products with the inputs of all time steps are one matrix product,
+the recurrence is written out here: the products with the inputs of many time steps are one matrix product,
 each step adds its product with the state, and the backward pass is written by hand, so that the gradients of
 the weights are one product as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -24,6 +24,10 @@ from torchmoji.products import PACKING_PAYS_FROM, adder, linear, packed
 
 Weights = tuple[Tensor, Tensor, Tensor | None]
 """Of a layer's direction: `weight_ih` (4H, input), `weight_hh` (4H, H), sum of the biases (4H,) or None."""
+
+
+PRODUCT_ROWS = 512
+"""Tokens whose inputs are multiplied at once: as fast as all at once, in less memory."""
 
 
 def hard_sigmoid(x: Tensor) -> Tensor:
@@ -114,7 +118,7 @@ class _Step(NamedTuple):
 
 
 def _recurrence(
-    inputs: Sequence[Tensor],
+    inputs: Iterable[Tensor],
     outputs: Sequence[Tensor],
     h_0: Tensor,
     c_0: Tensor,
@@ -227,6 +231,31 @@ def _states_before(output: Tensor, h_0: Tensor, layout: Layout) -> Tensor:
     return torch.cat(befores[layout.order])
 
 
+def _input_products(inputs: Tensor, weight: Tensor, bias: Tensor | None, layout: Layout) -> Iterator[Tensor]:
+    """Products with the inputs, bias included, (n, 4H) for each time step in the order of the recurrence.
+
+    One product serves as many steps as `PRODUCT_ROWS` allows.
+    """
+    start = len(inputs) if layout.reverse else 0
+    steps: list[int] = []
+
+    def product() -> Sequence[Tensor]:
+        nonlocal start
+        rows = sum(steps)
+        first = start - rows if layout.reverse else start
+        gates = linear(inputs[first : first + rows], weight, bias)
+        start = first if layout.reverse else first + rows
+        return gates.split(steps[layout.order])[layout.order]
+
+    for size in layout.batch_sizes[layout.order]:
+        if steps and sum(steps) + size > PRODUCT_ROWS:
+            yield from product()
+            steps = []
+        steps.append(size)
+    if steps:
+        yield from product()
+
+
 def run_direction(
     x: Tensor,
     output: Tensor,
@@ -259,9 +288,8 @@ def run_direction(
         rows = max(layout.batch_sizes, default=0)
         pack = history is None and rows >= PACKING_PAYS_FROM
         products = (packed(w_ih, len(x)), packed(w_hh, rows)) if pack else (w_ih, w_hh)
-        gates = linear(inputs, products[0], None if bias is None else bias.to(product_type))
         h, c = _recurrence(
-            gates.split(layout.batch_sizes)[layout.order],
+            _input_products(inputs, products[0], None if bias is None else bias.to(product_type), layout),
             output.split(layout.batch_sizes)[layout.order],
             h_0.to(state_type),
             c_0.to(state_type),

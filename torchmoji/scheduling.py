@@ -112,7 +112,7 @@ def run_by_length(
 
 
 def stream_rows(
-    texts: Iterable[str], tokenizer: SentenceTokenizer, model: Callable[[Array], Any], window: int = 4096
+    texts: Iterable[str], tokenizer: SentenceTokenizer, model: Callable[[Array], Any], window: int = 2048
 ) -> Iterator[Any]:
     """Run a model over any number of texts, a window of them at a time.
 
