@@ -17,12 +17,14 @@ if TYPE_CHECKING:
         torchmoji_feature_encoding,
         torchmoji_transfer,
     )
+    from torchmoji.pipeline import MojiPipeline
     from torchmoji.sentence_tokenizer import SentenceTokenizer
 
 __version__ = "2.0.0.dev0"
 
 _HOME = {
     "EMOJIS": "emojis",
+    "MojiPipeline": "pipeline",
     "SentenceTokenizer": "sentence_tokenizer",
     "TorchMoji": "model_def",
     "torchmoji_emojis": "model_def",
@@ -32,6 +34,7 @@ _HOME = {
 
 __all__ = [
     "EMOJIS",
+    "MojiPipeline",
     "SentenceTokenizer",
     "TorchMoji",
     "__version__",

@@ -4,9 +4,12 @@ Source: the output layer of the original weights (Felbo et al., 2017). Variation
 the entries: "❤" is U+2764 alone.
 """
 
+import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+import emoji
 import numpy as np
 import numpy.typing as npt
 
@@ -28,6 +31,17 @@ EXAMPLE_TEXTS = (
     "This is the shit",
 )
 """The sentences of DeepMoji's own examples."""
+
+
+@lru_cache(maxsize=1 << 12)
+def alias(name: str) -> str:
+    """The name of an emoji, such as `face_with_tears_of_joy`; of anything else, itself."""
+    described = emoji.demojize(name)
+    if described != name:
+        return described.strip(":")
+    if name in EMOJIS:  # ♡ is a symbol, no emoji by Unicode
+        return unicodedata.name(name).lower().replace(" ", "_")
+    return name
 
 
 class Guess(NamedTuple):

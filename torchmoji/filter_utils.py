@@ -17,7 +17,7 @@ AT_TOKEN, URL_TOKEN, NUMBER_TOKEN, BREAK_TOKEN = SPECIAL_TOKENS[2:6]
 VARIATION_SELECTORS = [chr(code) for code in range(0xFE00, 0xFE10)]
 
 # also as they are written out in JSON and in Python's repr, once or twice escaped
-_LINEBREAKS = ["\\\\n", "\\n", "\n", "\\\\r", "\\r", "\r", "<br>"]
+LINEBREAKS = ["\\\\n", "\\n", "\n", "\\\\r", "\\r", "\r", "<br>"]
 _NONBREAKING_SPACES = ["\\\\xc2", "\\xc2", "\xc2", "\\\\xa0", "\\xa0", "\xa0"]
 
 _MENTION = re.compile(RE_MENTION)
@@ -190,4 +190,4 @@ def convert_linebreaks(text: str) -> str:
     r"""Turn line breaks, `<br>` and written-out `\n`, `\r` into the word `CUSTOM_BREAK`."""
     if not ("\n" in text or "\\" in text or "\r" in text or "<br>" in text):
         return text
-    return _replace_each(text, _LINEBREAKS, f" {BREAK_TOKEN} ")
+    return _replace_each(text, LINEBREAKS, f" {BREAK_TOKEN} ")

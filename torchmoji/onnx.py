@@ -217,12 +217,7 @@ class OnnxModel:
             ) from error
         if output is None:
             output = next(name for name in OUTPUTS if name in self.outputs)
-        for name in (output, *(["attention"] if return_attention else [])):
-            if name not in self.outputs:
-                raise ValueError(
-                    f"{self._name} does not give {name!r}, only {', '.join(self.outputs)}: "
-                    "export the model with that output"
-                )
+        self._check_outputs(output, *(["attention"] if return_attention else []))
         self.output = output
         self.return_attention = return_attention
         self.max_rows = max_rows or MAX_ROWS
@@ -254,6 +249,32 @@ class OnnxModel:
         ):
             raise ValueError(f"its classes are not a list of {self.nb_classes} names")
         self.classes: tuple[str, ...] | None = None if classes is None else tuple(classes)
+
+    def giving(self, output: str, return_attention: bool = False, max_rows: int | None = None) -> "OnnxModel":
+        """The same model for another of its outputs, with the same session.
+
+        Args:
+            output: One of `outputs`.
+            return_attention: Give a pair, output and attention.
+            max_rows: Texts in a batch, at most; None for this model's.
+
+        Raises:
+            ValueError: The file lacks an output.
+        """
+        self._check_outputs(output, *(["attention"] if return_attention else []))
+        other = OnnxModel.__new__(OnnxModel)
+        other.__dict__ |= self.__dict__
+        other.output, other.return_attention = output, return_attention
+        other.max_rows = max_rows or self.max_rows
+        return other
+
+    def _check_outputs(self, *names: str) -> None:
+        for name in names:
+            if name not in self.outputs:
+                raise ValueError(
+                    f"{self._name} does not give {name!r}, only {', '.join(self.outputs)}: "
+                    "export the model with that output"
+                )
 
     def __repr__(self) -> str:
         return f"<OnnxModel {self._name}: {self.output}, quantization {self.quantization}>"

@@ -36,7 +36,7 @@ _MENTION = re.compile(RE_MENTION)
 
 # Python lower-cases the first two differently from Unicode's simple, one-to-one mapping, and Python 2's
 # Unicode counted the third as white space
-_SIMPLE_LOWER = {"İ": "i", "Σ": "σ", "\u180e": " "}
+SIMPLE_LOWER = {"İ": "i", "Σ": "σ", "\u180e": " "}
 
 # Most parts of a text were in earlier ones. For each (allow_unicode_text, ignore_emojis,
 # remove_variation_selectors): part between blanks -> its words. Long parts are not remembered, and a full
@@ -136,7 +136,7 @@ class WordGenerator:
         if not isinstance(sentence, str):
             raise TypeError(f"a text must be a str, got {type(sentence).__name__}: {sentence!r}")
         if not sentence.isascii():
-            for character, lowered in _SIMPLE_LOWER.items():
+            for character, lowered in SIMPLE_LOWER.items():
                 sentence = sentence.replace(character, lowered)
         sentence = sentence.strip().lower()
         if self.break_replacement:

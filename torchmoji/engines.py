@@ -1,0 +1,160 @@
+"""What computes for a pipeline: torch or ONNX Runtime, each giving probabilities, features and attention.
+
+Neither is imported before an engine of its kind is made.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import torch
+
+    from torchmoji.model_def import TorchMoji
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+
+BACKENDS = ("torch", "onnx")
+
+
+class Engine(Protocol):
+    """A model behind a pipeline."""
+
+    nb_classes: int | None
+    nb_tokens: int
+    nb_features: int
+
+    def probabilities(self, ids: Array, max_rows: int | None = None) -> tuple[Floats, Floats]:
+        """Token ids (n, time) to probabilities (n, C) and attention (n, time)."""
+
+    def features(self, ids: Array, max_rows: int | None = None) -> Floats:
+        """Token ids (n, time) to features (n, F)."""
+
+
+def _number_of_classes(outputs: int | None) -> int | None:
+    """One output is the probability of the second of two classes."""
+    return 2 if outputs == 1 else outputs
+
+
+def _both_classes(output: Array, nb_classes: int | None) -> Floats:
+    """Probabilities (n, C), also where a model of two classes gives one number."""
+    output = output.astype(np.float32, copy=False)
+    if nb_classes == 2 and output.shape[1] == 1:
+        return np.concatenate([1 - output, output], axis=1)
+    return output
+
+
+class TorchEngine:
+    """A `TorchMoji`.
+
+    Args:
+        model: It is set to evaluation; an output layer is needed for probabilities.
+    """
+
+    def __init__(self, model: "TorchMoji") -> None:
+        self.model = model.eval()
+        self.nb_classes = None if model.feature_output else _number_of_classes(model.nb_classes)
+        self.nb_tokens = model.embed.num_embeddings
+        self.nb_features = model.attention_size
+
+    def probabilities(self, ids: Array, max_rows: int | None = None) -> tuple[Floats, Floats]:
+        """See `Engine`."""
+        output, attention = self.model.run_ids(ids, max_rows=max_rows)
+        if self.model.output_logits:
+            output = _activated(output)
+        return _both_classes(output, self.nb_classes), attention.astype(np.float32, copy=False)
+
+    def features(self, ids: Array, max_rows: int | None = None) -> Floats:
+        """See `Engine`."""
+        features, _ = self.model.run_ids(ids, features=True, max_rows=max_rows)
+        return features.astype(np.float32, copy=False)
+
+
+def _activated(logits: Array) -> Array:
+    if logits.shape[1] == 1:
+        return np.asarray(1 / (1 + np.exp(-logits)))
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+class OnnxEngine:
+    """A file of `torchmoji.onnx.export`.
+
+    Args:
+        file: Its path or its content. It needs what is asked of it: probabilities, features, attention.
+    """
+
+    def __init__(self, file: str | os.PathLike[str] | bytes) -> None:
+        from torchmoji.onnx import OnnxModel
+
+        self.model = OnnxModel(file)
+        self.nb_classes = _number_of_classes(self.model.nb_classes)
+        self.nb_tokens = self.model.nb_tokens
+        self.nb_features = self.model.nb_features
+
+    def probabilities(self, ids: Array, max_rows: int | None = None) -> tuple[Floats, Floats]:
+        """See `Engine`."""
+        if "probabilities" in self.model.outputs:
+            output, attention = self.model.giving("probabilities", True, max_rows)(ids)
+        else:
+            output, attention = self.model.giving("logits", True, max_rows)(ids)
+            output = _activated(output)
+        return _both_classes(output, self.nb_classes), attention
+
+    def features(self, ids: Array, max_rows: int | None = None) -> Floats:
+        """See `Engine`."""
+        features: Floats = self.model.giving("features", False, max_rows)(ids)
+        return features
+
+
+def torch_engine(
+    weights: str | os.PathLike[str],
+    device: "str | torch.device | None",
+    dtype: "str | torch.dtype | None",
+) -> TorchEngine:
+    """Load weights for torch.
+
+    Args:
+        weights: Safetensors, a torch file or, with the extra `keras`, HDF5.
+        device: Such as "cuda"; the CPU by default.
+        dtype: "float32", "bfloat16" or another floating type of torch, or its name.
+
+    Raises:
+        ValueError: The dtype is no floating type of torch, or the weights are not this model's.
+    """
+    import torch
+
+    from torchmoji.model_def import torchmoji_emojis, torchmoji_feature_encoding
+    from torchmoji.weights import load_state_dict, model_sizes
+
+    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
+        raise ValueError(f"unknown dtype {dtype!r}: use 'float32', 'bfloat16' or another floating type")
+    has_outputs = model_sizes(load_state_dict(weights)).nb_outputs is not None
+    model = torchmoji_emojis(weights) if has_outputs else torchmoji_feature_encoding(weights)
+    return TorchEngine(model.to(device=device, dtype=kind))
+
+
+def onnx_engine(weights: str | os.PathLike[str], dtype: Any) -> OnnxEngine:
+    """Load an ONNX file, or weights, which stay int8 where they are.
+
+    Args:
+        weights: An `.onnx` file, or weights.
+        dtype: None for the weights' own, "int8" or "float32". An `.onnx` file is what it is.
+
+    Raises:
+        ValueError: The dtype is another.
+    """
+    if dtype not in (None, "int8", "float32"):
+        raise ValueError(f"the ONNX engine has no dtype {dtype!r}: use 'int8' or 'float32'")
+    if Path(weights).suffix == ".onnx":
+        return OnnxEngine(weights)
+    from torchmoji.numpy_weights import has_int8_rows
+    from torchmoji.onnx import serialize
+
+    is_int8 = dtype == "int8" or (dtype is None and has_int8_rows(weights))
+    return OnnxEngine(serialize(weights, "int8" if is_int8 else None))

@@ -1,0 +1,524 @@
+"""Texts in, emojis, encodings, attention or emotions out.
+
+    pipeline = MojiPipeline.from_pretrained()
+    pipeline.emojize("I love mom's cooking")
+    pipeline.predict(["I love mom's cooking", "not again.."], top_k=3)
+    pipeline.encode(texts)                          # float32 (n, 2304)
+
+A string gives one result, a list (or tuple, array, series) as many, an iterator or an open file an iterator
+that reads a window ahead, in flat memory. Results are in the order of the texts, also of empty ones.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from torchmoji import pretrained
+from torchmoji.emojis import EMOJIS, alias
+from torchmoji.emotions import emotion_scores
+from torchmoji.engines import BACKENDS, Engine, OnnxEngine, TorchEngine, onnx_engine, torch_engine
+from torchmoji.results import (
+    EmojiScore,
+    Explanation,
+    Prediction,
+    Predictions,
+    WordAttention,
+    WordEffect,
+    word_attention,
+)
+from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float32]
+T = TypeVar("T")
+
+LONGEST = 512
+"""Tokens of a text, at most, unless `max_length` says otherwise."""
+WINDOW = 2048
+"""Texts of a stream that are tokenized and sorted by length together."""
+_BAR_FROM = 4 * WINDOW
+"""Texts from which a progress bar is shown on a terminal."""
+
+
+class _Tokens(NamedTuple):
+    """Token ids of texts; a text has one row, or several that overlap."""
+
+    ids: npt.NDArray[np.int64]  # (rows, time)
+    texts: npt.NDArray[np.int64]  # (rows,) the text of each row
+    starts: list[int]  # (rows,) its first token's number in the text
+    lengths: list[int]  # (rows,) its tokens
+
+
+class _Cut:
+    """Counts the texts of a call that were cut, and says so once, at its end."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.texts, self.cut = limit, 0, 0
+
+    def __enter__(self) -> "_Cut":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.cut:
+            logger.warning(
+                "%d of %d texts are longer than %d tokens and were cut: max_length= takes more, "
+                "windows=True averages over windows",
+                *(self.cut, self.texts, self.limit),
+            )
+
+
+class MojiPipeline:
+    """A model with its vocabulary and classes. `from_pretrained` makes it from files.
+
+    It may be used from several threads and after a fork, and pickled.
+
+    Args:
+        engine: What computes.
+        vocabulary: Word -> id.
+        classes: Names of the classes; by default the 64 emojis where there are as many, else numbers.
+        max_length: Tokens of a text, at most; None for up to `LONGEST`. Longer texts are cut, with a warning
+            in the log that counts them.
+        windows: Run longer texts in windows of that many tokens that overlap by half, and average, in place
+            of cutting them.
+
+    Raises:
+        ValueError: Classes or vocabulary do not fit the model, or `max_length` is below 1.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        vocabulary: Mapping[str, int],
+        classes: Sequence[str] | None = None,
+        max_length: int | None = None,
+        windows: bool = False,
+    ) -> None:
+        if max_length is not None and max_length < 1:
+            raise ValueError(f"max_length must be at least 1 token, got {max_length}")
+        highest = max(vocabulary.values(), default=0)
+        if highest >= engine.nb_tokens:
+            raise ValueError(
+                f"the vocabulary has ids up to {highest}, but the model has {engine.nb_tokens} tokens: "
+                "use the vocabulary that belongs to the weights"
+            )
+        if classes is None and engine.nb_classes is not None:
+            are_emojis = engine.nb_classes == len(EMOJIS)
+            classes = EMOJIS if are_emojis else [str(index) for index in range(engine.nb_classes)]
+        if classes is not None and len(classes) != engine.nb_classes:
+            raise ValueError(
+                f"classes are {len(classes)} names, but the model has {engine.nb_classes or 'no'} classes"
+            )
+        self.engine = engine
+        self.classes: tuple[str, ...] = tuple(classes or ())
+        self.max_length = max_length
+        self.windows = windows
+        self._tokenizer = SentenceTokenizer(vocabulary, fixed_length=max_length or LONGEST)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str] = "default",
+        backend: Literal["torch", "onnx"] = "torch",
+        device: "str | torch.device | None" = None,
+        dtype: "str | torch.dtype | None" = None,
+        *,
+        vocabulary: Mapping[str, int] | str | os.PathLike[str] | None = None,
+        classes: Sequence[str] | None = None,
+        max_length: int | None = None,
+        windows: bool = False,
+    ) -> "MojiPipeline":
+        """Load a model.
+
+        Args:
+            name_or_path: "default" (comes with the package), "deepmoji" (the original weights, fetched at
+                first use), a folder of `save_pretrained`, a hub id, a weights file with `vocabulary`, or a
+                file of `torchmoji.onnx.export`.
+            backend: "torch", or "onnx" (extra `onnx`), which is fast for few texts and needs no torch.
+            device: For torch, such as "cuda"; the CPU by default.
+            dtype: For torch a floating type or its name, for ONNX "float32" or "int8"; by default float32,
+                for ONNX what the weights are stored in.
+            vocabulary: Word -> id, or a file; by default that of the model.
+            classes: Names of the classes; by default those of the model.
+            max_length: See the class.
+            windows: See the class.
+
+        Raises:
+            FileNotFoundError: There is no such model.
+            OSError: Files could not be fetched.
+            ValueError: A file is damaged, or an option is unknown or does not fit.
+            ModuleNotFoundError: An extra is missing.
+        """
+        if backend not in BACKENDS:
+            raise ValueError(f"unknown backend {backend!r}: use {' or '.join(map(repr, BACKENDS))}")
+        if backend == "onnx" and device is not None:
+            raise ValueError(f"the ONNX engine runs on the CPU: leave out device={device!r}, or use torch")
+        files = pretrained.find(name_or_path, vocabulary)
+        is_onnx = files.weights.suffix == ".onnx"
+        if is_onnx and backend != "onnx":
+            raise ValueError(f"torch cannot run {files.weights}: use backend='onnx'")
+        names = classes if classes is not None else files.config.get("classes")
+        words = files.vocabulary
+        engine: Engine
+        if backend == "onnx":
+            onnx = onnx_engine(files.weights, dtype)
+            names = names if names is not None else onnx.model.classes
+            words = words or onnx.model.vocabulary
+            engine = onnx
+        else:
+            engine = torch_engine(files.weights, device, dtype)
+        if words is None:
+            raise ValueError(f"{files.weights} has no vocabulary: give it as vocabulary=")
+        length = max_length if max_length is not None else files.config.get("max_length")
+        return cls(engine, words, names, length, windows)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write a folder for `from_pretrained`: safetensors, vocabulary, configuration, model card.
+
+        Args:
+            folder: A new folder appears when it is whole; in an old one the files are replaced.
+
+        Raises:
+            ValueError: The pipeline runs on ONNX, which has no weights to save.
+            OSError: The folder cannot be written.
+        """
+        if not isinstance(self.engine, TorchEngine):
+            raise ValueError("only a pipeline of the backend 'torch' can be saved: load the model with it")
+        model = self.engine.model
+        config: dict[str, Any] = {
+            "nb_tokens": self.engine.nb_tokens,
+            "embedding_dim": model.embedding_dim,
+            "hidden_size": model.hidden_size,
+            "nb_classes": self.engine.nb_classes,
+            "classes": list(self.classes) or None,
+            "max_length": self.max_length,
+        }
+        state = {name: tensor.float() for name, tensor in model.state_dict().items()}
+        pretrained.save(folder, state, self.vocabulary, config, self._card(config))
+
+    def _card(self, config: Mapping[str, Any]) -> str:
+        sizes = "\n".join(f"- {name}: {value}" for name, value in config.items() if name != "classes")
+        return (
+            "---\nlibrary_name: torchmoji\npipeline_tag: text-classification\n---\n\n"
+            "# A torchMoji model\n\nA bi-LSTM with attention for short texts, in DeepMoji's form.\n\n"
+            f"{sizes}\n- classes: {' '.join(self.classes) or 'none, features only'}\n\n"
+            "Say here what it learned from, how it was measured, and what it must not be used for.\n"
+        )
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Word -> id."""
+        return self._tokenizer.vocabulary
+
+    def __repr__(self) -> str:
+        kind = "onnx" if isinstance(self.engine, OnnxEngine) else "torch"
+        return f"<MojiPipeline: {kind}, {len(self.classes)} classes, {len(self.vocabulary)} words>"
+
+    # --- classes ------------------------------------------------------------------------------------------
+
+    @overload
+    def predict(self, texts: str, top_k: int = 5) -> Prediction: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(self, texts: Iterator[str], top_k: int = 5) -> Iterator[Prediction]: ...
+    @overload
+    def predict(self, texts: Sequence[str], top_k: int = 5) -> Predictions: ...
+    def predict(self, texts: Any, top_k: int = 5) -> Any:
+        """Give the likeliest classes.
+
+        Args:
+            texts: One, several, or an iterator of them.
+            top_k: How many for a text, at most all.
+
+        Returns:
+            For each text a list of `(emoji, alias, index, probability)`, best first; equal ones in the order
+            of the classes. The lists also have `text` and `words`, with the attention of each.
+
+        Raises:
+            TypeError: A text is not a string; the message names its position.
+            ValueError: `top_k` is below 1, or the model has no classes.
+        """
+        if top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {top_k}")
+        self._check_classes()
+        found = self._in_shape(texts, lambda window, cut: self._predictions(window, cut, top_k))
+        return Predictions(found) if type(found) is list else found
+
+    def predict_stream(self, texts: Iterable[str], top_k: int = 5) -> Iterator[Prediction]:
+        """`predict` for any number of texts, a window at a time, in order."""
+        return self.predict(iter(texts), top_k)
+
+    def _predictions(self, texts: Sequence[str], cut: _Cut, top_k: int) -> list[Prediction]:
+        tokens = self._tokens(texts, cut)
+        probabilities, attention = self._probabilities(tokens, len(texts))
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+        return [
+            Prediction(self._scores(row, order), text, weights)
+            for text, row, order, weights in zip(texts, probabilities, best, attention, strict=True)
+        ]
+
+    def _scores(self, row: Floats, order: Iterable[Any]) -> list[EmojiScore]:
+        names = self.classes
+        return [EmojiScore(names[i], alias(names[i]), int(i), float(row[i])) for i in order]
+
+    def predict_proba(self, texts: Any) -> Any:
+        """Probabilities of the classes: float32 (n, C), (C,) for one string, an iterator for an iterator."""
+        self._check_classes()
+
+        def run(window: Sequence[str], cut: _Cut) -> Floats:
+            return self._probabilities(self._tokens(window, cut), len(window))[0]
+
+        return self._array(texts, run, len(self.classes))
+
+    def emotions(self, texts: Any) -> Any:
+        """Anger, anticipation, disgust, fear, joy, sadness, surprise and trust, 0 to 1: float32 (n, 8).
+
+        The emojis' probabilities weighted by human scores: see `torchmoji.emotions`.
+
+        Raises:
+            ValueError: The model predicts something else than the 64 emojis.
+        """
+        emotion_scores(
+            np.zeros((0, len(self.classes)), np.float32), self.classes
+        )  # complains before the work
+        probabilities = self.predict_proba(texts)
+        if isinstance(texts, Iterator):
+            return (emotion_scores(row[np.newaxis], self.classes)[0] for row in probabilities)
+        scores = emotion_scores(np.atleast_2d(probabilities), self.classes)
+        return scores if probabilities.ndim == 2 else scores[0]
+
+    @overload
+    def emojize(self, text: str, top_k: int = 1) -> str: ...  # type: ignore[overload-overlap]
+    @overload
+    def emojize(self, text: Sequence[str], top_k: int = 1) -> list[str]: ...
+    def emojize(self, text: Any, top_k: int = 1) -> Any:
+        """Give the text with its likeliest emojis after it."""
+
+        def written(prediction: Prediction) -> str:
+            return " ".join([*([prediction.text] if prediction.text else []), *(s.emoji for s in prediction)])
+
+        found: Any = self.predict(text, top_k)
+        return written(found) if isinstance(text, str) else [written(prediction) for prediction in found]
+
+    # --- features -----------------------------------------------------------------------------------------
+
+    def encode(
+        self,
+        texts: Any,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        normalize_embeddings: bool = False,
+        convert_to_tensor: bool = False,
+    ) -> Any:
+        """Give the features of texts.
+
+        Args:
+            texts: One, several, or an iterator of them.
+            batch_size: Texts in a batch, at most; by default what is fastest.
+            show_progress_bar: On standard error; by default on a terminal where there are many texts.
+            normalize_embeddings: Scale each row to the length 1; rows of texts without words stay zero.
+            convert_to_tensor: Give torch tensors, on the model's device.
+
+        Returns:
+            float32 (n, F), (F,) for one string, an iterator of (F,) for an iterator.
+
+        Raises:
+            TypeError: A text is not a string; the message names its position.
+            ValueError: `batch_size` is below 1.
+        """
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+
+        def run(window: Sequence[str], cut: _Cut) -> Floats:
+            tokens = self._tokens(window, cut)
+            features: Floats = _averaged(
+                self.engine.features(tokens.ids, batch_size), tokens.texts, len(window)
+            )
+            if normalize_embeddings:
+                lengths = np.linalg.norm(features, axis=1, keepdims=True)
+                features = np.asarray(features / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+            return features
+
+        def converted(array: Floats) -> Any:
+            if not convert_to_tensor:
+                return array
+            import torch
+
+            tensor = torch.from_numpy(np.ascontiguousarray(array))
+            if isinstance(self.engine, TorchEngine):
+                return tensor.to(self.engine.model.embed.weight.device)
+            return tensor
+
+        found = self._array(texts, run, self.engine.nb_features, show_progress_bar)
+        return map(converted, found) if isinstance(texts, Iterator) else converted(found)
+
+    def encode_stream(self, texts: Iterable[str], batch_size: int | None = None) -> Iterator[Floats]:
+        """`encode` for any number of texts, a window at a time, in order: float32 (F,) each."""
+        rows: Iterator[Floats] = self.encode(iter(texts), batch_size)
+        return rows
+
+    def similarity(self, a: str | Sequence[str], b: str | Sequence[str]) -> Any:
+        """Cosine similarity of encodings, -1 to 1: float32 (n, m), without the dimension of a single string.
+
+        A text without words has the similarity 0 to all.
+        """
+        rows = [self.encode(texts, normalize_embeddings=True) for texts in (a, b)]
+        product = rows[0] @ rows[1].T
+        return float(product) if np.ndim(product) == 0 else product
+
+    # --- words --------------------------------------------------------------------------------------------
+
+    @overload
+    def attention(self, texts: str) -> list[WordAttention]: ...  # type: ignore[overload-overlap]
+    @overload
+    def attention(self, texts: Iterator[str]) -> Iterator[list[WordAttention]]: ...
+    @overload
+    def attention(self, texts: Sequence[str]) -> list[list[WordAttention]]: ...
+    def attention(self, texts: Any) -> Any:
+        """Give the words of texts with their weight and place.
+
+        Returns:
+            For each text a list of `(word, weight, start, end)`, words as tokenized; `text[start:end]` is
+            where the word comes from. The weights of a text sum up to 1. Words that were cut are left out.
+        """
+        self._check_classes()
+
+        def run(window: Sequence[str], cut: _Cut) -> list[list[WordAttention]]:
+            _, weights = self._probabilities(self._tokens(window, cut), len(window))
+            return [word_attention(text, row) for text, row in zip(window, weights, strict=True)]
+
+        return self._in_shape(texts, run)
+
+    def explain(self, text: str) -> Explanation:
+        """Say what each word does to the likeliest class of a text.
+
+        Returns:
+            The class, and for each word `(word, change, start, end)`: the probability of that class without
+            the word, less that with it; negative where the word speaks for the class.
+        """
+        check_is_text(text, 0)
+        self._check_classes()
+        ids = self._tokenizer.find_tokens(self._words(text))[: self._limit]
+        rows = np.zeros((len(ids) + 1, max(1, len(ids))), dtype=np.int64)
+        rows[:, : len(ids)] = ids
+        rows[np.arange(1, len(ids) + 1), np.arange(len(ids))] = 0  # the model leaves padding out anywhere
+        probabilities, attention = self.engine.probabilities(rows)
+        best = int(np.argmax(probabilities[0]))
+        placed = word_attention(text, attention[0, : len(ids)])
+        effects = [
+            WordEffect(word.word, float(without - probabilities[0, best]), word.start, word.end)
+            for word, without in zip(placed, probabilities[1:, best], strict=True)
+        ]
+        return Explanation(self._scores(probabilities[0], [best])[0], effects)
+
+    # --- texts to rows and back ---------------------------------------------------------------------------
+
+    @property
+    def _limit(self) -> int:
+        return self.max_length or LONGEST
+
+    def _check_classes(self) -> None:
+        if not self.classes:
+            raise ValueError("the model has no output layer, so it gives features alone: use encode")
+
+    def _words(self, text: str) -> list[str]:
+        return self._tokenizer.wordgen.get_words(text)
+
+    def _tokens(self, texts: Sequence[str], cut: _Cut) -> _Tokens:
+        limit = self._limit
+        cut.texts += len(texts)
+        rows: list[list[int]] = []
+        of_text, starts = [], []
+        for number, text in enumerate(texts):
+            found = self._tokenizer.find_tokens(self._words(text))
+            cut.cut += len(found) > limit and not self.windows
+            last = max(0, len(found) - limit) if self.windows else 0
+            for start in [*range(0, last, max(1, limit // 2)), last]:
+                rows.append(found[start : start + limit])
+                of_text.append(number)
+                starts.append(start)
+        lengths = [len(row) for row in rows]
+        ids = np.zeros((len(rows), max(lengths, default=0)), dtype=np.int64)
+        for number, row in enumerate(rows):
+            ids[number, : len(row)] = row
+        return _Tokens(ids, np.array(of_text, dtype=np.int64), starts, lengths)
+
+    def _probabilities(self, tokens: _Tokens, nb_texts: int) -> tuple[Floats, list[Floats]]:
+        """Probabilities (texts, C), and for each text the attention of its words."""
+        probabilities, attention = self.engine.probabilities(tokens.ids)
+        rows = np.bincount(tokens.texts, minlength=nb_texts)
+        weights: list[Floats] = [np.zeros(0, np.float32)] * nb_texts
+        for number, text, start, length in zip(
+            range(len(attention)), tokens.texts.tolist(), tokens.starts, tokens.lengths, strict=True
+        ):
+            of_row = attention[number, :length] / rows[text]
+            joined = np.zeros(max(len(weights[text]), start + length), np.float32)
+            joined[: len(weights[text])] = weights[text]
+            joined[start : start + length] += of_row
+            weights[text] = joined
+        return _averaged(probabilities, tokens.texts, nb_texts), weights
+
+    def _in_shape(self, texts: Any, run: Callable[[Sequence[str], _Cut], Iterable[T]]) -> Any:
+        """Run over a string, an iterator or several texts, window by window, and give the like."""
+        if isinstance(texts, str):
+            with _Cut(self._limit) as cut:
+                return next(iter(run([texts], cut)))
+
+        def results() -> Iterator[T]:
+            with _Cut(self._limit) as cut:
+                for window in _windows(texts):
+                    yield from run(window, cut)
+
+        return results() if isinstance(texts, Iterator) else list(results())
+
+    def _array(
+        self,
+        texts: Any,
+        run: Callable[[Sequence[str], _Cut], Floats],
+        columns: int,
+        show_progress_bar: bool | None = False,
+    ) -> Any:
+        """Rows in one array (n, columns), or (columns,) for a string, an iterator for an iterator."""
+        if isinstance(texts, str | Iterator):
+            return self._in_shape(texts, run)
+        size = len(texts) if hasattr(texts, "__len__") else None
+        if show_progress_bar is None:
+            show_progress_bar = bool(size and size >= _BAR_FROM and sys.stderr.isatty())
+        from tqdm import tqdm
+
+        parts = []
+        disable = not show_progress_bar
+        with _Cut(self._limit) as cut, tqdm(total=size, unit=" texts", disable=disable) as bar:
+            for window in _windows(texts):
+                parts.append(run(window, cut))
+                bar.update(len(window))
+        return np.concatenate(parts) if parts else np.zeros((0, columns), np.float32)
+
+
+def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Checked texts, a window at a time."""
+    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+        raise TypeError(f"expected a text or several, got {type(texts).__name__}: {texts!r}")
+    remaining, position = iter(texts), 0
+    while window := list(islice(remaining, WINDOW)):
+        for number, text in enumerate(window, start=position):
+            check_is_text(text, number)
+        position += len(window)
+        yield window
+
+
+def _averaged(rows: Floats, texts: npt.NDArray[np.int64], nb_texts: int) -> Floats:
+    """The mean of each text's rows, (texts, ...)."""
+    if len(rows) == nb_texts:
+        return rows
+    sums = np.zeros((nb_texts, rows.shape[1]), np.float32)
+    np.add.at(sums, texts, rows)
+    return np.asarray(sums / np.bincount(texts, minlength=nb_texts)[:, np.newaxis], dtype=np.float32)

@@ -1,0 +1,123 @@
+"""The words of a text with their places in it, as written: what attention is shown on.
+
+`WordGenerator.get_words` lower-cases, normalises and shortens, so that its words are not pieces of the text.
+Here each character is followed through the same steps.
+"""
+
+import unicodedata
+from typing import NamedTuple
+
+from torchmoji.filter_utils import BREAK_TOKEN, LINEBREAKS, process_word, remove_variation_selectors
+from torchmoji.tokenizer import tokenize
+from torchmoji.word_generator import SIMPLE_LOWER, WordGenerator
+
+Span = tuple[int, int]
+
+
+class PlacedWord(NamedTuple):
+    """A word as the model gets it, and its place in the text: `text[start:end]`."""
+
+    word: str
+    start: int
+    end: int
+
+
+class _Traced(NamedTuple):
+    """A text, and for each of its characters the place that it came from."""
+
+    text: str
+    spans: list[Span]
+
+    def part(self, start: int, end: int) -> "_Traced":
+        return _Traced(self.text[start:end], self.spans[start:end])
+
+    @property
+    def span(self) -> Span:
+        return min(start for start, _ in self.spans), max(end for _, end in self.spans)
+
+
+def placed_words(text: str, generator: WordGenerator | None = None) -> list[PlacedWord]:
+    """Give the words of a text with their places.
+
+    Args:
+        text: Any string.
+        generator: That of the tokenizer, by default `SentenceTokenizer`'s own: Unicode and emojis kept.
+
+    Returns:
+        The words of `generator.get_words`. A word that normalisation made of several characters, or that is
+        one of several made of one, has the place of all that it came from.
+    """
+    generator = generator or WordGenerator(None, allow_unicode_text=True, ignore_emojis=False)
+    traced = _with_breaks(_lowered(text)) if generator.break_replacement else _lowered(text)
+    words, position = [], 0
+    for chunk in traced.text.split():
+        start = traced.text.index(chunk, position)
+        position = start + len(chunk)
+        words += _words_of_chunk(traced.part(start, position), generator)
+    return words
+
+
+def _lowered(text: str) -> _Traced:
+    """Stripped and in lower case, character by character."""
+    characters = [SIMPLE_LOWER.get(character, character) for character in text]
+    spaces = "".join(character[:1] for character in characters)
+    first = len(spaces) - len(spaces.lstrip())
+    last = len(spaces.rstrip())
+    pieces, spans = [], []
+    for number in range(first, last):
+        lowered = characters[number].lower()
+        pieces.append(lowered)
+        spans += [(number, number + 1)] * len(lowered)
+    return _Traced("".join(pieces), spans)
+
+
+def _with_breaks(traced: _Traced) -> _Traced:
+    """Line breaks as words."""
+    word = f" {BREAK_TOKEN} "
+    for target in LINEBREAKS:
+        pieces, spans, position = [], [], 0
+        while (found := traced.text.find(target, position)) >= 0:
+            end = found + len(target)
+            pieces += [traced.text[position:found], word]
+            spans += traced.spans[position:found] + [traced.part(found, end).span] * len(word)
+            position = end
+        traced = _Traced("".join(pieces) + traced.text[position:], spans + traced.spans[position:])
+    return traced
+
+
+def _words_of_chunk(chunk: _Traced, generator: WordGenerator) -> list[PlacedWord]:
+    """The words of a part between blanks."""
+    if generator.remove_variation_selectors and not chunk.text.isascii():
+        kept = [
+            (character, span)
+            for character, span in zip(chunk.text, chunk.spans, strict=True)
+            if remove_variation_selectors(character)
+        ]
+        chunk = _Traced("".join(character for character, _ in kept), [span for _, span in kept])
+        if not kept:
+            return []
+    converted = _converted(chunk, generator)
+    words, position = [], 0
+    for word in tokenize(converted.text):
+        start = converted.text.index(word, position)
+        position = start + len(word)
+        words.append(PlacedWord(process_word(word), *converted.part(start, position).span))
+    return words
+
+
+def _converted(chunk: _Traced, generator: WordGenerator) -> _Traced:
+    """A chunk after `convert_unicode_word`, by a character with its combining marks at a time."""
+    _, whole = generator.convert_unicode_word(chunk.text)
+    if whole == chunk.text:
+        return chunk
+    pieces, spans, start = [], [], 0
+    for end in range(1, len(chunk.text) + 1):
+        if end < len(chunk.text) and unicodedata.combining(chunk.text[end]):
+            continue
+        _, piece = generator.convert_unicode_word(chunk.text[start:end])
+        pieces.append(piece)
+        spans += [chunk.part(start, end).span] * len(piece)
+        start = end
+    if "".join(pieces) == whole:
+        return _Traced(whole, spans)
+    return _Traced(whole, [chunk.span] * len(whole))  # such as Hangul written in its letters

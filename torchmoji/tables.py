@@ -1,0 +1,235 @@
+"""Texts out of files and results into them, row by row: what the command line reads and writes.
+
+Reads text (a text a line), CSV, TSV, JSON lines and Parquet, gzipped or not; writes CSV, TSV, JSON lines,
+Parquet and, for rows of numbers, `.npy`. A file that is written appears under its name when it is whole.
+Parquet needs pyarrow, the extra `parquet`: it is what everybody reads such files with.
+"""
+
+import csv
+import gzip
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from torchmoji.files import atomic_path
+
+READABLE = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
+WRITABLE = (".csv", ".tsv", ".jsonl", ".parquet", ".npy")
+DEFAULT_COLUMN = "text"
+
+_ROWS_AT_ONCE = 4096
+
+Row = Mapping[str, Any]
+
+
+def ending(path: str | os.PathLike[str]) -> str:
+    """The ending that says what a file holds, in lower case and without `.gz`."""
+    path = Path(path)
+    return Path(path.stem if path.suffix.lower() == ".gz" else path).suffix.lower()
+
+
+def read_texts(path: str | os.PathLike[str], column: str | None = None) -> Iterator[str]:
+    """Give the texts of a file, in order.
+
+    Args:
+        path: A file with one of the endings `READABLE`, each but Parquet also with `.gz`; anything else is
+            read as text, a text a line.
+        column: Of a table; "text" by default.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: There is no such column, or a line is not JSON; the message names the line.
+        ModuleNotFoundError: pyarrow is missing.
+    """
+    kind, name = ending(path), column or DEFAULT_COLUMN
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file {os.fspath(path)}: check the path")
+    if kind == ".parquet":
+        yield from _parquet_column(path, name)
+        return
+    opener: Any = gzip.open if Path(path).suffix.lower() == ".gz" else open
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+        try:
+            if kind in (".csv", ".tsv"):
+                yield from _csv_column(file, name, path, "\t" if kind == ".tsv" else ",")
+            elif kind == ".jsonl":
+                yield from _json_texts(file, name, path)
+            else:
+                for line in file:
+                    yield line.rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{os.fspath(path)} is not UTF-8 ({error.reason} at byte {error.start}): convert it first"
+            ) from error
+
+
+def _csv_column(file: IO[str], name: str, path: Any, delimiter: str) -> Iterator[str]:
+    reader = csv.DictReader(file, delimiter=delimiter)
+    _check_column(name, list(reader.fieldnames or []), path)
+    for row in reader:
+        yield row[name] or ""
+
+
+def _json_texts(file: IO[str], name: str, path: Any) -> Iterator[str]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{os.fspath(path)}, line {number}, is not JSON: {error}") from error
+        if isinstance(value, dict):
+            _check_column(name, list(value), f"{os.fspath(path)}, line {number},")
+            value = value[name]
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"{os.fspath(path)}, line {number}: expected a text, got {value!r}")
+        yield value or ""
+
+
+def _parquet_column(path: Any, name: str) -> Iterator[str]:
+    with _pyarrow().parquet.ParquetFile(path) as file:
+        _check_column(name, file.schema_arrow.names, path)
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[name]):
+            for value in batch.column(0).to_pylist():
+                yield "" if value is None else str(value)
+
+
+def _check_column(name: str, columns: Sequence[str], path: Any) -> None:
+    if name not in columns:
+        raise ValueError(
+            f"{os.fspath(path)} has no column {name!r}, only {', '.join(map(repr, columns)) or 'none'}: "
+            "name one with --column"
+        )
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow.parquet
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            'Parquet needs pyarrow, which is not installed: pip install "torchmoji[parquet]"', name="pyarrow"
+        ) from error
+    return pyarrow
+
+
+def check_writable(path: str | os.PathLike[str], has_numbers: bool) -> None:
+    """Refuse a file that cannot be written, before the work begins.
+
+    Args:
+        path: The file.
+        has_numbers: Rows are numbers alone, so that `.npy` can hold them.
+
+    Raises:
+        ValueError: Its ending is another.
+        ModuleNotFoundError: pyarrow is missing.
+    """
+    endings = [known for known in WRITABLE if has_numbers or known != ".npy"]
+    if ending(path) not in endings or Path(path).suffix.lower() == ".gz":
+        raise ValueError(f"cannot write {os.fspath(path)}: its ending must be one of {', '.join(endings)}")
+    if ending(path) == ".parquet":
+        _pyarrow()
+
+
+def write_rows(rows: Iterable[Row], path: str | os.PathLike[str]) -> int:
+    """Write rows with the same columns; the first says which.
+
+    Args:
+        rows: Column -> value. Lists are written as JSON in CSV.
+        path: With one of the endings `WRITABLE` but `.npy`.
+
+    Returns:
+        How many rows there were.
+    """
+    with atomic_path(path) as temporary:
+        if ending(path) == ".parquet":
+            return _write_parquet(rows, temporary)
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            return write_lines(rows, file, ending(path))
+
+
+def write_lines(rows: Iterable[Row], file: IO[str], kind: str) -> int:
+    """Write rows as CSV, TSV or JSON lines to an open file, and give their number."""
+    number, writer = 0, None
+    for number, row in enumerate(rows, start=1):  # noqa: B007  the number of the last row is the result
+        if kind == ".jsonl":
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            continue
+        if writer is None:
+            writer = csv.writer(file, delimiter="\t" if kind == ".tsv" else ",", lineterminator="\n")
+            writer.writerow(row)
+        writer.writerow([_cell(value) for value in row.values()])
+    return number
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+
+
+def _write_parquet(rows: Iterable[Row], path: Path) -> int:
+    pyarrow = _pyarrow()
+    writer, number, waiting = None, 0, list[Row]()
+
+    def flush() -> None:
+        nonlocal writer
+        if waiting:
+            table = pyarrow.Table.from_pylist(waiting, schema=writer and writer.schema)
+            writer = writer or pyarrow.parquet.ParquetWriter(path, table.schema)
+            writer.write_table(table)
+            waiting.clear()
+
+    for row in rows:
+        waiting.append(row)
+        number += 1
+        if len(waiting) == _ROWS_AT_ONCE:
+            flush()
+    flush()
+    if writer is None:
+        pyarrow.parquet.write_table(pyarrow.table({}), path)
+    else:
+        writer.close()
+    return number
+
+
+def write_npy(rows: Iterable[np.ndarray[Any, Any]], columns: int, path: str | os.PathLike[str]) -> int:
+    """Write rows of float32 as one array (n, columns), without holding them, and give their number."""
+    number = 0
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        header = _npy_header(0, columns)
+        file.write(header)
+        for row in rows:
+            file.write(np.ascontiguousarray(row, dtype="<f4").tobytes())
+            number += 1
+        final = _npy_header(number, columns)
+        if len(final) != len(header):
+            raise ValueError(f"{number} rows are more than an .npy file of unknown length can hold")
+        file.seek(0)
+        file.write(final)
+    return number
+
+
+def _npy_header(rows: int, columns: int) -> bytes:
+    """The head of an .npy file, of the same length for any number of rows: NumPy leaves room to grow."""
+    buffer = io.BytesIO()
+    about = {"descr": "<f4", "fortran_order": False, "shape": (rows, columns)}
+    np.lib.format.write_array_header_1_0(buffer, about)
+    return buffer.getvalue()
+
+
+def standard_input() -> Iterator[str]:
+    """The lines of standard input, as UTF-8."""
+    stream: Any = sys.stdin
+    for line in io.TextIOWrapper(stream.buffer, encoding="utf-8", errors="replace"):
+        yield line.rstrip("\r\n")
+
+
+def with_progress(texts: Iterable[str], shown: bool) -> Iterator[str]:
+    """The texts, with a bar on standard error."""
+    from tqdm import tqdm
+
+    yield from tqdm(texts, unit=" texts", disable=not shown)
