@@ -154,7 +154,7 @@ def test_wrong_input_is_one_line_on_stderr(folder, capsys, arguments, message):
     assert captured.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "export", "info", "download"])
+@pytest.mark.parametrize("command", [*COMMANDS, "export", "info", "download", "finetune", "evaluate"])
 def test_help_has_examples(capsys, command):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
@@ -169,3 +169,31 @@ def test_ctrl_c_is_quiet(folder):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (130, b"")
+
+
+# --- one's own model --------------------------------------------------------------------------------------
+
+
+def test_finetune_evaluate_and_use_is_one_story(folder, tmp_path, capsys):
+    rows = [(f"{'not ' * (n % 2)}a day", "no" if n % 2 else "yes") for n in range(40)]
+    with open(tmp_path / "data.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["text", "label"], *rows])
+    data, out = str(tmp_path / "data.csv"), str(tmp_path / "tuned")
+    options = ["--method", "new", "--batch-size", "4", "--quiet", "--json"]
+    assert main(["finetune", data, "--out", out, "--model", folder, *options]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert (scores["texts"], scores["accuracy"], scores["macro_f1"]) == (8, 1.0, 1.0)
+    assert main(["evaluate", data, "--model", out, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == scores
+    assert main(["evaluate", data, "--model", out, "--all"]) == 0
+    assert "texts: 40\naccuracy: 1.0" in capsys.readouterr().out
+    (row,) = rows_of(capsys, "emojize", "not a day", "--model", out, "--top-k", "1")
+    assert row["emoji_1"] == "no"
+    (tmp_path / "data.csv").write_text("text,label\na day,maybe\nnot a day,yes\na day,no\na day,no\nday,no\n")
+    assert main(["evaluate", data, "--model", out]) == 1
+    assert "has labels ['maybe'], the model knows ['no', 'yes']" in capsys.readouterr().err
+
+
+def test_evaluate_wants_a_fine_tuned_model(folder, tmp_path, capsys):
+    assert main(["evaluate", "data.csv", "--model", folder]) == 1
+    assert "give a folder of TorchMojiClassifier.save" in capsys.readouterr().err

@@ -120,3 +120,13 @@ def test_long_names(tmp_path):
 def test_text_is_utf_8(tmp_path):
     atomic_write_text(tmp_path / "file.txt", "é😂")
     assert (tmp_path / "file.txt").read_bytes() == "é😂".encode()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are other things there")
+def test_a_file_that_was_put_in_its_place_gets_the_usual_permissions(tmp_path):
+    (tmp_path / "usual").touch()
+    with atomic_path(tmp_path / "new") as temporary:
+        other = tmp_path / "other"
+        other.touch(mode=0o600)
+        other.replace(temporary)
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "usual").stat().st_mode

@@ -1,6 +1,8 @@
 """What the README shows is run, and gives what it shows."""
 
+import gzip
 import re
+import shlex
 
 import pytest
 
@@ -28,17 +30,34 @@ def test_the_first_command_prints_what_is_shown(readme, capsys):
         assert re.sub(r"[\d.]+%", "", line) == re.sub(r"[\d.]+%", "", expected)
 
 
-def test_the_snippet_for_emojis_gives_what_is_shown(readme, capsys):
-    code, shown = blocks(readme, "python")[0]
+def without_last_digits(text):
+    return re.sub(r"(\d\.\d)\d*", r"\1", text)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_snippets_for_emojis_give_what_is_shown(readme, capsys, number):
+    code, shown = blocks(readme, "python")[number]
     exec(compile(code, "README.md", "exec"), {})
-    printed = capsys.readouterr().out.splitlines()
-    assert [re.search(r"emoji='(.)'", line)[1] for line in printed] == [
-        re.search(r"emoji='(.)'", line)[1] for line in shown.splitlines()
-    ]
+    assert without_last_digits(capsys.readouterr().out) == without_last_digits(shown)
+
+
+def test_the_shell_commands_run(readme, tmp_path, monkeypatch, capsys):
+    (section,) = re.findall(r"```bash\n(torchmoji emojize --input.*?)```", readme, re.DOTALL)
+    (tmp_path / "tweets.csv").write_text("text\nI love it\n")
+    (tmp_path / "tweets.txt.gz").write_bytes(gzip.compress(b"I love it\n"))
+    monkeypatch.chdir(tmp_path)
+    lines = section.splitlines()
+    assert len(lines) == 3
+    for line in lines[:2]:
+        assert main(shlex.split(line)[1:]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir())[:2] == ["emojis.csv", "features.npy"]
+    monkeypatch.setattr("torchmoji.cli.standard_input", lambda: iter(["I love it"]))
+    assert main(shlex.split(lines[2].partition("| ")[2])[1:]) == 0
+    assert '"joy"' in capsys.readouterr().out
 
 
 def test_the_snippet_for_finetuning_runs(readme, capsys, repository, monkeypatch):
-    code, shown = blocks(readme, "python")[1]
+    code, shown = blocks(readme, "python")[2]
     shortened = code.replace("epoch_size=500", "epoch_size=32").replace("nb_epochs=20", "nb_epochs=1")
     assert shortened != code
     monkeypatch.chdir(repository)

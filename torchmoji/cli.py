@@ -6,11 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from itertools import tee
 from typing import Any
 
 from torchmoji import __version__
+from torchmoji.cli_training import add_commands
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH, original_weights_installed
 from torchmoji.numpy_weights import has_int8_rows
@@ -48,10 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_emojize(commands)
     for name, summary, action, examples in _TEXT_COMMANDS:
-        command = _add(commands, name, summary, f"{summary}.\n{_INPUTS}", examples)
+        command = _add(commands, name, summary, f"{summary.capitalize()}.\n{_INPUTS}", examples)
         _add_texts(command)
         command.set_defaults(run=_run_texts, rows=action)
     _add_encode(commands)
+    add_commands(partial(_add, commands))
     _add_export(commands)
     info = _add(
         commands, "info", "describe a model", "Say what a model is made of.", ["torchmoji info --json"]
@@ -90,7 +93,7 @@ def _add_emojize(commands: Any) -> None:
         "cat tweets.txt | torchmoji emojize - --json > emojis.jsonl",
     ]
     summary = "give texts their likeliest emojis"
-    emojize = _add(commands, "emojize", summary, f"{summary}.\n{_INPUTS}".capitalize(), examples)
+    emojize = _add(commands, "emojize", summary, f"{summary.capitalize()}.\n{_INPUTS}", examples)
     _add_texts(emojize)
     emojize.add_argument(
         "--top-k", type=int, default=5, metavar="K", help="emojis a text (default: %(default)s)"
@@ -210,25 +213,25 @@ def _explain(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Nam
 _TEXT_COMMANDS = (
     (
         "score",
-        "Give the probability of every class",
+        "give the probability of every class",
         _scores,
         ["torchmoji score --input tweets.csv --out scores.csv"],
     ),
     (
         "emotions",
-        "Give anger, anticipation, disgust, fear, joy, sadness, surprise and trust, 0 to 1",
+        "give anger, anticipation, disgust, fear, joy, sadness, surprise and trust, 0 to 1",
         _emotions,
         ['torchmoji emotions "not again.. my train is late"'],
     ),
     (
         "attention",
-        "Give the words of texts with their weight and their place in the text",
+        "give the words of texts with their weight and their place in the text",
         _attention,
         ['torchmoji attention "I love mom\'s cooking" --json'],
     ),
     (
         "explain",
-        "Say how each word left out changes the probability of the likeliest emoji",
+        "say how each word left out changes the probability of the likeliest emoji",
         _explain,
         ['torchmoji explain "I love mom\'s cooking"'],
     ),

@@ -53,11 +53,14 @@ class TorchEngine:
 
     Args:
         model: It is set to evaluation; an output layer is needed for probabilities.
+        multi_label: Each output is the probability of a class on its own; the model gives logits.
     """
 
-    def __init__(self, model: "TorchMoji") -> None:
+    def __init__(self, model: "TorchMoji", multi_label: bool = False) -> None:
         self.model = model.eval()
-        self.nb_classes = None if model.feature_output else _number_of_classes(model.nb_classes)
+        self.multi_label = multi_label
+        classes = model.nb_classes if multi_label else _number_of_classes(model.nb_classes)
+        self.nb_classes = None if model.feature_output else classes
         self.nb_tokens = model.embed.num_embeddings
         self.nb_features = model.attention_size
 
@@ -65,7 +68,7 @@ class TorchEngine:
         """See `Engine`."""
         output, attention = self.model.run_ids(ids, max_rows=max_rows)
         if self.model.output_logits:
-            output = _activated(output)
+            output = _activated(output, self.multi_label)
         return _both_classes(output, self.nb_classes), attention.astype(np.float32, copy=False)
 
     def features(self, ids: Array, max_rows: int | None = None) -> Floats:
@@ -74,8 +77,8 @@ class TorchEngine:
         return features.astype(np.float32, copy=False)
 
 
-def _activated(logits: Array) -> Array:
-    if logits.shape[1] == 1:
+def _activated(logits: Array, multi_label: bool = False) -> Array:
+    if logits.shape[1] == 1 or multi_label:
         return np.asarray(1 / (1 + np.exp(-logits)))
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
@@ -86,13 +89,15 @@ class OnnxEngine:
 
     Args:
         file: Its path or its content. It needs what is asked of it: probabilities, features, attention.
+        multi_label: Each output is the probability of a class on its own; the file gives logits.
     """
 
-    def __init__(self, file: str | os.PathLike[str] | bytes) -> None:
+    def __init__(self, file: str | os.PathLike[str] | bytes, multi_label: bool = False) -> None:
         from torchmoji.onnx import OnnxModel
 
         self.model = OnnxModel(file)
-        self.nb_classes = _number_of_classes(self.model.nb_classes)
+        self.multi_label = multi_label
+        self.nb_classes = self.model.nb_classes if multi_label else _number_of_classes(self.model.nb_classes)
         self.nb_tokens = self.model.nb_tokens
         self.nb_features = self.model.nb_features
 
@@ -102,7 +107,7 @@ class OnnxEngine:
             output, attention = self.model.giving("probabilities", True, max_rows)(ids)
         else:
             output, attention = self.model.giving("logits", True, max_rows)(ids)
-            output = _activated(output)
+            output = _activated(output, self.multi_label)
         return _both_classes(output, self.nb_classes), attention
 
     def features(self, ids: Array, max_rows: int | None = None) -> Floats:
@@ -115,6 +120,7 @@ def torch_engine(
     weights: str | os.PathLike[str],
     device: "str | torch.device | None",
     dtype: "str | torch.dtype | None",
+    multi_label: bool = False,
 ) -> TorchEngine:
     """Load weights for torch.
 
@@ -122,6 +128,7 @@ def torch_engine(
         weights: Safetensors, a torch file or, with the extra `keras`, HDF5.
         device: Such as "cuda"; the CPU by default.
         dtype: "float32", "bfloat16" or another floating type of torch, or its name.
+        multi_label: Each output is a class on its own.
 
     Raises:
         ValueError: The dtype is no floating type of torch, or the weights are not this model's.
@@ -136,15 +143,19 @@ def torch_engine(
         raise ValueError(f"unknown dtype {dtype!r}: use 'float32', 'bfloat16' or another floating type")
     has_outputs = model_sizes(load_state_dict(weights)).nb_outputs is not None
     model = torchmoji_emojis(weights) if has_outputs else torchmoji_feature_encoding(weights)
-    return TorchEngine(model.to(device=device, dtype=kind))
+    if has_outputs and multi_label:
+        del model.output_layer[1:]
+        model.output_logits = True
+    return TorchEngine(model.to(device=device, dtype=kind), multi_label)
 
 
-def onnx_engine(weights: str | os.PathLike[str], dtype: Any) -> OnnxEngine:
+def onnx_engine(weights: str | os.PathLike[str], dtype: Any, multi_label: bool = False) -> OnnxEngine:
     """Load an ONNX file, or weights, which stay int8 where they are.
 
     Args:
         weights: An `.onnx` file, or weights.
         dtype: None for the weights' own, "int8" or "float32". An `.onnx` file is what it is.
+        multi_label: Each output is a class on its own.
 
     Raises:
         ValueError: The dtype is another.
@@ -157,4 +168,5 @@ def onnx_engine(weights: str | os.PathLike[str], dtype: Any) -> OnnxEngine:
     from torchmoji.onnx import serialize
 
     is_int8 = dtype == "int8" or (dtype is None and has_int8_rows(weights))
-    return OnnxEngine(serialize(weights, "int8" if is_int8 else None))
+    outputs = ["logits", "features", "attention"] if multi_label else None
+    return OnnxEngine(serialize(weights, "int8" if is_int8 else None, output=outputs), multi_label)

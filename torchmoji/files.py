@@ -26,9 +26,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem[:100]}.{uuid.uuid4().hex}{path.suffix}")
     try:
         temporary.touch(exist_ok=False)
+        mode = temporary.stat().st_mode
         yield temporary
-        if path.exists():
-            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+        # set in any case: what wrote it may have put another file in its place
+        temporary.chmod(stat.S_IMODE(path.stat().st_mode if path.exists() else mode))
         temporary.replace(path)
     except BaseException:
         with suppress(FileNotFoundError):

@@ -17,7 +17,7 @@ what differs there; all names of 2017 can still be imported from here.
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -299,6 +299,7 @@ def train_by_chain_thaw(
     verbose: int = 1,
     *,
     description: str = "chain-thaw",
+    on_epoch: Callable[[str, float, float], None] | None = None,
 ) -> None:
     """Train the last layer, then each other layer alone, first to last, then everything.
 
@@ -319,6 +320,7 @@ def train_by_chain_thaw(
         embed_l2: L2 regularisation of the embedding.
         verbose: See `fit_model`.
         description: Of the progress bars.
+        on_epoch: See `fit_model`.
     """
     layers = [(name, layer) for name, layer in model.named_children() if list(layer.parameters())]
     stages = [layers[-1], *layers[:-1], ("everything", model)]
@@ -338,4 +340,5 @@ def train_by_chain_thaw(
             verbose,
             description=f"{description} {i + 1}/{len(stages)}, {name}",
             keep_start=i > 0,
+            on_epoch=on_epoch,
         )

@@ -318,6 +318,8 @@ def _load_whole_model(
             embedding_dim=sizes.embedding_dim,
             hidden_size=sizes.hidden_size,
         )
+        if not features and sizes.nb_outputs == 2:  # such as two labels that are independent of each other
+            model.output_layer = nn.Sequential(nn.Linear(model.attention_size, 2), nn.Softmax(dim=1))
     model.load_state_dict(state, assign=True)
     return model.eval()
 

@@ -168,14 +168,15 @@ class MojiPipeline:
             raise ValueError(f"torch cannot run {files.weights}: use backend='onnx'")
         names = classes if classes is not None else files.config.get("classes")
         words = files.vocabulary
+        several = bool(files.config.get("multi_label"))
         engine: Engine
         if backend == "onnx":
-            onnx = onnx_engine(files.weights, dtype)
+            onnx = onnx_engine(files.weights, dtype, several)
             names = names if names is not None else onnx.model.classes
             words = words or onnx.model.vocabulary
             engine = onnx
         else:
-            engine = torch_engine(files.weights, device, dtype)
+            engine = torch_engine(files.weights, device, dtype, several)
         if words is None:
             raise ValueError(f"{files.weights} has no vocabulary: give it as vocabulary=")
         length = max_length if max_length is not None else files.config.get("max_length")
@@ -200,6 +201,7 @@ class MojiPipeline:
             "hidden_size": model.hidden_size,
             "nb_classes": self.engine.nb_classes,
             "classes": list(self.classes) or None,
+            "multi_label": self.engine.multi_label,
             "max_length": self.max_length,
         }
         state = {name: tensor.float() for name, tensor in model.state_dict().items()}

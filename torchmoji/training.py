@@ -12,7 +12,7 @@ import logging
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,7 @@ def fit_model(
     *,
     description: str = "training",
     keep_start: bool = False,
+    on_epoch: Callable[[str, float, float], None] | None = None,
 ) -> float:
     """Train until the validation loss stops falling; the model ends with the weights of its lowest.
 
@@ -120,6 +121,7 @@ def fit_model(
         keep_start: Where no epoch improves on the weights at the start, these come back. Otherwise, as in
             DeepMoji, the best epoch's are kept however good the start was: a new output layer that always
             says "perhaps" has a low loss and is of no use.
+        on_epoch: Called after each epoch with `description`, the training and the validation loss.
 
     Returns:
         The lowest validation loss.
@@ -139,6 +141,8 @@ def fit_model(
                     "check that the weights are finite, or lower the learning rate"
                 )
             val_loss = mean_loss(model, loss_op, val_gen)
+            if on_epoch is not None:
+                on_epoch(description, train_loss, val_loss)
             if val_loss < best_loss:
                 best_loss, waited = val_loss, 0
                 save_checkpoint(model, checkpoint_path)

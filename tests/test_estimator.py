@@ -1,0 +1,243 @@
+"""The estimators: labels of all kinds, scikit-learn's tools, files."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks
+
+from torchmoji import MojiPipeline, TorchMoji
+from torchmoji.engines import TorchEngine
+from torchmoji.estimator import TorchMojiClassifier, TorchMojiVectorizer
+
+GOOD = ["good day", "a good one", "so good", "good good", "very good day", "good", "day good", "it is good"]
+BAD = ["bad day", "a bad one", "so bad", "bad bad", "very bad day", "bad", "day bad", "it is bad"]
+TEXTS = [text for pair in zip(GOOD, BAD, strict=True) for text in pair]
+LABELS = ["yes", "no"] * 8
+VOCABULARY = {word: 10 + n for n, word in enumerate("good bad day a one so very it".split())}
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A tiny model to start from."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("start") / "model"
+    model = TorchMoji(64, 18, embedding_dim=8, hidden_size=6)
+    MojiPipeline(TorchEngine(model), VOCABULARY).save_pretrained(folder)
+    return str(folder)
+
+
+def classifier(start, **options):
+    settings = {"method": "new", "epochs": 60, "patience": 60, "batch_size": 4, "random_state": 0}
+    return TorchMojiClassifier(start, **{**settings, **options})
+
+
+# --- vectorizer -------------------------------------------------------------------------------------------
+
+
+def test_the_vectorizer_gives_the_encodings(start):
+    vectorizer = TorchMojiVectorizer(start)
+    rows = vectorizer.fit_transform(TEXTS)
+    np.testing.assert_array_equal(rows, MojiPipeline.from_pretrained(start).encode(TEXTS))
+    assert vectorizer.get_feature_names_out().tolist() == [f"torchmoji{n}" for n in range(32)]
+
+
+def test_the_vectorizer_works_in_a_pipeline_and_on_a_column(start):
+    model = make_pipeline(
+        TorchMojiVectorizer(start, normalize=True), LogisticRegression(C=1e4, max_iter=1000)
+    )
+    assert model.fit(TEXTS, LABELS).score(TEXTS, LABELS) == 1
+    table = np.array([[text, n] for n, text in enumerate(TEXTS)], dtype=object)
+    for column in (0, [0]):
+        columns = ColumnTransformer([("text", TorchMojiVectorizer(start), column)])
+        np.testing.assert_allclose(
+            columns.fit_transform(table), TorchMojiVectorizer(start).fit_transform(TEXTS)
+        )
+
+
+def test_what_is_not_fitted_says_so(start):
+    for call in (TorchMojiVectorizer(start).transform, classifier(start).predict):
+        with pytest.raises(NotFittedError):
+            call(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        ("one text", TypeError, "put it into a list"),
+        (["one", 2], TypeError, "text 1 is not a string"),
+        (np.array([["a", "b"]]), ValueError, r"a table of one column, got the shape \(1, 2\)"),
+    ],
+)
+def test_what_is_not_texts_is_refused(start, X, error, message):
+    with pytest.raises(error, match=message):
+        TorchMojiVectorizer(start).fit(X)
+
+
+# --- classifier -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [["yes", "no"], [3, 1], [True, False]])
+def test_any_two_labels_are_learned(start, names):
+    y = np.array(names * 8)
+    model = classifier(start).fit(TEXTS, y)
+    assert model.classes_.tolist() == sorted(names)
+    assert model.score(TEXTS, y) > 0.9
+    probabilities = model.predict_proba(TEXTS)
+    assert probabilities.shape == (16, 2)
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
+    assert model.predict(TEXTS).dtype == y.dtype
+
+
+def test_three_classes_are_learned(start):
+    texts = [*TEXTS, *["so very", "very so", "very very", "so so", "a very", "it so"]]
+    y = [*LABELS, *["else"] * 6]
+    model = classifier(start, epochs=60, patience=60).fit(texts, y)
+    assert model.predict_proba(texts).shape == (22, 3)
+    assert model.score(texts, y) > 0.9
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_several_labels_are_learned_and_saved(start, tmp_path, columns):
+    texts = [*TEXTS, "good bad", "bad good"] * 2
+    y = np.array([["good" in t, "bad" in t, "day" in t] for t in texts]).astype(int)[:, :columns]
+    model = classifier(start, epochs=80, patience=80, class_weight="balanced").fit(texts, y)
+    predicted = model.predict(texts)
+    assert predicted.shape == y.shape
+    assert (predicted == y).mean() > 0.9
+    model.save(tmp_path / "saved")
+    loaded = TorchMojiClassifier.load(tmp_path / "saved")
+    np.testing.assert_allclose(loaded.predict_proba(texts), model.predict_proba(texts), atol=1e-6)
+    onnx = MojiPipeline.from_pretrained(tmp_path / "saved", "onnx")
+    np.testing.assert_allclose(onnx.predict_proba(texts), model.predict_proba(texts), atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["last", "full", "chain-thaw", "new"])
+def test_every_method_lowers_the_loss_and_keeps_its_history(start, method):
+    model = classifier(start, method=method, epochs=15).fit(TEXTS, LABELS)
+    losses = [entry["train_loss"] for entry in model.history_ if "5/" not in entry["stage"]]
+    assert len({entry["stage"] for entry in model.history_}) == (6 if method == "chain-thaw" else 1)
+    assert min(losses) < losses[0]
+    assert all(entry["val_loss"] > 0 for entry in model.history_)
+
+
+def test_the_same_seed_gives_the_same_and_leaves_random_states_alone(start):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, second = (classifier(start, epochs=2).fit(TEXTS, LABELS).predict_proba(TEXTS) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert torch.equal(before, torch.get_rng_state())
+    other = classifier(start, epochs=2, random_state=1).fit(TEXTS, LABELS).predict_proba(TEXTS)
+    assert not np.array_equal(first, other)
+
+
+def test_new_words_get_embeddings(start):
+    texts = [text.replace("good", "splendid").replace("bad", "dreadful") for text in TEXTS]
+    assert "splendid" not in classifier(start, epochs=1).fit(texts, LABELS).pipeline_.vocabulary
+    model = classifier(start, extend_vocabulary=2).fit(texts, LABELS)
+    assert {"splendid", "dreadful"} <= set(model.pipeline_.vocabulary)
+    assert model.score(texts, LABELS) == 1
+
+
+def test_weights_of_classes_move_the_probabilities(start):
+    plain = classifier(start, epochs=3).fit(TEXTS, LABELS)
+    heavy = classifier(start, epochs=3, class_weight={"yes": 20.0}).fit(TEXTS, LABELS)
+    assert (heavy.predict_proba(TEXTS)[:, 1] > plain.predict_proba(TEXTS)[:, 1]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "y", "message"),
+    [
+        ({"method": "best"}, LABELS, "method is 'best'; it must be one of"),
+        ({"validation_fraction": 1.0}, LABELS, "validation_fraction must be between 0 and 1"),
+        ({}, LABELS[:-1], "there are 16 texts, but 15 labels"),
+        ({}, ["yes"] * 16, "only one class"),
+        ({}, np.linspace(0, 1, 16), "Unknown label type: continuous"),
+        ({"class_weight": {"maybe": 1}}, LABELS, "class_weight has .*maybe"),
+        ({"class_weight": "even"}, LABELS, "class_weight must be None, 'balanced' or a mapping"),
+    ],
+)
+def test_wrong_parameters_are_refused(start, options, y, message):
+    with pytest.raises(ValueError, match=message):
+        classifier(start, **options).fit(TEXTS, y)
+
+
+def test_validation_texts_may_be_given(start):
+    model = classifier(start, epochs=3).fit(TEXTS, LABELS, validation=(["good", "bad"], ["yes", "no"]))
+    assert len(model.history_) == 3
+    with pytest.raises(ValueError, match="validation has 1 texts, 2 labels"):
+        classifier(start).fit(TEXTS, LABELS, validation=(["good"], ["yes", "no"]))
+
+
+# --- scikit-learn's tools ---------------------------------------------------------------------------------
+
+
+def test_search_and_validation(start):
+    search = GridSearchCV(classifier(start, epochs=20), {"batch_size": [4, 16]}, cv=2).fit(TEXTS, LABELS)
+    assert search.best_params_["batch_size"] in (4, 16)
+    assert cross_val_score(classifier(start), TEXTS, LABELS, cv=2).shape == (2,)
+
+
+def test_a_clone_is_not_fitted_and_a_pickle_is(start):
+    model = classifier(start, epochs=2).fit(TEXTS, LABELS)
+    assert clone(model).get_params() == model.get_params()
+    assert not hasattr(clone(model), "pipeline_")
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict_proba(TEXTS), model.predict_proba(TEXTS))
+
+
+# check_estimator itself tests estimators of tables of numbers and stops at the tag that says that these take
+# texts; what it tests of parameters, tags and representation needs no data
+CHECKS = (
+    "check_estimator_cloneable",
+    "check_estimator_repr",
+    "check_estimator_tags_renamed",
+    "check_valid_tag_types",
+    "check_no_attributes_set_in_init",
+    "check_parameters_default_constructible",
+    "check_get_params_invariance",
+    "check_set_params",
+    "check_mixin_order",
+)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("kind", [TorchMojiVectorizer, TorchMojiClassifier])
+def test_scikit_learns_checks_of_parameters_and_tags_pass(kind, check):
+    getattr(estimator_checks, check)(kind.__name__, kind())
+
+
+@pytest.mark.filterwarnings("ignore")  # it warns that it cannot test estimators of texts further
+@pytest.mark.parametrize("kind", [TorchMojiVectorizer, TorchMojiClassifier])
+def test_check_estimator_has_no_complaint(start, kind):
+    results = estimator_checks.check_estimator(kind(start), on_fail=None, on_skip=None)
+    assert [result["status"] for result in results] == ["passed"] * max(1, len(results))
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+def test_a_saved_classifier_gives_the_same_also_as_a_pipeline(start, tmp_path):
+    model = classifier(start, max_length=9).fit(TEXTS, LABELS)
+    model.save(tmp_path / "saved")
+    loaded = TorchMojiClassifier.load(tmp_path / "saved")
+    assert (loaded.predict(TEXTS) == model.predict(TEXTS)).all()
+    assert (loaded.history_, loaded.max_length) == (model.history_, 9)
+    (best,) = MojiPipeline.from_pretrained(tmp_path / "saved").predict("good day", top_k=1)
+    assert (best.emoji, best.alias) == ("yes", "yes")
+
+
+def test_folders_that_are_no_classifiers_are_refused(start, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"classifier.json is missing"):
+        TorchMojiClassifier.load(start)
+    classifier(start, epochs=1).fit(TEXTS, LABELS).save(tmp_path)
+    (tmp_path / "classifier.json").write_text("{}")
+    with pytest.raises(ValueError, match="is damaged"):
+        TorchMojiClassifier.load(tmp_path)

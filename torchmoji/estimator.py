@@ -1,0 +1,384 @@
+"""scikit-learn estimators: texts to features, and a classifier fine-tuned on one's own texts.
+
+They work in `Pipeline`, `GridSearchCV`, `cross_val_score` and `ColumnTransformer`, can be cloned and pickled.
+Fine-tuning follows DeepMoji's methods (`torchmoji.finetuning`); the part that early stopping looks at is
+taken from the training texts.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from torchmoji.create_vocab import VocabBuilder, extend_vocab
+from torchmoji.engines import TorchEngine
+from torchmoji.files import atomic_write_text
+from torchmoji.finetuning import train_by_chain_thaw
+from torchmoji.global_variables import FINETUNING_METHODS
+from torchmoji.last_layer import on_features
+from torchmoji.model_def import TorchMoji, torchmoji_transfer
+from torchmoji.pipeline import LONGEST, MojiPipeline
+from torchmoji.pretrained import find
+from torchmoji.sampling import get_data_loader
+from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
+from torchmoji.training import check_choice, fit_model, method_optimizer, training_session
+from torchmoji.word_generator import WordGenerator
+
+ABOUT_NAME = "classifier.json"
+_EMBED_L2 = 1e-6
+
+
+def _as_texts(X: Any) -> list[str]:
+    """Texts of a list, array or series, or of the one column of a table.
+
+    Raises:
+        TypeError: One of them is not a string, or `X` is a string itself.
+        ValueError: A table has several columns.
+    """
+    if isinstance(X, str | bytes) or not isinstance(X, Iterable):
+        raise TypeError(f"X must be several texts, got {type(X).__name__}: put it into a list")
+    shape: tuple[int, ...] = getattr(X, "shape", ())
+    if len(shape) > 1:
+        if len(shape) != 2 or shape[1] != 1:
+            raise ValueError(f"X must be texts (n,) or a table of one column, got the shape {tuple(shape)}")
+        X = np.asarray(X, dtype=object)[:, 0]
+    texts = list(X)
+    for position, text in enumerate(texts):
+        check_is_text(text, position)
+    return texts
+
+
+class _OfTexts(BaseEstimator):
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.no_validation = True
+        return tags
+
+
+class TorchMojiVectorizer(TransformerMixin, _OfTexts):
+    """Turns texts into emotional encodings.
+
+    Args:
+        model: As `MojiPipeline.from_pretrained` takes it.
+        backend: "torch" or "onnx".
+        batch_size: Texts in a batch, at most.
+        normalize: Scale each encoding to the length 1.
+
+    Attributes:
+        pipeline_: The model.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = "default",
+        backend: Literal["torch", "onnx"] = "torch",
+        batch_size: int | None = None,
+        normalize: bool = False,
+    ) -> None:
+        self.model = model
+        self.backend = backend
+        self.batch_size = batch_size
+        self.normalize = normalize
+
+    def fit(self, X: Any, y: Any = None) -> "TorchMojiVectorizer":
+        """Load the model; nothing is learned from the texts."""
+        _as_texts(X)
+        self.pipeline_ = MojiPipeline.from_pretrained(self.model, self.backend)
+        return self
+
+    def transform(self, X: Any) -> npt.NDArray[np.float32]:
+        """Give float32 (n, F).
+
+        Args:
+            X: Texts, or a table of one column.
+        """
+        check_is_fitted(self)
+        rows: npt.NDArray[np.float32] = self.pipeline_.encode(
+            _as_texts(X), batch_size=self.batch_size, normalize_embeddings=self.normalize
+        )
+        return rows
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
+        """Names of the columns, torchmoji0 and so on."""
+        check_is_fitted(self)
+        size = self.pipeline_.engine.nb_features
+        return np.array([f"torchmoji{number}" for number in range(size)], dtype=object)
+
+
+class TorchMojiClassifier(ClassifierMixin, _OfTexts):
+    """A classifier of texts, fine-tuned from a pretrained model.
+
+    Args:
+        model: The model to start from: "default", "deepmoji", a folder or a hub id.
+        method: "last" (the output layer alone; quick), "full", "chain-thaw" or "new", which starts from
+            random weights.
+        epochs: At most so many, for chain-thaw in each stage.
+        patience: Stop after so many epochs in a row without a lower validation loss.
+        batch_size: Texts in a batch.
+        extend_vocabulary: Add at most so many of the training texts' most frequent new words.
+        validation_fraction: Share of the training texts that early stopping looks at, 0 to 1.
+        class_weight: None, "balanced" or class -> weight.
+        max_length: Tokens of a text, at most; None for up to 512.
+        device: Such as "cuda".
+        random_state: Seed of the split, the new weights, the order of samples and dropout.
+        verbose: 0 is silent, 1 shows progress bars.
+
+    Attributes:
+        classes_: The labels, sorted; of multi-label data the numbers of the columns.
+        history_: For each epoch its `stage`, `train_loss` and `val_loss`.
+        pipeline_: The fine-tuned model.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = "default",
+        method: str = "last",
+        epochs: int = 50,
+        patience: int = 5,
+        batch_size: int = 32,
+        extend_vocabulary: int = 0,
+        validation_fraction: float = 0.1,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        max_length: int | None = None,
+        device: Any = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.model = model
+        self.method = method
+        self.epochs = epochs
+        self.patience = patience
+        self.batch_size = batch_size
+        self.extend_vocabulary = extend_vocabulary
+        self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
+        self.max_length = max_length
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.non_deterministic = False
+        return tags
+
+    def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> "TorchMojiClassifier":
+        """Fine-tune.
+
+        Args:
+            X: Texts, or a table of one column.
+            y: Labels of any type (n,), or 0 and 1 for each of several labels (n, C).
+            validation: Texts and labels that early stopping looks at, in place of a share of the others.
+
+        Raises:
+            TypeError: A text is not a string.
+            ValueError: A parameter is not as described, the numbers of texts and labels differ, or there are
+                fewer than two classes.
+        """
+        texts, labels = _as_texts(X), np.asarray(y)
+        if len(texts) != len(labels):
+            raise ValueError(f"there are {len(texts)} texts, but {len(labels)} labels: give one for each")
+        held_out = 0
+        if validation is not None:
+            more = _as_texts(validation[0])
+            held_out = len(more)
+            if held_out == 0 or held_out != len(validation[1]):
+                raise ValueError(
+                    f"validation has {held_out} texts, {len(validation[1])} labels: give as many"
+                )
+            texts, labels = texts + more, np.concatenate([labels, np.asarray(validation[1])])
+        check_choice("method", self.method, FINETUNING_METHODS)
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction}")
+        kind = type_of_target(labels)
+        if kind not in ("binary", "multiclass", "multilabel-indicator"):
+            raise ValueError(
+                f"Unknown label type: {kind}; labels must be classes (n,), or 0 and 1 (n, C) for several"
+            )
+        self.multi_label_ = kind == "multilabel-indicator"
+        if self.multi_label_:
+            self.classes_, targets = np.arange(labels.shape[1]), labels.astype(np.int64)
+        else:
+            self.classes_, targets = np.unique(labels, return_inverse=True)
+            if len(self.classes_) < 2:
+                raise ValueError(
+                    f"there is only one class, {self.classes_[0]!r}: a classifier needs two or more"
+                )
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        training, tested = (
+            np.split(np.arange(len(texts)), [len(texts) - held_out])
+            if held_out
+            else self._split(targets, seed)
+        )
+        vocabulary, model = self._start([texts[number] for number in training], seed)
+        tokenizer = SentenceTokenizer(vocabulary, self.max_length or LONGEST)
+        ids = tokenizer.tokenize_sentences(texts)[0]
+        ids = ids[:, : max(1, int((ids != 0).sum(1).max()))]
+        self._train(model, [(ids[part], targets[part]) for part in (training, tested)], seed)
+        engine = TorchEngine(model, self.multi_label_)
+        names = [str(name) for name in self.classes_]
+        self.pipeline_ = MojiPipeline(engine, vocabulary, names, self.max_length)
+        return self
+
+    def _split(self, targets: npt.NDArray[Any], seed: int) -> list[npt.NDArray[np.int64]]:
+        """Positions of the training and the validation texts, each class in both where it has enough."""
+        numbers = np.arange(len(targets))
+        size = max(1, round(self.validation_fraction * len(targets)))
+        if size >= len(targets):
+            raise ValueError(f"n_samples={len(targets)} is too few: training and validation need one each")
+        counts = np.bincount(targets) if targets.ndim == 1 else np.zeros(1)
+        can_stratify = counts.min() >= 2 and min(size, len(targets) - size) >= len(counts)
+        split: list[npt.NDArray[np.int64]] = train_test_split(
+            numbers, test_size=size, random_state=seed, stratify=targets if can_stratify else None
+        )
+        return split
+
+    def _start(self, texts: list[str], seed: int) -> tuple[dict[str, int], TorchMoji]:
+        """The vocabulary, with new words, and the model before training."""
+        files = find(self.model)
+        vocabulary, added = dict(files.vocabulary or {}), 0
+        if self.extend_vocabulary:
+            generator = WordGenerator(None, allow_unicode_text=True, ignore_emojis=False)
+            builder = VocabBuilder(generator)
+            for text in texts:
+                builder.count_words_in_sentence(generator.get_words(text))
+            added = extend_vocab(vocabulary, builder, self.extend_vocabulary)
+        outputs = len(self.classes_)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            # without dropout of embeddings each text is encoded once for "last"
+            dropout = 0.0 if self.method == "last" else 0.1
+            model = torchmoji_transfer(outputs, files.weights, added, embed_dropout_rate=dropout)
+            if self.method == "new":
+                model.init_weights()
+            if self.multi_label_ and outputs == 2:  # else one output for two classes
+                model.output_layer = nn.Sequential(nn.Linear(model.attention_size, outputs))
+        return vocabulary, model.to(self.device)
+
+    def _train(
+        self, model: TorchMoji, parts: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]], seed: int
+    ) -> None:
+        loss = self._loss(parts[0][1]).to(model.embed.weight.device)
+        tuned, (training, validation) = on_features(model, parts) if self.method == "last" else (model, parts)
+        batches = get_data_loader(*training, self.batch_size, epoch_size=len(training[0]), seed=seed)
+        held_out = get_data_loader(*validation, self.batch_size, extended_batch_sampler=False)
+        self.history_: list[dict[str, Any]] = []
+
+        def keep(stage: str, train_loss: float, val_loss: float) -> None:
+            self.history_.append({"stage": stage, "train_loss": train_loss, "val_loss": val_loss})
+
+        with training_session(model, seed) as folder:
+            common: dict[str, Any] = {"verbose": self.verbose, "on_epoch": keep}
+            path = folder / "best.bin"
+            if self.method == "chain-thaw":
+                train_by_chain_thaw(
+                    *(model, batches, held_out, loss, self.patience, self.epochs, path), **common
+                )
+            else:
+                optimizer = method_optimizer(model, self.method, _EMBED_L2)
+                fit_model(
+                    *(tuned, loss, optimizer, batches, held_out, self.epochs, path, self.patience), **common
+                )
+
+    def _loss(self, targets: npt.NDArray[np.int64]) -> nn.Module:
+        """The loss with the weights of the classes."""
+        weights = self._class_weights(targets)
+        if self.multi_label_:
+            return nn.BCEWithLogitsLoss(pos_weight=weights)
+        if len(self.classes_) == 2:
+            return nn.BCEWithLogitsLoss(pos_weight=None if weights is None else weights[1] / weights[0])
+        return nn.CrossEntropyLoss(weight=weights)
+
+    def _class_weights(self, targets: npt.NDArray[np.int64]) -> torch.Tensor | None:
+        if self.class_weight is None:
+            return None
+        if self.class_weight == "balanced" and self.multi_label_:
+            present = np.maximum(targets.sum(0), 1)
+            return torch.tensor((len(targets) - present) / present, dtype=torch.float32).clamp(min=1e-3)
+        if self.class_weight == "balanced":
+            numbers = np.unique(targets)
+            weights = np.ones(len(self.classes_))
+            weights[numbers] = compute_class_weight("balanced", classes=numbers, y=targets)
+            return torch.tensor(weights, dtype=torch.float32)
+        if not isinstance(self.class_weight, Mapping):
+            raise ValueError(
+                "class_weight must be None, 'balanced' or a mapping class -> weight, "
+                f"got {self.class_weight!r}"
+            )
+        unknown = set(self.class_weight) - set(self.classes_.tolist())
+        if unknown:
+            raise ValueError(f"class_weight has {sorted(map(repr, unknown))}, classes are {self.classes_}")
+        given = [self.class_weight.get(name, 1.0) for name in self.classes_.tolist()]
+        return torch.tensor(given, dtype=torch.float32)
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
+        """Probabilities (n, C), columns as in `classes_`; of multi-label data each on its own."""
+        check_is_fitted(self)
+        probabilities: npt.NDArray[np.float32] = self.pipeline_.predict_proba(_as_texts(X))
+        return probabilities
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """The likeliest labels (n,), or 0 and 1 (n, C) of multi-label data."""
+        probabilities = self.predict_proba(X)
+        if self.multi_label_:
+            return (probabilities > 0.5).astype(np.int64)
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write a folder that `load` reads, and `MojiPipeline.from_pretrained` as well; no pickle.
+
+        Raises:
+            TypeError: The labels are neither strings nor numbers nor booleans.
+            OSError: The folder cannot be written.
+        """
+        check_is_fitted(self)
+        labels = self.classes_.tolist()
+        if not all(isinstance(label, str | int | float | bool) for label in labels):
+            raise TypeError(f"labels of {type(labels[0]).__name__} cannot be saved: use strings or numbers")
+        about = {
+            "classes": labels,
+            "multi_label": self.multi_label_,
+            "history": self.history_,
+            "method": self.method,
+        }
+        self.pipeline_.save_pretrained(folder)
+        atomic_write_text(Path(folder) / ABOUT_NAME, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], device: Any = None) -> "TorchMojiClassifier":
+        """Read a folder of `save`; parameters that say how it was trained are the defaults again.
+
+        Raises:
+            FileNotFoundError: The folder is not one of `save`.
+            ValueError: A file in it is damaged.
+        """
+        path = Path(folder) / ABOUT_NAME
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: give a folder of TorchMojiClassifier.save")
+        try:
+            about = json.loads(path.read_text(encoding="utf-8"))
+            classifier = cls(model=folder, method=about["method"], device=device)
+            classifier.classes_ = np.array(about["classes"])
+            classifier.multi_label_ = bool(about["multi_label"])
+            classifier.history_ = list(about["history"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is damaged ({error!r}): save the classifier again") from error
+        classifier.pipeline_ = MojiPipeline.from_pretrained(folder, device=device)
+        classifier.max_length = classifier.pipeline_.max_length
+        return classifier
