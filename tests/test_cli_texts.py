@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from torchmoji.cli import main
 from torchmoji.emojis import EMOJIS
 from torchmoji.emotions import EMOTIONS
 from torchmoji.engines import TorchEngine
+from torchmoji.pipeline import WINDOW
 
 TEXTS = ["a day", "", "not a day"]
 COMMANDS = ["emojize", "score", "emotions", "attention", "explain", "encode"]
@@ -165,7 +165,9 @@ def test_help_has_examples(capsys, command):
 def test_ctrl_c_is_quiet(folder):
     command = [sys.executable, "-m", "torchmoji", "emojize", "-", "--model", folder, "--json"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(4)  # it waits for its input by then
+    process.stdin.write(b"a day\n" * WINDOW)
+    process.stdin.flush()
+    assert b"a day" in process.stdout.readline()  # it waits for more by then
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (130, b"")
