@@ -32,9 +32,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from benchmarks.report import write_report
 from torchmoji import products
 from torchmoji.create_vocab import load_vocabulary
-from torchmoji.files import atomic_write_text
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import TorchMoji
 from torchmoji.onnx import OnnxModel, export
@@ -203,10 +203,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{processor()}, {torch.get_num_threads()} threads; {versions('torch', 'numpy', 'onnxruntime')}.",
     ]
     report = "\n".join(lines) + "\n"
-    if arguments.output:
-        atomic_write_text(arguments.output, report)
-    else:
-        print(report, end="")
+    write_report(report, arguments.output)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 import torchmoji
+from benchmarks.report import write_report
 from torchmoji.class_avg_finetuning import class_avg_finetune
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.files import atomic_write_text
@@ -210,10 +211,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 atomic_write_text(arguments.resume, "".join(json.dumps(r) + "\n" for r in earlier))
         results.append(result)
     report = f"{table(results)}\n{circumstances(argv)}"
-    if arguments.output:
-        atomic_write_text(arguments.output, report)
-    else:
-        print(report, end="")
+    write_report(report, arguments.output)
 
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ import numpy.typing as npt
 import torch
 
 import torchmoji
+from benchmarks.report import write_report
 from torchmoji.arguments import make_parser, positive
 from torchmoji.corpus import read_labelled_texts
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emojis import EMOJIS
-from torchmoji.files import atomic_write_text
 from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import torchmoji_emojis, torchmoji_feature_encoding
@@ -133,10 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{processor()}; {versions('torch', 'onnx', 'onnxruntime', 'numpy')}, "
         f"torchmoji {torchmoji.__version__}.\n"
     )
-    if arguments.output:
-        atomic_write_text(arguments.output, report)
-    else:
-        print(report, end="")
+    write_report(report, arguments.output)
 
 
 if __name__ == "__main__":

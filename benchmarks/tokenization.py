@@ -24,9 +24,9 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torchmoji
+from benchmarks.report import write_report
 from torchmoji.arguments import make_parser, not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
-from torchmoji.files import atomic_write_text
 from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.machine import processor, versions
 from torchmoji.sentence_tokenizer import SentenceTokenizer
@@ -169,10 +169,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.characters:
         tables.append(hostile_table(arguments))
     report = "\n".join([*tables, circumstances(argv)])
-    if arguments.output:
-        atomic_write_text(arguments.output, report)
-    else:
-        print(report, end="")
+    write_report(report, arguments.output)
 
 
 if __name__ == "__main__":

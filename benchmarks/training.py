@@ -26,9 +26,9 @@ import torch
 from encode import read_ids
 from torch import Tensor, nn
 
+from benchmarks.report import write_report
 from torchmoji import finetuning
 from torchmoji.create_vocab import load_vocabulary
-from torchmoji.files import atomic_write_text
 from torchmoji.finetuning import finetune
 from torchmoji.lstm import LSTMHardSigmoid
 from torchmoji.machine import processor, versions
@@ -175,10 +175,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{processor()}, {torch.get_num_threads()} threads; {versions('torch', 'numpy')}.",
     ]
     report = "\n".join(lines) + "\n"
-    if options.output:
-        atomic_write_text(options.output, report)
-    else:
-        print(report, end="")
+    write_report(report, options.output)
 
 
 if __name__ == "__main__":
