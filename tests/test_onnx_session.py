@@ -59,7 +59,7 @@ def test_without_affinity_all_cpus_count(four_cpus, monkeypatch):
 )
 def test_where_products_of_int8_may_overflow(monkeypatch, tmp_path, machine, info, expected):
     monkeypatch.setattr(onnx_session.platform, "machine", lambda: machine)
-    monkeypatch.setattr(onnx_session, "_PROCESSOR_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("torchmoji.machine._PROCESSOR_INFO", tmp_path / "cpuinfo")
     if info is not None:
         (tmp_path / "cpuinfo").write_text(info)
     assert onnx_session._adds_in_16_bits() is expected

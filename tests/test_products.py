@@ -349,11 +349,11 @@ def test_a_torch_without_one_of_the_libraries_keeps_the_default(machine, missing
 def test_the_vendor_is_read_from_cpuinfo(monkeypatch, tmp_path):
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("processor\t: 0\nvendor_id\t: GenuineIntel\nmodel\t\t: 85\nvendor_id\t: Other\n")
-    monkeypatch.setattr(products, "Path", lambda path: cpuinfo)
+    monkeypatch.setattr("torchmoji.machine._PROCESSOR_INFO", cpuinfo)
     assert products._processor_vendor() == "GenuineIntel"
 
 
 def test_without_cpuinfo_the_platform_names_the_vendor(monkeypatch, tmp_path):
-    monkeypatch.setattr(products, "Path", lambda path: tmp_path / "missing")
+    monkeypatch.setattr("torchmoji.machine._PROCESSOR_INFO", tmp_path / "missing")
     monkeypatch.setattr(products.platform, "processor", lambda: "Intel64 Family 6, GenuineIntel")
     assert products._processor_vendor() == "Intel64 Family 6, GenuineIntel"

@@ -135,15 +135,13 @@ def torch_engine(
     """
     import torch
 
-    from torchmoji.model_def import torchmoji_emojis, torchmoji_feature_encoding
-    from torchmoji.weights import load_state_dict, model_sizes
+    from torchmoji.model_def import load_model
 
     kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
         raise ValueError(f"unknown dtype {dtype!r}: use 'float32', 'bfloat16' or another floating type")
-    has_outputs = model_sizes(load_state_dict(weights)).nb_outputs is not None
-    model = torchmoji_emojis(weights) if has_outputs else torchmoji_feature_encoding(weights)
-    if has_outputs and multi_label:
+    model = load_model(weights)
+    if multi_label and not model.feature_output:
         del model.output_layer[1:]
         model.output_logits = True
     return TorchEngine(model.to(device=device, dtype=kind), multi_label)

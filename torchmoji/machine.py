@@ -5,16 +5,21 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+_PROCESSOR_INFO = Path("/proc/cpuinfo")
+
+
+def cpuinfo(field: str) -> str:
+    """A field of the first processor in Linux's /proc/cpuinfo, such as "model name"; empty where unknown."""
+    try:
+        lines = _PROCESSOR_INFO.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")
+
 
 def processor() -> str:
     """The processor's name, and how many of its cores this process may use."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
+    name = cpuinfo("model name") or platform.processor() or platform.machine()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{name}, {cores} cores"
 

@@ -297,11 +297,24 @@ def _to_numpy(tensor: Tensor) -> npt.NDArray[Any]:
     return kept.cpu().numpy()
 
 
-def _load_whole_model(
-    weight_path: str | os.PathLike[str], features: bool, return_attention: bool
+def load_model(
+    weight_path: str | os.PathLike[str], features: bool | None = None, return_attention: bool = False
 ) -> TorchMoji:
+    """Load a whole model, in evaluation mode; it gives probabilities or features.
+
+    Args:
+        weight_path: A torch, safetensors or Keras file.
+        features: Give features; None for probabilities where the file has an output layer.
+        return_attention: Give a pair, output and attention.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file does not hold weights of this model, or lacks the output layer.
+    """
     state = load_state_dict(weight_path)
     sizes = model_sizes(state)
+    if features is None:
+        features = sizes.nb_outputs is None
     if features:
         state = {name: tensor for name, tensor in state.items() if not name.startswith("output_layer.")}
     elif sizes.nb_outputs is None:
@@ -340,7 +353,7 @@ def torchmoji_feature_encoding(
         FileNotFoundError: There is no such file.
         ValueError: The file does not hold weights of this model; the message says what differs.
     """
-    return _load_whole_model(weight_path, features=True, return_attention=return_attention)
+    return load_model(weight_path, features=True, return_attention=return_attention)
 
 
 def torchmoji_emojis(weight_path: str | os.PathLike[str], return_attention: bool = False) -> TorchMoji:
@@ -357,7 +370,7 @@ def torchmoji_emojis(weight_path: str | os.PathLike[str], return_attention: bool
         FileNotFoundError: There is no such file.
         ValueError: The file does not hold weights of this model; the message says what differs.
     """
-    return _load_whole_model(weight_path, features=False, return_attention=return_attention)
+    return load_model(weight_path, features=False, return_attention=return_attention)
 
 
 def torchmoji_transfer(

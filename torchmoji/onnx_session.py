@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 from weakref import WeakSet
 
-_PROCESSOR_INFO = Path("/proc/cpuinfo")
+from torchmoji.machine import cpuinfo
+
 _CONTAINER_SHARE = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -54,10 +55,7 @@ def _adds_in_16_bits() -> bool:
     """Whether products of int8 may overflow: x86 without VNNI adds pairs of them in 16 bits."""
     if platform.machine().lower() not in ("x86_64", "amd64", "x86", "i386", "i686"):
         return False
-    try:
-        return "vnni" not in _PROCESSOR_INFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return True
+    return "vnni" not in cpuinfo("flags")
 
 
 def check_content(data: bytes, name: str) -> None:

@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
 
 import numpy as np
@@ -32,6 +31,7 @@ from torchmoji.results import (
     WordEffect,
     word_attention,
 )
+from torchmoji.scheduling import text_windows
 from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
 
 if TYPE_CHECKING:
@@ -276,7 +276,8 @@ class MojiPipeline:
         self._check_classes()
 
         def run(window: Sequence[str], cut: _Cut) -> Floats:
-            return self._probabilities(self._tokens(window, cut), len(window))[0]
+            tokens = self._tokens(window, cut)
+            return _averaged(self.engine.probabilities(tokens.ids)[0], tokens.texts, len(window))
 
         return self._array(texts, run, len(self.classes))
 
@@ -509,12 +510,7 @@ def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
     """Checked texts, a window at a time."""
     if isinstance(texts, bytes) or not isinstance(texts, Iterable):
         raise TypeError(f"expected a text or several, got {type(texts).__name__}: {texts!r}")
-    remaining, position = iter(texts), 0
-    while window := list(islice(remaining, WINDOW)):
-        for number, text in enumerate(window, start=position):
-            check_is_text(text, number)
-        position += len(window)
-        yield window
+    return text_windows(texts, WINDOW)
 
 
 def _averaged(rows: Floats, texts: npt.NDArray[np.int64], nb_texts: int) -> Floats:

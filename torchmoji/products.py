@@ -10,7 +10,6 @@ processor is not Intel's, torch's default elsewhere and for all other types, dev
 import platform
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -18,19 +17,16 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from torchmoji.machine import cpuinfo
+
 PACKING_PAYS_FROM = 8
 """Rows of a product from which packed weights are worth the check that they are still right."""
 
 
 def _processor_vendor() -> str:
     """The vendor that the processor names, as in /proc/cpuinfo: GenuineIntel, AuthenticAMD; may be empty."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
-            if line.startswith("vendor_id"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor()  # Windows: "AMD64 Family 25 Model 17 Stepping 1, AuthenticAMD"
+    # on Windows the latter is such as "AMD64 Family 25 Model 17 Stepping 1, AuthenticAMD"
+    return cpuinfo("vendor_id") or platform.processor()
 
 
 @lru_cache(maxsize=1)

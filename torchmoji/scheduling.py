@@ -111,6 +111,26 @@ def run_by_length(
     return outputs, attention
 
 
+def text_windows(texts: Iterable[str], size: int, check: bool = True) -> Iterator[list[str]]:
+    """Give texts a window at a time.
+
+    Args:
+        texts: Any number of them; read a window ahead.
+        size: Texts in a window, at most.
+        check: Whether each must be a string.
+
+    Raises:
+        TypeError: One of the texts is not a string; the message names its position.
+    """
+    remaining, position = iter(texts), 0
+    while window := list(islice(remaining, size)):
+        if check:
+            for number, text in enumerate(window, start=position):
+                check_is_text(text, number)
+        position += len(window)
+        yield window
+
+
 def stream_rows(
     texts: Iterable[str], tokenizer: SentenceTokenizer, model: Callable[[Array], Any], window: int = 2048
 ) -> Iterator[Any]:
@@ -131,11 +151,6 @@ def stream_rows(
     """
     if window < 1:
         raise ValueError(f"window must be at least 1 text, got {window}")
-    remaining, position = iter(texts), 0
-    while texts_of_window := list(islice(remaining, window)):
-        if not tokenizer.uses_custom_wordgen:
-            for number, text in enumerate(texts_of_window, start=position):
-                check_is_text(text, number)
-        position += len(texts_of_window)
+    for texts_of_window in text_windows(texts, window, check=not tokenizer.uses_custom_wordgen):
         result = model(tokenizer.tokenize_sentences(texts_of_window)[0])
         yield from zip(*result, strict=True) if isinstance(result, tuple) else result
