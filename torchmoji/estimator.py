@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import nn
 
 from torchmoji.create_vocab import VocabBuilder, extend_vocab
@@ -58,6 +58,13 @@ def _as_texts(X: Any) -> list[str]:
     for position, text in enumerate(texts):
         check_is_text(text, position)
     return texts
+
+
+def _as_labels(y: Any) -> npt.NDArray[Any]:
+    """Labels (n,) or (n, C); a column (n, 1) becomes (n,), with scikit-learn's warning."""
+    labels = np.asarray(y)
+    is_column = labels.ndim == 2 and labels.shape[1] == 1
+    return np.asarray(column_or_1d(labels, warn=True)) if is_column else labels
 
 
 class _OfTexts(BaseEstimator):
@@ -191,7 +198,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             ValueError: A parameter is not as described, the numbers of texts and labels differ, or there are
                 fewer than two classes.
         """
-        texts, labels = _as_texts(X), np.asarray(y)
+        texts, labels = _as_texts(X), _as_labels(y)
         if len(texts) != len(labels):
             raise ValueError(f"there are {len(texts)} texts, but {len(labels)} labels: give one for each")
         held_out = 0
@@ -202,7 +209,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
                 raise ValueError(
                     f"validation has {held_out} texts, {len(validation[1])} labels: give as many"
                 )
-            texts, labels = texts + more, np.concatenate([labels, np.asarray(validation[1])])
+            texts, labels = texts + more, np.concatenate([labels, _as_labels(validation[1])])
         check_choice("method", self.method, FINETUNING_METHODS)
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction}")
