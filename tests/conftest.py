@@ -27,3 +27,19 @@ def data_root() -> Path:
 def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests away from the user's cache: no test sees or changes installed original weights."""
     monkeypatch.setenv("TORCHMOJI_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a tiny model of random weights for the 64 emojis; it knows the words a, day and not."""
+    import torch
+
+    from torchmoji import MojiPipeline, TorchMoji
+    from torchmoji.engines import TorchEngine
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = TorchMoji(64, 14, embedding_dim=4, hidden_size=3)
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    MojiPipeline(TorchEngine(model), {"a": 10, "day": 11, "not": 12}).save_pretrained(folder)
+    return str(folder)

@@ -190,7 +190,7 @@ def test_float_weights_can_be_run_by_either_engine(model, capsys, backend):
 
 
 def test_without_the_extra_torch_computes(monkeypatch, capsys):
-    monkeypatch.setattr("torchmoji.cli.find_spec", lambda name: None)
+    monkeypatch.setattr("torchmoji.cli_models.find_spec", lambda name: None)
     monkeypatch.setattr("torchmoji.pipeline.onnx_engine", None)
     assert main(["emojize", TEXTS[0], "--top-k", "1"]) == 0
     assert "😋" in capsys.readouterr().out

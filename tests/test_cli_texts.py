@@ -111,6 +111,38 @@ def test_standard_input_is_read_line_by_line(folder):
     assert run.stderr == ""
 
 
+def test_each_line_of_standard_input_is_answered_at_once(folder):
+    command = [sys.executable, "-m", "torchmoji", "emojize", "-", "--model", folder, "--json"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    for text in ("a day", "not a day", "ünïcödé"):
+        process.stdin.write(f"{text}\r\n".encode())
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["text"] == text  # blocks where it waits for more
+    process.stdin.write(b"the last")
+    process.stdin.close()
+    assert json.loads(process.stdout.readline())["text"] == "the last"
+    assert process.wait(30) == 0
+    process.stdout.close()
+
+
+def test_weights_are_converted_there_and_back(folder, tmp_path, capsys):
+    first, second = str(tmp_path / "w.hdf5"), str(tmp_path / "w.safetensors")
+    assert main(["convert", folder, first, "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert (about["file"], about["layers"]["embed.weight"]) == (first, [14, 4])
+    assert main(["convert", first, second]) == 0
+    assert f"{second}: " in capsys.readouterr().out
+    assert main(["convert", first, second]) == 1
+    assert "w.safetensors exists: give another name" in capsys.readouterr().err
+    assert main(["convert", "nothing", second, "--force"]) == 1
+    assert "there is no model 'nothing'" in capsys.readouterr().err
+
+
+def test_resume_wants_files(folder, capsys):
+    assert main(["encode", "a day", "--model", folder, "--resume"]) == 1
+    assert "--resume needs --input FILE and --out FILE" in capsys.readouterr().err
+
+
 def test_info_says_what_the_model_is_made_of(folder, capsys):
     assert main(["info", "--model", folder, "--json"]) == 0
     about = json.loads(capsys.readouterr().out)
@@ -154,7 +186,9 @@ def test_wrong_input_is_one_line_on_stderr(folder, capsys, arguments, message):
     assert captured.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "export", "info", "download", "finetune", "evaluate"])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "export", "convert", "info", "download", "demo", "finetune", "evaluate"]
+)
 def test_help_has_examples(capsys, command):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])

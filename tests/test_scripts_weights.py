@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from torchmoji import global_variables
+from torchmoji import global_variables, rewriting
 from torchmoji.conversion import dimensions
 from torchmoji.weights import LAYERS, ModelSizes, load_state_dict, save_quantized, save_state_dict
 
@@ -97,7 +97,7 @@ def test_convert_to_keras_keeps_the_sums_of_the_biases(convert, tmp_path):
     save_state_dict(weights, tmp_path / "in.bin")
     assert convert.main([str(tmp_path / "in.bin"), str(tmp_path / "out.hdf5")]) == 0
     loaded = load_state_dict(tmp_path / "out.hdf5")
-    assert_same(convert.with_summed_biases(loaded), convert.with_summed_biases(weights))
+    assert_same(rewriting.with_summed_biases(loaded), rewriting.with_summed_biases(weights))
     assert torch.equal(
         loaded["lstm_1.bias_ih_l0"], weights["lstm_1.bias_ih_l0"] + weights["lstm_1.bias_hh_l0"]
     )
@@ -114,7 +114,7 @@ def test_convert_overwrites_only_with_force(convert, tmp_path, capsys):
     (tmp_path / "out.h5").write_text("old")
     arguments = [str(tmp_path / "in.bin"), str(tmp_path / "out.h5")]
     assert convert.main(arguments) == 1
-    assert "out.h5 exists: give another name, or --force" in capsys.readouterr().err
+    assert "out.h5 exists: give another name, or overwrite=True (--force)" in capsys.readouterr().err
     assert (tmp_path / "out.h5").read_text() == "old"
     assert convert.main([*arguments, "--force"]) == 0
     assert len(load_state_dict(tmp_path / "out.h5")) == len(LAYERS)
@@ -143,7 +143,7 @@ def test_convert_refuses_a_file_that_reads_back_differently(target, convert, tmp
     def save_changed(weights, path):
         save_state_dict({**weights, "lstm_0.bias_ih_l0": weights["lstm_0.bias_ih_l0"] + 1e-6}, path)
 
-    monkeypatch.setattr(convert, "save_state_dict", save_changed)
+    monkeypatch.setattr(rewriting, "save_state_dict", save_changed)
     assert convert.main([str(tmp_path / "in.bin"), str(tmp_path / target)]) == 1
     assert "read back, these layers differ: lstm_0.bias_ih_l0\n" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["in.bin"]
@@ -158,10 +158,10 @@ def test_convert_refuses_a_file_that_reads_back_differently(target, convert, tmp
         {"a": torch.zeros(3, dtype=torch.float64)},
     ],
 )
-def test_convert_sees_missing_changed_misshapen_and_retyped_layers(other, convert):
+def test_convert_sees_missing_changed_misshapen_and_retyped_layers(other):
     nan = torch.tensor([1.0, float("nan")])
-    assert convert.differing_layers({"a": torch.zeros(3), "b": nan}, {**other, "b": nan.clone()}) == ["a"]
-    assert convert.differing_layers({**other, "b": nan.clone()}, {"a": torch.zeros(3), "b": nan}) in (
+    assert rewriting.differing_layers({"a": torch.zeros(3), "b": nan}, {**other, "b": nan.clone()}) == ["a"]
+    assert rewriting.differing_layers({**other, "b": nan.clone()}, {"a": torch.zeros(3), "b": nan}) in (
         ["a"],
         ["b", "a"],
     )

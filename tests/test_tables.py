@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from torchmoji.tables import check_writable, read_texts, write_npy, write_rows
+from torchmoji.tables import arriving_texts, check_writable, read_texts, write_npy, write_rows
 
 TEXTS = ["I love it, really", "", 'he said "no"\nand left', "ünï 😂"]
 LINES = [text.replace("\n", " ") for text in TEXTS]
@@ -133,3 +133,28 @@ def test_parquet_without_pyarrow_names_the_extra(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "torchmoji\[parquet\]"'):
         check_writable("x.parquet", has_numbers=False)
+
+
+def test_standard_input_comes_in_whole_lines_however_it_is_cut(monkeypatch):
+    class Pipe:
+        def __init__(self, *chunks):
+            self.chunks = [*chunks, b""]
+
+        def read1(self, size):
+            return self.chunks.pop(0)
+
+    class Stream:
+        buffer: Pipe
+
+    def windows(*chunks):
+        Stream.buffer = Pipe(*chunks)
+        monkeypatch.setattr("sys.stdin", Stream)
+        return list(arriving_texts())
+
+    assert windows(b"\xef\xbb\xbfone\r\ntw", b"o", b"\nthree\n\n", "four \u2764".encode()) == [
+        ["one"],
+        ["two", "three", ""],
+        ["four \u2764"],
+    ]
+    assert windows() == []
+    assert windows(b"bad \xff byte\n") == [["bad \ufffd byte"]]

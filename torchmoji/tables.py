@@ -5,13 +5,14 @@ Parquet and, for rows of numbers, `.npy`. A file that is written appears under i
 Parquet needs pyarrow, the extra `parquet`: it is what everybody reads such files with.
 """
 
+import codecs
 import csv
 import gzip
 import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +25,7 @@ WRITABLE = (".csv", ".tsv", ".jsonl", ".parquet", ".npy")
 DEFAULT_COLUMN = "text"
 
 _ROWS_AT_ONCE = 4096
+_CHUNK_BYTES = 1 << 18
 
 Row = Mapping[str, Any]
 
@@ -153,18 +155,35 @@ def write_rows(rows: Iterable[Row], path: str | os.PathLike[str]) -> int:
             return write_lines(rows, file, ending(path))
 
 
-def write_lines(rows: Iterable[Row], file: IO[str], kind: str) -> int:
+def write_lines(rows: Iterable[Row], file: IO[str], kind: str, flush: bool = False) -> int:
     """Write rows as CSV, TSV or JSON lines to an open file, and give their number."""
-    number, writer = 0, None
+    number, written = 0, line_writer(kind)
     for number, row in enumerate(rows, start=1):  # noqa: B007  the number of the last row is the result
-        if kind == ".jsonl":
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            continue
-        if writer is None:
-            writer = csv.writer(file, delimiter="\t" if kind == ".tsv" else ",", lineterminator="\n")
-            writer.writerow(row)
-        writer.writerow([_cell(value) for value in row.values()])
+        file.write(written(row))
+        if flush:
+            file.flush()
     return number
+
+
+def line_writer(kind: str, has_header: bool = True) -> Callable[[Row], str]:
+    """Give what turns rows into lines of CSV, TSV or JSON, the first with the header where there is one."""
+    if kind == ".jsonl":
+        return lambda row: json.dumps(row, ensure_ascii=False) + "\n"
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, delimiter="\t" if kind == ".tsv" else ",", lineterminator="\n")
+    needs_header = has_header
+
+    def written(row: Row) -> str:
+        nonlocal needs_header
+        buffer.seek(0)
+        buffer.truncate()
+        if needs_header:
+            writer.writerow(row)
+            needs_header = False
+        writer.writerow([_cell(value) for value in row.values()])
+        return buffer.getvalue()
+
+    return written
 
 
 def _cell(value: Any) -> Any:
@@ -200,12 +219,12 @@ def write_npy(rows: Iterable[np.ndarray[Any, Any]], columns: int, path: str | os
     """Write rows of float32 as one array (n, columns), without holding them, and give their number."""
     number = 0
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        header = _npy_header(0, columns)
+        header = npy_header(0, columns)
         file.write(header)
         for row in rows:
             file.write(np.ascontiguousarray(row, dtype="<f4").tobytes())
             number += 1
-        final = _npy_header(number, columns)
+        final = npy_header(number, columns)
         if len(final) != len(header):
             raise ValueError(f"{number} rows are more than an .npy file of unknown length can hold")
         file.seek(0)
@@ -213,7 +232,7 @@ def write_npy(rows: Iterable[np.ndarray[Any, Any]], columns: int, path: str | os
     return number
 
 
-def _npy_header(rows: int, columns: int) -> bytes:
+def npy_header(rows: int, columns: int) -> bytes:
     """The head of an .npy file, of the same length for any number of rows: NumPy leaves room to grow."""
     buffer = io.BytesIO()
     about = {"descr": "<f4", "fortran_order": False, "shape": (rows, columns)}
@@ -221,11 +240,27 @@ def _npy_header(rows: int, columns: int) -> bytes:
     return buffer.getvalue()
 
 
-def standard_input() -> Iterator[str]:
-    """The lines of standard input, as UTF-8."""
+def arriving_texts() -> Iterator[list[str]]:
+    """The lines of standard input, as UTF-8; each time as many as have come, so that none has to wait."""
+    pieces: list[bytes] = []
+    is_first = True
     stream: Any = sys.stdin
-    for line in io.TextIOWrapper(stream.buffer, encoding="utf-8", errors="replace"):
-        yield line.rstrip("\r\n")
+    while chunk := stream.buffer.read1(_CHUNK_BYTES):
+        if is_first:
+            chunk, is_first = chunk.removeprefix(codecs.BOM_UTF8), False
+        *ended, rest = chunk.split(b"\n")
+        if ended:
+            ended[0] = b"".join([*pieces, ended[0]])
+            pieces = []
+            yield [_line(line) for line in ended]
+        pieces.append(rest)
+    last = b"".join(pieces)
+    if last:
+        yield [_line(last)]
+
+
+def _line(line: bytes) -> str:
+    return line.decode("utf-8", errors="replace").rstrip("\r")
 
 
 def with_progress(texts: Iterable[str], shown: bool) -> Iterator[str]:
