@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from torchmoji import EMOJIS, MojiPipeline, SentenceTokenizer, TorchMoji
-from torchmoji import pipeline as pipeline_module
+from torchmoji import text_rows
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.download import DownloadError
 from torchmoji.emotions import EMOTIONS, emotion_scores
@@ -184,7 +184,7 @@ def test_no_texts_give_empty_results():
 
 
 def test_streams_are_in_order_and_read_a_window_ahead(monkeypatch):
-    monkeypatch.setattr(pipeline_module, "WINDOW", 2)
+    monkeypatch.setattr(text_rows, "WINDOW", 2)
     pipe, taken = small(), []
 
     def texts():
@@ -232,7 +232,7 @@ def test_wrong_numbers_are_refused(options, message):
 
 
 def test_longer_texts_are_cut_with_one_warning(caplog, monkeypatch):
-    monkeypatch.setattr(pipeline_module, "WINDOW", 1)
+    monkeypatch.setattr(text_rows, "WINDOW", 1)
     pipe = small(max_length=3)
     long = "waq wbq wcq wdq"
     with caplog.at_level(logging.WARNING):

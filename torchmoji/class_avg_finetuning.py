@@ -12,7 +12,7 @@ import copy
 import logging
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,8 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+Model = TypeVar("Model", bound=nn.Module)
 
 Part = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 """Token ids (n, time), and class numbers (n,) or vectors of 0 and 1 (n, C)."""
@@ -297,7 +299,7 @@ def class_avg_chainthaw(
 
 
 def class_avg_finetune(
-    model: nn.Module,
+    model: Model,
     texts: Sequence[Array],
     labels: Sequence[Array],
     nb_classes: int,
@@ -310,7 +312,7 @@ def class_avg_finetune(
     *,
     seed: int = 42,
     patience: int = 5,
-) -> tuple[nn.Module, float]:
+) -> tuple[Model, float]:
     """Fine-tune a model for each class against the rest and give the class-average F1 of the test part.
 
     The same seed gives the same result on the same machine; torch's and numpy's global generators are left as

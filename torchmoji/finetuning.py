@@ -18,7 +18,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import nn
@@ -65,6 +65,8 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+Model = TypeVar("Model", bound=nn.Module)
 
 MAXLEN_PERCENTILE = 80
 MAXLEN_STEP = 10  # tokens
@@ -141,7 +143,7 @@ def load_benchmark(
 
 
 def finetune(
-    model: nn.Module,
+    model: Model,
     texts: Sequence[Array],
     labels: Sequence[Array],
     nb_classes: int,
@@ -155,7 +157,7 @@ def finetune(
     *,
     seed: int = 42,
     patience: int = 5,
-) -> tuple[nn.Module, float]:
+) -> tuple[Model, float]:
     """Fine-tune a model and score it on the test part.
 
     The same seed gives the same result on the same machine; torch's and numpy's global generators are left as

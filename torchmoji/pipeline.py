@@ -9,14 +9,12 @@ A string gives one result, a list (or tuple, array, series) as many, an iterator
 that reads a window ahead, in flat memory. Results are in the order of the texts, also of empty ones.
 """
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
-import numpy.typing as npt
 
 from torchmoji import pretrained
 from torchmoji.emojis import EMOJIS, alias
@@ -31,50 +29,27 @@ from torchmoji.results import (
     WordEffect,
     word_attention,
 )
-from torchmoji.scheduling import text_windows
 from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
+from torchmoji.text_rows import (
+    WINDOW,
+    Cut,
+    Floats,
+    TokenRows,
+    averaged,
+    checked_windows,
+    joined_attention,
+    token_rows,
+)
 
 if TYPE_CHECKING:
     import torch
 
-logger = logging.getLogger(__name__)
-
-Floats = npt.NDArray[np.float32]
 T = TypeVar("T")
 
 LONGEST = 512
 """Tokens of a text, at most, unless `max_length` says otherwise."""
-WINDOW = 2048
-"""Texts of a stream that are tokenized and sorted by length together."""
 _BAR_FROM = 4 * WINDOW
 """Texts from which a progress bar is shown on a terminal."""
-
-
-class _Tokens(NamedTuple):
-    """Token ids of texts; a text has one row, or several that overlap."""
-
-    ids: npt.NDArray[np.int64]  # (rows, time)
-    texts: npt.NDArray[np.int64]  # (rows,) the text of each row
-    starts: list[int]  # (rows,) its first token's number in the text
-    lengths: list[int]  # (rows,) its tokens
-
-
-class _Cut:
-    """Counts the texts of a call that were cut, and says so once, at its end."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.texts, self.cut = limit, 0, 0
-
-    def __enter__(self) -> "_Cut":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.cut:
-            logger.warning(
-                "%d of %d texts are longer than %d tokens and were cut: max_length= takes more, "
-                "windows=True averages over windows",
-                *(self.cut, self.texts, self.limit),
-            )
 
 
 class MojiPipeline:
@@ -230,9 +205,9 @@ class MojiPipeline:
     @overload
     def predict(self, texts: str, top_k: int = 5) -> Prediction: ...  # type: ignore[overload-overlap]
     @overload
-    def predict(self, texts: Iterator[str], top_k: int = 5) -> Iterator[Prediction]: ...
+    def predict(self, texts: Iterator[str], top_k: int = 5) -> Iterator[Prediction]: ...  # type: ignore[overload-overlap]
     @overload
-    def predict(self, texts: Sequence[str], top_k: int = 5) -> Predictions: ...
+    def predict(self, texts: Iterable[str], top_k: int = 5) -> Predictions: ...
     def predict(self, texts: Any, top_k: int = 5) -> Any:
         """Give the likeliest classes.
 
@@ -258,7 +233,7 @@ class MojiPipeline:
         """`predict` for any number of texts, a window at a time, in order."""
         return self.predict(iter(texts), top_k)
 
-    def _predictions(self, texts: Sequence[str], cut: _Cut, top_k: int) -> list[Prediction]:
+    def _predictions(self, texts: Sequence[str], cut: Cut, top_k: int) -> list[Prediction]:
         tokens = self._tokens(texts, cut)
         probabilities, attention = self._probabilities(tokens, len(texts))
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
@@ -271,16 +246,24 @@ class MojiPipeline:
         names = self.classes
         return [EmojiScore(names[i], alias(names[i]), int(i), float(row[i])) for i in order]
 
+    @overload
+    def predict_proba(self, texts: Iterator[str]) -> Iterator[Floats]: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict_proba(self, texts: str | Iterable[str]) -> Floats: ...
     def predict_proba(self, texts: Any) -> Any:
         """Probabilities of the classes: float32 (n, C), (C,) for one string, an iterator for an iterator."""
         self._check_classes()
 
-        def run(window: Sequence[str], cut: _Cut) -> Floats:
+        def run(window: Sequence[str], cut: Cut) -> Floats:
             tokens = self._tokens(window, cut)
-            return _averaged(self.engine.probabilities(tokens.ids)[0], tokens.texts, len(window))
+            return averaged(self.engine.probabilities(tokens.ids)[0], tokens.texts, len(window))
 
         return self._array(texts, run, len(self.classes))
 
+    @overload
+    def emotions(self, texts: Iterator[str]) -> Iterator[Floats]: ...  # type: ignore[overload-overlap]
+    @overload
+    def emotions(self, texts: str | Iterable[str]) -> Floats: ...
     def emotions(self, texts: Any) -> Any:
         """Anger, anticipation, disgust, fear, joy, sadness, surprise and trust, 0 to 1: float32 (n, 8).
 
@@ -301,7 +284,7 @@ class MojiPipeline:
     @overload
     def emojize(self, text: str, top_k: int = 1) -> str: ...  # type: ignore[overload-overlap]
     @overload
-    def emojize(self, text: Sequence[str], top_k: int = 1) -> list[str]: ...
+    def emojize(self, text: Iterable[str], top_k: int = 1) -> list[str]: ...
     def emojize(self, text: Any, top_k: int = 1) -> Any:
         """Give the text with its likeliest emojis after it."""
 
@@ -313,6 +296,34 @@ class MojiPipeline:
 
     # --- features -----------------------------------------------------------------------------------------
 
+    @overload
+    def encode(  # type: ignore[overload-overlap]
+        self,
+        texts: Iterator[str],
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        normalize_embeddings: bool = False,
+        convert_to_tensor: Literal[False] = False,
+    ) -> Iterator[Floats]: ...
+    @overload
+    def encode(
+        self,
+        texts: str | Iterable[str],
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        normalize_embeddings: bool = False,
+        convert_to_tensor: Literal[False] = False,
+    ) -> Floats: ...
+    @overload
+    def encode(
+        self,
+        texts: str | Iterable[str],
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        normalize_embeddings: bool = False,
+        *,
+        convert_to_tensor: Literal[True],
+    ) -> "torch.Tensor": ...
     def encode(
         self,
         texts: Any,
@@ -340,9 +351,9 @@ class MojiPipeline:
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
-        def run(window: Sequence[str], cut: _Cut) -> Floats:
+        def run(window: Sequence[str], cut: Cut) -> Floats:
             tokens = self._tokens(window, cut)
-            features: Floats = _averaged(
+            features: Floats = averaged(
                 self.engine.features(tokens.ids, batch_size), tokens.texts, len(window)
             )
             if normalize_embeddings:
@@ -365,10 +376,13 @@ class MojiPipeline:
 
     def encode_stream(self, texts: Iterable[str], batch_size: int | None = None) -> Iterator[Floats]:
         """`encode` for any number of texts, a window at a time, in order: float32 (F,) each."""
-        rows: Iterator[Floats] = self.encode(iter(texts), batch_size)
-        return rows
+        return self.encode(iter(texts), batch_size)
 
-    def similarity(self, a: str | Sequence[str], b: str | Sequence[str]) -> Any:
+    @overload
+    def similarity(self, a: str, b: str) -> float: ...  # type: ignore[overload-overlap]
+    @overload
+    def similarity(self, a: str | Iterable[str], b: str | Iterable[str]) -> Floats: ...
+    def similarity(self, a: Any, b: Any) -> Any:
         """Cosine similarity of encodings, -1 to 1: float32 (n, m), without the dimension of a single string.
 
         A text without words has the similarity 0 to all.
@@ -382,9 +396,9 @@ class MojiPipeline:
     @overload
     def attention(self, texts: str) -> list[WordAttention]: ...  # type: ignore[overload-overlap]
     @overload
-    def attention(self, texts: Iterator[str]) -> Iterator[list[WordAttention]]: ...
+    def attention(self, texts: Iterator[str]) -> Iterator[list[WordAttention]]: ...  # type: ignore[overload-overlap]
     @overload
-    def attention(self, texts: Sequence[str]) -> list[list[WordAttention]]: ...
+    def attention(self, texts: Iterable[str]) -> list[list[WordAttention]]: ...
     def attention(self, texts: Any) -> Any:
         """Give the words of texts with their weight and place.
 
@@ -394,7 +408,7 @@ class MojiPipeline:
         """
         self._check_classes()
 
-        def run(window: Sequence[str], cut: _Cut) -> list[list[WordAttention]]:
+        def run(window: Sequence[str], cut: Cut) -> list[list[WordAttention]]:
             _, weights = self._probabilities(self._tokens(window, cut), len(window))
             return [word_attention(text, row) for text, row in zip(window, weights, strict=True)]
 
@@ -435,49 +449,27 @@ class MojiPipeline:
     def _words(self, text: str) -> list[str]:
         return self._tokenizer.wordgen.get_words(text)
 
-    def _tokens(self, texts: Sequence[str], cut: _Cut) -> _Tokens:
-        limit = self._limit
-        cut.texts += len(texts)
-        rows: list[list[int]] = []
-        of_text, starts = [], []
-        for number, text in enumerate(texts):
-            found = self._tokenizer.find_tokens(self._words(text))
-            cut.cut += len(found) > limit and not self.windows
-            last = max(0, len(found) - limit) if self.windows else 0
-            for start in [*range(0, last, max(1, limit // 2)), last]:
-                rows.append(found[start : start + limit])
-                of_text.append(number)
-                starts.append(start)
-        lengths = [len(row) for row in rows]
-        ids = np.zeros((len(rows), max(lengths, default=0)), dtype=np.int64)
-        for number, row in enumerate(rows):
-            ids[number, : len(row)] = row
-        return _Tokens(ids, np.array(of_text, dtype=np.int64), starts, lengths)
+    def _tokens(self, texts: Sequence[str], cut: Cut) -> TokenRows:
+        found = [self._tokenizer.find_tokens(self._words(text)) for text in texts]
+        return token_rows(found, self.windows, cut)
 
-    def _probabilities(self, tokens: _Tokens, nb_texts: int) -> tuple[Floats, list[Floats]]:
+    def _probabilities(self, tokens: TokenRows, nb_texts: int) -> tuple[Floats, list[Floats]]:
         """Probabilities (texts, C), and for each text the attention of its words."""
         probabilities, attention = self.engine.probabilities(tokens.ids)
-        rows = np.bincount(tokens.texts, minlength=nb_texts)
-        weights: list[Floats] = [np.zeros(0, np.float32)] * nb_texts
-        for number, text, start, length in zip(
-            range(len(attention)), tokens.texts.tolist(), tokens.starts, tokens.lengths, strict=True
-        ):
-            of_row = attention[number, :length] / rows[text]
-            joined = np.zeros(max(len(weights[text]), start + length), np.float32)
-            joined[: len(weights[text])] = weights[text]
-            joined[start : start + length] += of_row
-            weights[text] = joined
-        return _averaged(probabilities, tokens.texts, nb_texts), weights
+        return (
+            averaged(probabilities, tokens.texts, nb_texts),
+            joined_attention(attention, tokens, nb_texts),
+        )
 
-    def _in_shape(self, texts: Any, run: Callable[[Sequence[str], _Cut], Iterable[T]]) -> Any:
+    def _in_shape(self, texts: Any, run: Callable[[Sequence[str], Cut], Iterable[T]]) -> Any:
         """Run over a string, an iterator or several texts, window by window, and give the like."""
         if isinstance(texts, str):
-            with _Cut(self._limit) as cut:
+            with Cut(self._limit) as cut:
                 return next(iter(run([texts], cut)))
 
         def results() -> Iterator[T]:
-            with _Cut(self._limit) as cut:
-                for window in _windows(texts):
+            with Cut(self._limit) as cut:
+                for window in checked_windows(texts):
                     yield from run(window, cut)
 
         return results() if isinstance(texts, Iterator) else list(results())
@@ -485,7 +477,7 @@ class MojiPipeline:
     def _array(
         self,
         texts: Any,
-        run: Callable[[Sequence[str], _Cut], Floats],
+        run: Callable[[Sequence[str], Cut], Floats],
         columns: int,
         show_progress_bar: bool | None = False,
     ) -> Any:
@@ -499,24 +491,8 @@ class MojiPipeline:
 
         parts = []
         disable = not show_progress_bar
-        with _Cut(self._limit) as cut, tqdm(total=size, unit=" texts", disable=disable) as bar:
-            for window in _windows(texts):
+        with Cut(self._limit) as cut, tqdm(total=size, unit=" texts", disable=disable) as bar:
+            for window in checked_windows(texts):
                 parts.append(run(window, cut))
                 bar.update(len(window))
         return np.concatenate(parts) if parts else np.zeros((0, columns), np.float32)
-
-
-def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Checked texts, a window at a time."""
-    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
-        raise TypeError(f"expected a text or several, got {type(texts).__name__}: {texts!r}")
-    return text_windows(texts, WINDOW)
-
-
-def _averaged(rows: Floats, texts: npt.NDArray[np.int64], nb_texts: int) -> Floats:
-    """The mean of each text's rows, (texts, ...)."""
-    if len(rows) == nb_texts:
-        return rows
-    sums = np.zeros((nb_texts, rows.shape[1]), np.float32)
-    np.add.at(sums, texts, rows)
-    return np.asarray(sums / np.bincount(texts, minlength=nb_texts)[:, np.newaxis], dtype=np.float32)
