@@ -13,8 +13,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from torchmoji import EMOJIS, MojiPipeline, SentenceTokenizer, TorchMoji
-from torchmoji import text_rows
+from torchmoji import EMOJIS, MojiPipeline, SentenceTokenizer, TorchMoji, text_rows
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.download import DownloadError
 from torchmoji.emotions import EMOTIONS, emotion_scores
