@@ -28,13 +28,14 @@ from torchmoji.files import atomic_write_text
 from torchmoji.finetuning import train_by_chain_thaw
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.last_layer import on_features
+from torchmoji.metrics import predict
 from torchmoji.model_def import TorchMoji, torchmoji_transfer
 from torchmoji.pipeline import LONGEST, MojiPipeline
 from torchmoji.pretrained import find
 from torchmoji.sampling import get_data_loader
 from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
 from torchmoji.training import check_choice, fit_model, method_optimizer, training_session
-from torchmoji.word_generator import WordGenerator
+from torchmoji.word_generator import every_word
 
 ABOUT_NAME = "classifier.json"
 _EMBED_L2 = 1e-6
@@ -147,7 +148,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
 
     Attributes:
         classes_: The labels, sorted; of multi-label data the numbers of the columns.
-        history_: For each epoch its `stage`, `train_loss` and `val_loss`.
+        history_: For each epoch its `stage`, `train_loss`, `val_loss` and `val_accuracy`.
         pipeline_: The fine-tuned model.
     """
 
@@ -261,7 +262,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         files = find(self.model)
         vocabulary, added = dict(files.vocabulary or {}), 0
         if self.extend_vocabulary:
-            generator = WordGenerator(None, allow_unicode_text=True, ignore_emojis=False)
+            generator = every_word()
             builder = VocabBuilder(generator)
             for text in texts:
                 builder.count_words_in_sentence(generator.get_words(text))
@@ -288,7 +289,12 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         self.history_: list[dict[str, Any]] = []
 
         def keep(stage: str, train_loss: float, val_loss: float) -> None:
-            self.history_.append({"stage": stage, "train_loss": train_loss, "val_loss": val_loss})
+            outputs, labels = predict(tuned, held_out)
+            is_binary = isinstance(loss, nn.BCEWithLogitsLoss)
+            guesses = (outputs.reshape(labels.shape) > 0).long() if is_binary else outputs.argmax(dim=1)
+            accuracy = (guesses == labels).float().mean().item()
+            losses = {"train_loss": train_loss, "val_loss": val_loss}
+            self.history_.append({"stage": stage, **losses, "val_accuracy": accuracy})
 
         with training_session(model, seed) as folder:
             common: dict[str, Any] = {"verbose": self.verbose, "on_epoch": keep}
