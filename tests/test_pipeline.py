@@ -422,7 +422,7 @@ def test_models_without_classes_or_emojis_say_so():
         small(None).predict("good")
     with pytest.raises(ValueError, match="no emotion scores for the classes 'no', 'yes'"):
         small(2, ["no", "yes"]).emotions("good")
-    with pytest.raises(ValueError, match="vocabulary has ids up to 99"):
+    with pytest.raises(ValueError, match="vocabulary has ids from 99 to 99"):
         MojiPipeline(small().engine, {"word": 99})
 
 

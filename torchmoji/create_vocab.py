@@ -93,6 +93,20 @@ def load_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:
     return vocabulary
 
 
+def check_fits(vocabulary: Mapping[str, int], nb_tokens: int) -> None:
+    """Refuse a vocabulary with ids that a model does not have.
+
+    Raises:
+        ValueError: An id is negative, or not below `nb_tokens`.
+    """
+    highest, lowest = max(vocabulary.values(), default=0), min(vocabulary.values(), default=0)
+    if highest >= nb_tokens or lowest < 0:
+        raise ValueError(
+            f"the vocabulary has ids from {lowest} to {highest}, but the model has {nb_tokens} tokens: "
+            "use the vocabulary that belongs to the weights"
+        )
+
+
 def save_vocabulary(vocabulary: Mapping[str, int], path: str | os.PathLike[str]) -> None:
     """Write a vocabulary as JSON, one word a line, in its order."""
     text = json.dumps(vocabulary, ensure_ascii=False, indent=0, separators=(",", ":")) + "\n"

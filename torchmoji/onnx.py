@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import EMOJIS
 from torchmoji.files import atomic_path
 from torchmoji.numpy_weights import Layer, layer_sizes, read_layers
@@ -113,12 +114,7 @@ def serialize(
             )
         metadata["classes"] = json.dumps(list(classes))
     if vocabulary is not None:
-        highest = max(vocabulary.values(), default=0)
-        if highest >= sizes.nb_tokens or min(vocabulary.values(), default=0) < 0:
-            raise ValueError(
-                f"the vocabulary has ids up to {highest}, but the model has {sizes.nb_tokens} tokens: "
-                "use the vocabulary that belongs to the weights"
-            )
+        check_fits(vocabulary, sizes.nb_tokens)
         metadata["vocabulary"] = json.dumps(dict(vocabulary))
     return build_graph(layers, names, quantize == "int8", metadata).SerializeToString()
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import numpy as np
 
 from torchmoji import pretrained
+from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import EMOJIS, alias
 from torchmoji.emotions import emotion_scores
 from torchmoji.engines import BACKENDS, Engine, OnnxEngine, TorchEngine, onnx_engine, torch_engine
@@ -80,12 +81,7 @@ class MojiPipeline:
     ) -> None:
         if max_length is not None and max_length < 1:
             raise ValueError(f"max_length must be at least 1 token, got {max_length}")
-        highest = max(vocabulary.values(), default=0)
-        if highest >= engine.nb_tokens:
-            raise ValueError(
-                f"the vocabulary has ids up to {highest}, but the model has {engine.nb_tokens} tokens: "
-                "use the vocabulary that belongs to the weights"
-            )
+        check_fits(vocabulary, engine.nb_tokens)
         if classes is None and engine.nb_classes is not None:
             are_emojis = engine.nb_classes == len(EMOJIS)
             classes = EMOJIS if are_emojis else [str(index) for index in range(engine.nb_classes)]

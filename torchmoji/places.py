@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torchmoji.filter_utils import BREAK_TOKEN, LINEBREAKS, process_word, remove_variation_selectors
 from torchmoji.tokenizer import tokenize
-from torchmoji.word_generator import SIMPLE_LOWER, WordGenerator
+from torchmoji.word_generator import SIMPLE_LOWER, WordGenerator, every_word
 
 Span = tuple[int, int]
 
@@ -47,7 +47,7 @@ def placed_words(text: str, generator: WordGenerator | None = None) -> list[Plac
         The words of `generator.get_words`. A word that normalisation made of several characters, or that is
         one of several made of one, has the place of all that it came from.
     """
-    generator = generator or WordGenerator(None, allow_unicode_text=True, ignore_emojis=False)
+    generator = generator or every_word()
     traced = _with_breaks(_lowered(text)) if generator.break_replacement else _lowered(text)
     words, position = [], 0
     for chunk in traced.text.split():

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from torchmoji.create_vocab import VocabBuilder, extend_vocab
 from torchmoji.global_variables import SPECIAL_TOKENS
-from torchmoji.word_generator import WordGenerator
+from torchmoji.word_generator import WordGenerator, every_word
 
 logger = logging.getLogger(__name__)
 
@@ -71,11 +71,7 @@ class SentenceTokenizer:
         self.masking_value = masking_value
         self.unknown_value = unknown_value
         self.uses_custom_wordgen = custom_wordgen is not None
-        self.wordgen = (
-            WordGenerator(None, allow_unicode_text=True, ignore_emojis=False)
-            if custom_wordgen is None
-            else custom_wordgen
-        )
+        self.wordgen = every_word() if custom_wordgen is None else custom_wordgen
         self.kept_rows: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
     @property

@@ -284,6 +284,11 @@ _CONVERSION = (
 _CONVERSION_NAMES = {method.__name__ for method in _CONVERSION}
 
 
+def every_word() -> WordGenerator:
+    """The generator of `SentenceTokenizer`: words of any script, and emojis."""
+    return WordGenerator(None, allow_unicode_text=True, ignore_emojis=False)
+
+
 class TweetWordGenerator(WordGenerator):
     """Chooses tweets from tab-separated lines: the user id is the second field, the text the tenth.
 
