@@ -310,7 +310,7 @@ def test_a_failed_export_leaves_the_old_file(tmp_path):
         ({"quantize": "int4"}, "unknown quantize 'int4': use None or 'int8'"),
         ({"output": ["features", "x"]}, "unknown output .*'x'.*: use some of probabilities, logits"),
         ({"output": []}, "unknown output"),
-        ({"vocabulary": {"a": NB_TOKENS}}, f"ids up to {NB_TOKENS}, but the model has {NB_TOKENS} tokens"),
+        ({"vocabulary": {"a": NB_TOKENS}}, f"ids from {NB_TOKENS} to {NB_TOKENS}, but the model has {NB_TOKENS} tokens"),
         ({"vocabulary": {"a": -1}}, "use the vocabulary that belongs to the weights"),
         ({"classes": ["a"]}, "classes are 1 names, but the model has 4 classes"),
         ({"classes": "abcd"}, "classes are"),
