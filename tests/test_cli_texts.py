@@ -15,6 +15,7 @@ from torchmoji.cli import main
 from torchmoji.emojis import EMOJIS
 from torchmoji.emotions import EMOTIONS
 from torchmoji.engines import TorchEngine
+from torchmoji.estimator import TorchMojiClassifier
 from torchmoji.pipeline import WINDOW
 
 TEXTS = ["a day", "", "not a day"]
@@ -157,6 +158,19 @@ def test_a_folder_is_exported_with_its_classes(folder, tmp_path, capsys):
     capsys.readouterr()
     (row,) = rows_of(capsys, "emojize", "a day", "--weights", out, "--top-k", "1")
     assert row["emoji_1"] in EMOJIS
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], [[1, 0], [0, 1]], [[1, 0, 0], [1, 1, 0]]])
+def test_a_fine_tuned_folder_gives_the_same_as_an_onnx_file(folder, tmp_path, capsys, labels):
+    texts = ["a day", "not a day"] * 6
+    TorchMojiClassifier(folder, epochs=2, random_state=0).fit(texts, labels * 6).save(tmp_path / "tuned")
+    out = str(tmp_path / "tuned.onnx")
+    assert main(["export", "--model", str(tmp_path / "tuned"), "--out", out]) == 0
+    capsys.readouterr()
+    (expected,) = rows_of(capsys, "score", "a day", "--model", str(tmp_path / "tuned"), "--backend", "torch")
+    (found,) = rows_of(capsys, "score", "a day", "--weights", out)
+    assert found == pytest.approx(expected, abs=2e-6)
+    assert len(found) == 1 + len(np.unique(labels) if isinstance(labels[0], str) else labels[0])
 
 
 def test_download_says_where_the_files_are(monkeypatch, capsys):

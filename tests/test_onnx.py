@@ -310,7 +310,10 @@ def test_a_failed_export_leaves_the_old_file(tmp_path):
         ({"quantize": "int4"}, "unknown quantize 'int4': use None or 'int8'"),
         ({"output": ["features", "x"]}, "unknown output .*'x'.*: use some of probabilities, logits"),
         ({"output": []}, "unknown output"),
-        ({"vocabulary": {"a": NB_TOKENS}}, f"ids from {NB_TOKENS} to {NB_TOKENS}, but the model has {NB_TOKENS} tokens"),
+        (
+            {"vocabulary": {"a": NB_TOKENS}},
+            f"ids from {NB_TOKENS} to {NB_TOKENS}, but the model has {NB_TOKENS} tokens",
+        ),
         ({"vocabulary": {"a": -1}}, "use the vocabulary that belongs to the weights"),
         ({"classes": ["a"]}, "classes are 1 names, but the model has 4 classes"),
         ({"classes": "abcd"}, "classes are"),
@@ -623,6 +626,7 @@ def test_the_metadata_say_who_made_the_file(small):
     about = {entry.key: entry.value for entry in model.metadata_props}
     assert (model.producer_name, model.producer_version) == ("torchmoji", torchmoji.__version__)
     assert about == {
+        "multi_label": "false",
         "quantization": "none",
         "nb_tokens": "30",
         "embedding_dim": "5",

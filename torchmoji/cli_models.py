@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -178,16 +177,21 @@ def _export(options: argparse.Namespace) -> None:
         raise ValueError("give --model or --weights with --vocabulary, not both")
     if options.vocabulary is not None and options.weights is None:
         raise ValueError("--vocabulary needs --weights: the default model goes with its own")
-    classes = None
+    classes, multi_label = None, False
     if options.model:
         files = find(options.model)
         weights, vocabulary, classes = os.fspath(files.weights), files.vocabulary, files.config.get("classes")
+        multi_label = bool(files.config.get("multi_label"))
     else:
         weights = options.weights or os.fspath(PRETRAINED_PATH)
         path = options.vocabulary if options.weights else VOCAB_PATH
         vocabulary = load_vocabulary(path) if path else None
     export(
-        weights, options.out, options.quantize, output=options.output, vocabulary=vocabulary, classes=classes
+        *(weights, options.out, options.quantize),
+        output=options.output,
+        vocabulary=vocabulary,
+        classes=classes,
+        multi_label=multi_label,
     )
     print(f"{options.out}: {os.path.getsize(options.out) / 1e6:.1f} MB")
 
@@ -222,5 +226,10 @@ def _demo(options: argparse.Namespace) -> None:
         raise ModuleNotFoundError(
             'the page needs gradio, which is not installed: pip install "torchmoji[demo]"', name=error.name
         ) from error
-    print("Ctrl-C ends the page", file=sys.stderr)
-    launch(load_pipeline(options), host=options.host, port=options.port, open_browser=options.open)
+    launch(
+        load_pipeline(options),
+        host=options.host,
+        port=options.port,
+        open_browser=options.open,
+        ready=lambda address: print(f"{address}  (Ctrl-C ends it)", flush=True),
+    )

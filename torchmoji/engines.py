@@ -89,15 +89,15 @@ class OnnxEngine:
 
     Args:
         file: Its path or its content. It needs what is asked of it: probabilities, features, attention.
-        multi_label: Each output is the probability of a class on its own; the file gives logits.
     """
 
-    def __init__(self, file: str | os.PathLike[str] | bytes, multi_label: bool = False) -> None:
+    def __init__(self, file: str | os.PathLike[str] | bytes) -> None:
         from torchmoji.onnx import OnnxModel
 
         self.model = OnnxModel(file)
-        self.multi_label = multi_label
-        self.nb_classes = self.model.nb_classes if multi_label else _number_of_classes(self.model.nb_classes)
+        self.multi_label = self.model.multi_label
+        classes = self.model.nb_classes
+        self.nb_classes = classes if self.multi_label else _number_of_classes(classes)
         self.nb_tokens = self.model.nb_tokens
         self.nb_features = self.model.nb_features
 
@@ -166,5 +166,4 @@ def onnx_engine(weights: str | os.PathLike[str], dtype: Any, multi_label: bool =
     from torchmoji.onnx import serialize
 
     is_int8 = dtype == "int8" or (dtype is None and has_int8_rows(weights))
-    outputs = ["logits", "features", "attention"] if multi_label else None
-    return OnnxEngine(serialize(weights, "int8" if is_int8 else None, output=outputs), multi_label)
+    return OnnxEngine(serialize(weights, "int8" if is_int8 else None, multi_label=multi_label))

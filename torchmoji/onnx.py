@@ -51,6 +51,7 @@ def export(
     output: str | Sequence[str] | None = None,
     vocabulary: Mapping[str, int] | None = None,
     classes: Sequence[str] | None = None,
+    multi_label: bool = False,
 ) -> None:
     """Write a model as an ONNX file, whole or not at all.
 
@@ -64,6 +65,7 @@ def export(
             probabilities where it was made with `output_logits`.
         vocabulary: Word -> id, to go with the file.
         classes: The names of the classes; by default the emojis where there are 64 outputs.
+        multi_label: Each output is a class on its own, whose probability does not depend on the others.
 
     Raises:
         FileNotFoundError: There is no such weights file.
@@ -72,7 +74,9 @@ def export(
             layer that the model lacks, or vocabulary or classes do not fit it.
         ModuleNotFoundError: onnx is missing.
     """
-    data = serialize(model, quantize, output=output, vocabulary=vocabulary, classes=classes)
+    data = serialize(
+        model, quantize, output=output, vocabulary=vocabulary, classes=classes, multi_label=multi_label
+    )
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
@@ -84,6 +88,7 @@ def serialize(
     output: str | Sequence[str] | None = None,
     vocabulary: Mapping[str, int] | None = None,
     classes: Sequence[str] | None = None,
+    multi_label: bool = False,
 ) -> bytes:
     """Give the content of the file that `export` writes; arguments and errors are the same."""
     if quantize not in (None, "int8"):
@@ -99,10 +104,13 @@ def serialize(
         "nb_tokens": str(sizes.nb_tokens),
         "embedding_dim": str(sizes.embedding_dim),
         "hidden_size": str(sizes.hidden_size),
+        "multi_label": json.dumps(multi_label),
     }
     if sizes.nb_outputs is None:
         nb_classes = None
     else:
+        if nb_classes is None and sizes.nb_outputs == 1 and classes is not None and not multi_label:
+            nb_classes = min(len(classes), 2)  # the one output is the probability of the second
         nb_classes = nb_classes or sizes.nb_outputs
         metadata["nb_classes"] = str(nb_classes)
         if classes is None and nb_classes == len(EMOJIS):
@@ -116,7 +124,7 @@ def serialize(
     if vocabulary is not None:
         check_fits(vocabulary, sizes.nb_tokens)
         metadata["vocabulary"] = json.dumps(dict(vocabulary))
-    return build_graph(layers, names, quantize == "int8", metadata).SerializeToString()
+    return build_graph(layers, names, quantize == "int8", metadata, multi_label).SerializeToString()
 
 
 def _layers(model: Any) -> tuple[dict[str, Layer], int | None, bool]:
@@ -231,6 +239,7 @@ class OnnxModel:
             raise ValueError(f"unknown quantization {self.quantization!r}")
         self.nb_tokens = int(about["nb_tokens"])
         self.nb_classes = int(about["nb_classes"]) if "nb_classes" in about else None
+        self.multi_label = about.get("multi_label") == "true"
         self.nb_features = 4 * int(about["hidden_size"]) + int(about["embedding_dim"])
         self.vocabulary: dict[str, int] | None = json.loads(about.get("vocabulary", "null"))
         if self.vocabulary is not None and (

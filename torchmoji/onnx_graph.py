@@ -51,7 +51,11 @@ class _Graph:
 
 
 def build_graph(
-    layers: Mapping[str, Layer], outputs: Sequence[str], int8: bool, metadata: Mapping[str, str]
+    layers: Mapping[str, Layer],
+    outputs: Sequence[str],
+    int8: bool,
+    metadata: Mapping[str, str],
+    multi_label: bool = False,
 ) -> onnx.ModelProto:
     """Make the graph.
 
@@ -60,6 +64,7 @@ def build_graph(
         outputs: Some of `probabilities`, `logits`, `features` and `attention`.
         int8: Round the embedding and the LSTMs' matrices to int8, one scale for each row.
         metadata: Strings that go with the graph.
+        multi_label: Each output is a class on its own.
 
     Raises:
         ValueError: The layers are not those of a model, or hold NaN or infinity where int8 is wanted.
@@ -81,7 +86,7 @@ def build_graph(
         bias = graph.constant("output_bias", as_float(layers["output_layer.0.bias"]))
         graph.node("Gemm", ["features", weight, bias], "logits", transB=1)
     if "probabilities" in outputs:
-        if sizes.nb_outputs == 1:
+        if sizes.nb_outputs == 1 or multi_label:
             graph.node("Sigmoid", ["logits"], "probabilities")
         else:
             graph.node("Softmax", ["logits"], "probabilities", axis=1)
