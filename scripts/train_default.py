@@ -1,11 +1,12 @@
 """Train the default model from texts labelled with emojis, and write it with its model card.
 
 DATA_DIR holds train.tsv.gz and valid.tsv.gz: lines of comma-separated classes (0 to 63), a tab, and the text.
-An interrupted run goes on where it was when the same command is given again.
+An interrupted run goes on where it was when the same command is given again. All settings of training are
+those of `torchmoji pretrain`.
 
 Examples:
     train_default.py data/emoji runs/default
-    train_default.py data/emoji runs/default --passes 2 --notes notes.md
+    train_default.py data/emoji runs/default --passes 2 --average 0.999 --notes notes.md
 """
 
 import logging
@@ -18,8 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 
 from torchmoji.arguments import make_parser, positive
+from torchmoji.cli_pretraining import add_settings, read_settings
 from torchmoji.default_model import make_default_model
-from torchmoji.pretraining import Scores, Settings
+from torchmoji.emoji_scores import Scores
+from torchmoji.global_variables import NB_TOKENS
 
 
 def _line(name: str, scores: Scores) -> str:
@@ -32,51 +35,36 @@ def _line(name: str, scores: Scores) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, train, print the scores."""
     parser = make_parser(__doc__)
-    defaults = Settings()
     parser.add_argument("data", type=Path, metavar="DATA_DIR")
     parser.add_argument("out", type=Path, metavar="OUT_DIR")
-    parser.add_argument("--passes", type=float, default=defaults.passes, help="default: %(default)s")
-    parser.add_argument(
-        "--batch-size", type=positive, default=defaults.batch_size, help="default: %(default)s"
-    )
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="default: %(default)s")
-    parser.add_argument("--nb-tokens", type=positive, default=defaults.nb_tokens, help="default: %(default)s")
-    parser.add_argument(
-        "--embedding-dim", type=positive, default=defaults.embedding_dim, help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--hidden-size", type=positive, default=defaults.hidden_size, help="default: %(default)s"
-    )
-    parser.add_argument("--float32", action="store_true", help="matrix products in float32, not bfloat16")
+    parser.add_argument("--nb-tokens", type=positive, default=NB_TOKENS, help="default: %(default)s")
+    add_settings(parser)
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown for the model card")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile where it works")
+    parser.add_argument(
+        "--checkpoint-minutes", type=float, default=10, metavar="N", help="default: %(default)s"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars, no log")
     options = parser.parse_args(arguments)
     if not options.quiet:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-
-    settings = Settings(
-        passes=options.passes,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        nb_tokens=options.nb_tokens,
-        embedding_dim=options.embedding_dim,
-        hidden_size=options.hidden_size,
-        bfloat16=not options.float32,
-    )
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        exact, stored = make_default_model(
+        made = make_default_model(
             options.data,
             options.out,
-            settings,
+            read_settings(options),
+            nb_tokens=options.nb_tokens,
             command=shlex.join(["python", "scripts/train_default.py", *given]),
             notes=options.notes.read_text(encoding="utf-8") if options.notes else "",
+            compiled=options.compile,
+            checkpoint_seconds=60 * options.checkpoint_minutes,
             progress=not options.quiet,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, FloatingPointError) as error:
         parser.error(str(error))
-    print(_line("trained weights", exact))
-    print(_line("stored weights", stored))
+    for name, scores in (made.scores or {}).items():
+        print(_line(name, scores))
 
 
 if __name__ == "__main__":

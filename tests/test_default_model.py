@@ -3,46 +3,51 @@ import json
 
 import numpy as np
 import pytest
+from programs import run
 
-from torchmoji import default_model
+from torchmoji import MojiPipeline, default_model
+from torchmoji.corpus import read_labelled_texts
 from torchmoji.create_vocab import load_vocabulary
-from torchmoji.default_model import make_default_model
+from torchmoji.default_model import make_default_model, prepare
+from torchmoji.emoji_scores import score_emojis
 from torchmoji.emojis import EMOJIS
 from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS, default_model_directory
 from torchmoji.model_def import torchmoji_emojis, torchmoji_feature_encoding
-from torchmoji.pretraining import Settings
+from torchmoji.pretraining import STORED, Settings
 from torchmoji.sentence_tokenizer import SentenceTokenizer
+from torchmoji.shards import TokenRows, in_memory
 from torchmoji.weights import load_state_dict, model_sizes
 
-SETTINGS = Settings(nb_tokens=28, embedding_dim=6, hidden_size=5, passes=2, batch_size=16, bfloat16=False)
+SETTINGS = Settings(embedding_dim=6, hidden_size=5, passes=2, batch_size=16, bfloat16=False)
+WORDS = "good bad day night love hate rain sun song game food work home sleep run win lose cry".split()
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    words = "good bad day night love hate rain sun song game food work home sleep run win lose cry".split()
     generator = np.random.default_rng(0)
     for name, count in (("train.tsv.gz", 120), ("valid.tsv.gz", 40)):
-        lines = [f"{index % 64}\t{' '.join(generator.choice(words, 4))}\n" for index in range(count)]
+        lines = [f"{index % 64}\t{' '.join(generator.choice(WORDS, 6))}\n" for index in range(count)]
         (folder / name).write_bytes(gzip.compress("".join(lines).encode()))
     return folder
+
+
+def make(data, out, **options):
+    return make_default_model(data, out, SETTINGS, **{"nb_tokens": 28, "progress": False, **options})
 
 
 @pytest.fixture(scope="module")
 def made(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("made")
-    scores = make_default_model(
-        data, out, SETTINGS, command="make it", notes="A reader's view.", progress=False
-    )
-    return out, scores
+    return out, make(data, out, command="make it", notes="A reader's view.")
 
 
 def test_the_model_and_its_vocabulary_can_be_used_together(made):
-    out, _ = made
-    vocabulary = load_vocabulary(out / "vocabulary.json")
-    tokens, _, _ = SentenceTokenizer(vocabulary, 10).tokenize_sentences(["good day"])
-    assert torchmoji_emojis(out / "model.safetensors")(tokens).shape == (1, 64)
-    assert list(vocabulary)[:10] == SPECIAL_TOKENS
+    pipeline = MojiPipeline.from_pretrained(made[0])
+    assert pipeline.classes == EMOJIS
+    assert pipeline.predict_proba(["good day"]).shape == (1, 64)
+    assert list(pipeline.vocabulary) == [*SPECIAL_TOKENS, *list(pipeline.vocabulary)[10:]]
+    assert set(list(pipeline.vocabulary)[10:]) == set(WORDS)
 
 
 def test_the_configuration_holds_sizes_and_classes(made):
@@ -52,7 +57,7 @@ def test_the_configuration_holds_sizes_and_classes(made):
 
 
 def test_the_card_says_what_was_done_and_measured(made):
-    out, (exact, stored) = made
+    out, result = made
     card = (out / "README.md").read_text(encoding="utf-8")
     for part in (
         "120 texts for training, 40 for validation",
@@ -62,15 +67,17 @@ def test_the_card_says_what_was_done_and_measured(made):
         "must not be",
     ):
         assert part in card
+    stored, exact = result.scores[STORED], result.scores["the same before rounding to int8"]
     assert f"| this model, as stored | {stored.first:.2%} | {stored.first_five:.2%} |" in card
     assert f"| the same before rounding to int8 | {exact.first:.2%} |" in card
 
 
 def test_a_second_call_starts_from_what_the_first_left(made, data, monkeypatch):
-    out, scores = made
-    monkeypatch.setattr(default_model, "read_labelled_texts", None)
+    out, result = made
+    monkeypatch.setattr("torchmoji.corpus.process_chunk", None)
+    monkeypatch.setattr("torchmoji.pretraining_steps.Stepper.step", None)
     before = load_state_dict(out / "model.safetensors")
-    assert make_default_model(data, out, SETTINGS, command="again", progress=False) == scores
+    assert make(data, out, command="again").scores == result.scores
     after = load_state_dict(out / "model.safetensors")
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
@@ -81,22 +88,51 @@ def test_the_card_says_nothing_of_data_it_was_not_made_from(made):
     assert "GitHub" not in card
 
 
+def test_the_card_of_the_known_data_compares_with_fasttext(made, data, tmp_path, monkeypatch):
+    known = next(
+        entry for entry in prepare(data, made[0] / "corpus", 28).manifest["inputs"] if entry["held_out"]
+    )
+    monkeypatch.setattr(default_model, "KNOWN_VALIDATION_TEXTS", known["sha256"])
+    make(data, tmp_path)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| fastText on the same texts | 27.30% |" in card
+    assert "public GitHub repositories" in card
+
+
 def test_without_progress_nothing_is_printed(data, tmp_path, capfd):
-    make_default_model(data, tmp_path, SETTINGS, command="", progress=False)
+    make(data, tmp_path)
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_folder_of_other_texts_is_refused(made, tmp_path):
     for name in ("train.tsv.gz", "valid.tsv.gz"):
         (tmp_path / name).write_bytes(gzip.compress(b"0\tgood day\n"))
-    with pytest.raises(ValueError, match="was made from other texts than those in"):
-        make_default_model(tmp_path, made[0], SETTINGS, command="", progress=False)
+    with pytest.raises(ValueError, match="is of a corpus with other inputs: give another folder"):
+        make(tmp_path, made[0])
 
 
 def test_a_folder_with_another_vocabulary_is_refused(made, data):
-    settings = Settings(nb_tokens=20, embedding_dim=6, hidden_size=5)
-    with pytest.raises(ValueError, match="has 28 words, not 20: use another folder"):
-        make_default_model(data, made[0], settings, command="", progress=False)
+    with pytest.raises(ValueError, match="is of a corpus with other settings: give another folder"):
+        make(data, made[0], nb_tokens=20)
+
+
+def test_the_program_trains_and_prints_scores(data, tmp_path, repository, capsys):
+    small = [
+        "--embedding-dim",
+        6,
+        "--hidden-size",
+        5,
+        "--nb-tokens",
+        28,
+        "--passes",
+        0.5,
+        "--float32",
+        "--quiet",
+    ]
+    run(repository / "scripts" / "train_default.py", data, tmp_path, *small)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("this model, as stored: first guess ")
+    assert "python scripts/train_default.py" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_shipped_model_has_the_shapes_of_the_original():
@@ -129,14 +165,13 @@ def test_the_shipped_model_tells_glad_from_sad_texts():
 
 
 def test_the_shipped_model_beats_fasttext_on_texts_it_never_saw(data_root):
-    from torchmoji.corpus import make_corpus, read_labelled_texts, word_lists
-    from torchmoji.pretraining import evaluate
-
     folder = default_model_directory()
     texts, labels = read_labelled_texts(data_root / "data" / "emoji" / "valid.tsv.gz", 64)
     part = slice(0, 15000, 5)
-    vocabulary = load_vocabulary(folder / "vocabulary.json")
-    corpus = make_corpus(word_lists(texts[part]), labels[part], vocabulary)
-    scores = evaluate(torchmoji_emojis(folder / "model.safetensors"), corpus)
+    tokenizer = SentenceTokenizer(load_vocabulary(folder / "vocabulary.json"), 512)
+    tokens = [row[row > 0] for row in tokenizer.tokenize_sentences(texts[part])[0]]
+    kept = [number for number, row in enumerate(tokens) if len(row)]
+    rows = TokenRows([in_memory([tokens[n] for n in kept], [labels[part][n] for n in kept])])
+    scores = score_emojis(torchmoji_emojis(folder / "model.safetensors"), rows, len(EMOJIS))
     assert scores.first > default_model.FASTTEXT[0]
     assert scores.first_five > default_model.FASTTEXT[1]

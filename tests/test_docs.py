@@ -28,7 +28,7 @@ NOT_RUN = {
 }
 """A line with such a command -> why the block with it is only checked, not run."""
 
-TRAINS = ("finetune.md", "from-2017.md", "scikit-learn.md")
+TRAINS = ("finetune.md", "from-2017.md", "scikit-learn.md", "pretraining.md")
 """Pages with scores of models that they train."""
 
 
@@ -89,7 +89,7 @@ def test_the_blocks_that_are_not_run_are_as_they_could_be(tmp_path):
 
 
 def test_every_command_has_an_example_on_the_page_of_the_command_line():
-    commands = re.findall(r"^    ([a-z]+)\b", _parser().format_help(), re.M)
+    commands = re.findall(r"^    ([a-z-]+)\b", _parser().format_help(), re.M)
     assert "emojize" in commands
     page = "".join(block.text for block in blocks(read("cli.md")) if block.language == "bash")
     assert [name for name in commands if not re.search(rf"torchmoji {name}\b", page)] == []

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from torchmoji import __version__, cli_models, cli_texts, cli_training
+from torchmoji import __version__, cli_models, cli_pretraining, cli_texts, cli_training
 
 _STATUS = """
 Exit status: 0, 1 where the work failed, 2 for a wrong option, 130 after Ctrl-C. Results go to standard output
@@ -24,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"torchmoji {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (cli_texts, cli_training, cli_models):
+    for module in (cli_texts, cli_training, cli_pretraining, cli_models):
         module.add_commands(partial(_add, commands))
     return parser
 

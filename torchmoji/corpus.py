@@ -1,74 +1,263 @@
-"""Texts labelled with emojis, as pretraining reads them: files, vocabulary, token ids, batches.
+"""Makes a training set from raw texts: emojis found and taken out, texts filtered, duplicates removed.
 
-Source: Felbo et al. 2017 for the task: the emojis are taken out of a text, and a text with k different ones
-is k samples. Unlike the original, emojis that are not among the classes, and other Unicode words, are counted
-for the vocabulary, since `SentenceTokenizer` gives them to the model as well.
+    manifest = build_corpus(["tweets/*.jsonl.gz"], "corpus/")
+
+Source: Felbo et al. 2017 for the task and the rules (`torchmoji.corpus_rules`). Work is done in steps, each
+on all cores and in flat memory: chunks of the input become files of tokens, labels and hashes; hashes tell
+duplicates (`torchmoji.duplicates`); words of what is left are counted for the vocabulary; shards are written.
+Every step leaves files that are whole or not there, so that an interrupted run goes on where it was. The same
+input gives the same bytes, on any number of cores.
+
+Unlike the original, emojis that are not among the classes, and other Unicode words, are counted for the
+vocabulary, since `SentenceTokenizer` gives them to the model as well.
 """
 
 import gzip
+import json
+import logging
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from torchmoji.create_vocab import VocabBuilder, most_frequent_first
-from torchmoji.global_variables import SPECIAL_TOKENS
-from torchmoji.word_generator import WordGenerator
+from torchmoji import corpus_manifest
+from torchmoji.array_files import about_arrays
+from torchmoji.corpus_chunks import TRAINING, VALIDATION, ChunkTask, chunk_path, process_chunk
+from torchmoji.corpus_folder import MANIFEST_NAME
+from torchmoji.corpus_manifest import Manifest
+from torchmoji.corpus_reader import CHUNK_BYTES, Position, Reader
+from torchmoji.corpus_selection import (
+    SPLITS,
+    Selection,
+    find_repeated,
+    frequent_words,
+    key_ranges,
+    select_rows,
+    vocabulary_of,
+    word_ranges,
+)
+from torchmoji.corpus_settings import CorpusSettings
+from torchmoji.corpus_sources import Inputs, Source, find_sources, import_pyarrow
+from torchmoji.corpus_writing import save_lookup, sha256, shard_tasks, write_rows
+from torchmoji.create_vocab import save_vocabulary
+from torchmoji.emoji_finder import EmojiFinder
+from torchmoji.files import atomic_write_text
+from torchmoji.global_variables import SPECIAL_TOKENS, VOCABULARY_NAME
+from torchmoji.leftovers import remove_leftovers
+from torchmoji.worker_pool import WorkerPool, usable_cores
 
-_BATCHES_A_BUCKET = 100
-"""Texts are sorted by length within so many batches, chosen at random."""
+__all__ = ["CorpusSettings", "build_corpus", "read_labelled_texts"]
+
+logger = logging.getLogger(__name__)
+
+WORK_NAME = "work"
+"""Folder in a corpus for what is needed until it is whole."""
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """Tokenized texts and the classes of each, both as one flat array and where each text's part ends.
+def build_corpus(
+    inputs: Inputs,
+    out: str | os.PathLike[str],
+    settings: CorpusSettings | None = None,
+    *,
+    validation_inputs: Inputs = (),
+    workers: int | None = None,
+    chunk_bytes: int = CHUNK_BYTES,
+    progress: bool = False,
+) -> Manifest:
+    """Make a corpus, or go on with one that was interrupted.
 
-    Attributes:
-        tokens: (total tokens,) ids.
-        token_ends: (texts,) end of each text's ids.
-        labels: (total labels,) classes.
-        label_ends: (texts,) end of each text's classes.
+    Args:
+        inputs: Files, folders, globs and URLs, see `torchmoji.corpus_sources`.
+        out: Folder for the shards, `vocabulary.json` and `manifest.json`. Until they are whole its subfolder
+            `work` takes about 200 bytes a text.
+        settings: How; the defaults are DeepMoji's.
+        validation_inputs: Texts that are all held out. They are read first, and texts like them do not get
+            into the training part.
+        workers: Processes; by default one for each core.
+        chunk_bytes: Of the input, handled by a worker at once. The result does not depend on it.
+        progress: Show progress bars.
+
+    Returns:
+        The manifest, as in the file.
+
+    Raises:
+        FileNotFoundError: There is no such input.
+        ValueError: A line is no record, no text is left, or `out` has a corpus of other inputs or settings.
+        BlockingIOError: Another process works on this corpus.
+        ChildProcessError: A worker was killed.
+        ModuleNotFoundError: pyarrow is missing.
     """
+    import_pyarrow()
+    settings = settings or CorpusSettings()
+    held_out = find_sources(validation_inputs) if validation_inputs else []
+    read_first = {source.path for source in held_out}
+    sources = held_out + [source for source in find_sources(inputs) if source.path not in read_first]
+    if workers is None:
+        small = sum(source.size for source in sources) < chunk_bytes
+        workers = 1 if small and not any(source.is_remote for source in sources) else usable_cores()
+    out = Path(out)
+    work = out / WORK_NAME
+    work.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(work / "lock")
+    try:
+        with lock.acquire(timeout=0), WorkerPool(workers) as pool:
+            builder = _Builder(sources, len(held_out), out, settings, pool, chunk_bytes, progress)
+            manifest = builder.build()
+    except Timeout as error:
+        raise BlockingIOError(f"another process is building {out}: wait for it") from error
+    shutil.rmtree(work)
+    return manifest
 
-    tokens: npt.NDArray[np.uint16]
-    token_ends: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.uint8]
-    label_ends: npt.NDArray[np.int64]
 
-    def __len__(self) -> int:
-        return len(self.token_ends)
+class _Builder:
+    """The steps of `build_corpus`."""
 
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """Tokens of each text (texts,)."""
-        return np.diff(self.token_ends, prepend=0)
+    def __init__(
+        self,
+        sources: list[Source],
+        held_out: int,
+        out: Path,
+        settings: CorpusSettings,
+        pool: WorkerPool,
+        chunk_bytes: int,
+        progress: bool,
+    ) -> None:
+        self.sources, self.held_out, self.out, self.settings = sources, held_out, out, settings
+        self.work = out / WORK_NAME
+        self.pool, self.chunk_bytes, self.progress = pool, chunk_bytes, progress
+        self.classes = EmojiFinder(settings.rules.emojis).classes
 
-    def batch(
-        self, rows: npt.NDArray[np.int64], max_length: int | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Some of the texts.
+    def build(self) -> Manifest:
+        remove_leftovers(self.out)
+        digests = list(self.pool.map(_fingerprint, self.sources))
+        plan = corpus_manifest.plan(self.settings, self.sources, digests, self.held_out)
+        path = self.out / MANIFEST_NAME
+        if path.is_file():
+            manifest: Manifest = json.loads(path.read_text("utf-8"))
+            self._check_plan({name: manifest.get(name) for name in plan}, plan, path)
+            return manifest
+        plan_path = self.work / "plan.json"
+        about_work = {**plan, "chunk_bytes": self.chunk_bytes}
+        if any(self.work.glob("chunk-*")):
+            self._check_plan(json.loads(plan_path.read_text("utf-8")), about_work, plan_path)
+        else:
+            for leftover in [*self.out.glob("train-*.arrow"), *self.out.glob("validation-*.arrow")]:
+                leftover.unlink()
+            atomic_write_text(plan_path, json.dumps(about_work))
+        chunks = self._read()
+        kept = self._select(chunks)
+        vocabulary = self._vocabulary(kept)
+        shards = self._write(kept)
+        manifest = plan | corpus_manifest.results(
+            *(self.classes, self.sources, chunks, kept, shards),
+            *(self.out / VOCABULARY_NAME, len(vocabulary)),
+        )
+        atomic_write_text(path, json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
+        return manifest
 
-        Args:
-            rows: Which texts.
-            max_length: Cut texts after so many tokens.
+    def _check_plan(self, found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
+        differing = [
+            name for name, value in wanted.items() if found.get(name) != json.loads(json.dumps(value))
+        ]
+        if differing:
+            raise ValueError(
+                f"{path} is of a corpus with other {', '.join(differing)}: give another folder, or remove "
+                f"{self.out}"
+            )
 
-        Returns:
-            Ids (rows, time), padded; the row of each label (labels,), and its class (labels,).
-        """
-        texts = [self.tokens[self.token_ends[row - 1] if row else 0 : self.token_ends[row]] for row in rows]
-        texts = [text[:max_length] for text in texts]
-        ids = np.zeros((len(rows), max(map(len, texts), default=0)), dtype=np.int64)
-        for row, text in enumerate(texts):
-            ids[row, : len(text)] = text
-        classes = [self.labels[self.label_ends[row - 1] if row else 0 : self.label_ends[row]] for row in rows]
-        owners = np.repeat(np.arange(len(rows)), [len(part) for part in classes])
-        flat = np.concatenate(classes).astype(np.int64) if len(classes) else np.zeros(0, dtype=np.int64)
-        return torch.from_numpy(ids), torch.from_numpy(owners), torch.from_numpy(flat)
+    def _bar(self, results: Iterable[Any], title: str, unit: str, size: Callable[[Any], int]) -> list[Any]:
+        """All results, with a progress bar."""
+        found = []
+        with tqdm(desc=title, unit=f" {unit}", unit_scale=True, disable=not self.progress) as bar:
+            for result in results:
+                found.append(result)
+                bar.update(size(result))
+        return found
+
+    def _read(self) -> list[dict[str, Any]]:
+        """Make all chunks; give what is saved with each."""
+        done: list[dict[str, Any]] = []
+        while (about := about_arrays(chunk_path(self.work, len(done)))) is not None:
+            done.append(about)
+        start = Position(*done[-1]["end"]) if done else Position()
+        if done:
+            logger.info("going on after %d chunks", len(done))
+        settings = self.settings
+        reader = Reader(
+            self.sources, settings.columns, self.held_out, settings.skip_bad_lines, self.chunk_bytes
+        )
+        make = partial(
+            ChunkTask,
+            *(self.work, settings.rules, settings.columns, settings.validation),
+            *(settings.skip_bad_lines, settings.keep_text),
+        )
+        tasks = (make(chunk) for chunk in reader.chunks(len(done), start))
+        results = self.pool.map(_chunk_once, tasks)
+        done += self._bar(results, "reading", "texts", lambda about: sum(about["records"].values()))
+        return done
+
+    def _select(self, chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Find duplicates among all chunks; give what is kept of each."""
+        rows = [about["rows"] for about in chunks]
+        total = sum(about["keys"] for about in chunks)
+        ranges = key_ranges(self.work, rows, total) if total else []
+        self._bar(self.pool.map(find_repeated, ranges), "comparing", "ranges", lambda _: 1)
+        firsts = _starts(rows)
+        tasks = [
+            Selection(self.work, number, first, len(ranges), len(self.classes))
+            for number, first in enumerate(firsts)
+        ]
+        return self._bar(
+            self.pool.map(select_rows, tasks), "choosing", "texts", lambda about: about["train"]["rows"]
+        )
+
+    def _vocabulary(self, kept: list[dict[str, Any]]) -> dict[str, int]:
+        if not any(about["train"]["rows"] for about in kept):
+            raise ValueError(
+                "no text is left for training: check --emojis, the rules and --text-column; "
+                f"the emojis looked for are {' '.join(self.classes)}"
+            )
+        words = sum(about["words"] for about in kept)
+        most = self.settings.nb_tokens - len(SPECIAL_TOKENS)
+        tasks = word_ranges(self.work, len(kept), words, most, self.settings.min_count)
+        parts = self._bar(self.pool.map(frequent_words, tasks), "counting words", "ranges", lambda _: 1)
+        vocabulary = vocabulary_of(self.work, parts, self.settings.nb_tokens)
+        save_vocabulary(vocabulary, self.out / VOCABULARY_NAME)
+        save_lookup(self.work, vocabulary)
+        return vocabulary
+
+    def _write(self, kept: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        shards = {}
+        for side in (TRAINING, VALIDATION):
+            name = SPLITS[side]
+            rows = [about[name]["rows"] for about in kept]
+            tasks = shard_tasks(self.work, self.out, side, rows, self.settings.keep_text)
+            results = self.pool.map(write_rows, tasks)
+            shards[name] = self._bar(results, f"writing {name}", "texts", lambda about: about["rows"])
+        return shards
+
+
+def _starts(rows: list[int]) -> Iterator[int]:
+    """The number of each chunk's first row."""
+    first = 0
+    for count in rows:
+        yield first
+        first += count
+
+
+def _fingerprint(source: Source) -> str | None:
+    """The SHA-256 of a file; None of one that is elsewhere."""
+    return None if source.is_remote else sha256(source.path)
+
+
+def _chunk_once(task: ChunkTask) -> dict[str, Any]:
+    """`process_chunk`, unless an earlier run did it."""
+    return about_arrays(chunk_path(task.folder, task.chunk.number)) or process_chunk(task)
 
 
 def read_labelled_texts(path: str | os.PathLike[str], nb_classes: int) -> tuple[list[str], list[list[int]]]:
@@ -95,61 +284,3 @@ def read_labelled_texts(path: str | os.PathLike[str], nb_classes: int) -> tuple[
             labels.append(indices)
             texts.append(text)
     return texts, labels
-
-
-def word_lists(texts: Iterable[str], progress: bool = False) -> list[list[str]]:
-    """Each text's words, as `SentenceTokenizer` sees them; with a progress bar if wanted."""
-    generator = WordGenerator(None, allow_unicode_text=True, ignore_emojis=False)
-    return [
-        generator.get_words(text)
-        for text in tqdm(texts, desc="tokenizing", unit="text", disable=not progress)
-    ]
-
-
-def build_vocabulary(words: Iterable[Sequence[str]], nb_tokens: int) -> dict[str, int]:
-    """The special tokens, then the most frequent words.
-
-    Args:
-        words: The words of each text.
-        nb_tokens: Number of entries.
-
-    Raises:
-        ValueError: There are fewer different words.
-    """
-    builder = VocabBuilder(WordGenerator(None))
-    for sentence in words:
-        builder.count_words_in_sentence(sentence)
-    ranked = [word for word in most_frequent_first(builder.word_counts) if word not in SPECIAL_TOKENS]
-    entries = [*SPECIAL_TOKENS, *ranked][:nb_tokens]
-    if len(entries) < nb_tokens:
-        raise ValueError(
-            f"the texts have {len(entries)} different words, too few for a vocabulary of {nb_tokens}"
-        )
-    return {word: index for index, word in enumerate(entries)}
-
-
-def make_corpus(
-    words: Iterable[Sequence[str]], labels: Sequence[Sequence[int]], vocabulary: dict[str, int]
-) -> Corpus:
-    """Look up ids; texts without words are left out."""
-    ids = [[vocabulary.get(word, 1) for word in sentence] for sentence in words]
-    kept = [(text, classes) for text, classes in zip(ids, labels, strict=True) if text]
-    return Corpus(
-        tokens=np.fromiter((index for text, _ in kept for index in text), dtype=np.uint16),
-        token_ends=np.cumsum([len(text) for text, _ in kept]),
-        labels=np.fromiter((label for _, classes in kept for label in classes), dtype=np.uint8),
-        label_ends=np.cumsum([len(classes) for _, classes in kept]),
-    )
-
-
-def batches(corpus: Corpus, batch_size: int, seed: int, epoch: int) -> list[npt.NDArray[np.int64]]:
-    """The texts of each batch of one pass, alike in length, in an order that seed and pass decide."""
-    generator = np.random.default_rng([seed, epoch])
-    order = generator.permutation(len(corpus))
-    lengths = corpus.lengths
-    result: list[npt.NDArray[np.int64]] = []
-    for start in range(0, len(order), batch_size * _BATCHES_A_BUCKET):
-        bucket = order[start : start + batch_size * _BATCHES_A_BUCKET]
-        bucket = bucket[np.argsort(lengths[bucket], kind="stable")]
-        result.extend(bucket[first : first + batch_size] for first in range(0, len(bucket), batch_size))
-    return [result[index] for index in generator.permutation(len(result))]

@@ -1,0 +1,126 @@
+"""Which texts a corpus takes.
+
+Source: Felbo et al. 2017 and DeepMoji's `TweetWordGenerator`: retweets, texts with links and texts in other
+languages are left out. Unlike there, a text that begins with "rts" is no retweet, and letters beyond ASCII
+count as words of another language.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from torchmoji.create_vocab import load_vocabulary
+from torchmoji.emoji_finder import EmojiFinder
+from torchmoji.emojis import EMOJIS
+from torchmoji.filter_input import read_english
+from torchmoji.filter_utils import is_special_token
+from torchmoji.global_variables import VOCABULARY_NAME, default_model_directory
+from torchmoji.tokenizer import RE_MENTION
+
+_RETWEET = re.compile(r"\s*rt\b", re.IGNORECASE)
+_LINK = re.compile(r"https?://|www\.", re.IGNORECASE)
+_MENTION = re.compile(RE_MENTION)
+_ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
+
+ENGLISH = "en"
+ENGLISH_WORDS = 5000
+"""So many of the default model's most frequent words count as English: more let other languages in."""
+_SHORT_TEXT_WORDS = 5
+"""From so many words on, three in five must be of the language, below that a half; DeepMoji's shares."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which texts a corpus takes.
+
+    Attributes:
+        emojis: The classes, in order.
+        min_words: The fewest words; punctuation, emojis and special tokens do not count.
+        max_tokens: Tokens after which texts are cut.
+        keep_retweets: Take texts that begin with RT.
+        keep_links: Take texts with a link.
+        keep_mentions: Take texts that mention somebody.
+        language: None, "en", or a file of words, one a line: texts must be mostly in them.
+        keep_duplicates: Take texts again that have the same words and emojis.
+        keep_near_duplicates: Take texts again that have nearly the same words and the same emojis.
+    """
+
+    emojis: tuple[str, ...] = EMOJIS
+    min_words: int = 1
+    max_tokens: int = 512
+    keep_retweets: bool = False
+    keep_links: bool = False
+    keep_mentions: bool = True
+    language: str | None = None
+    keep_duplicates: bool = False
+    keep_near_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("min_words", self.min_words), ("max_tokens", self.max_tokens)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        EmojiFinder(self.emojis)
+        if self.language not in (None, ENGLISH) and not Path(str(self.language)).is_file():
+            raise ValueError(
+                f"language is {self.language!r}: give {ENGLISH!r}, or a file of its words, one a line"
+            )
+
+
+def language_words(language: str) -> frozenset[str]:
+    """The words of a language: for "en" the most frequent ones of the default model, else those of a file."""
+    if language != ENGLISH:
+        return frozenset(read_english(language, add_emojis=False))
+    vocabulary = load_vocabulary(default_model_directory() / VOCABULARY_NAME)
+    words = [word for word in vocabulary if word.isascii() and word.replace("'", "").isalpha()]
+    return frozenset(words[:ENGLISH_WORDS])
+
+
+def text_filter(rules: Rules) -> Callable[[str], str | None]:
+    """A function that gives the reason for which a text is left out, or None."""
+    checks: list[tuple[str, Callable[[str], object]]] = []
+    if not rules.keep_retweets:
+        checks.append(("retweet", _RETWEET.match))
+    if not rules.keep_links:
+        checks.append(("link", _LINK.search))
+    if not rules.keep_mentions:
+        checks.append(("mention", _MENTION.search))
+
+    def reason(text: str) -> str | None:
+        return next((name for name, check in checks if check(text)), None)
+
+    return reason
+
+
+def unescape(text: str) -> str:
+    """Turn &lt;, &gt; and &amp; into characters, as they stand in tweets."""
+    if "&" in text:
+        for entity, character in _ENTITIES.items():
+            text = text.replace(entity, character)
+    return text
+
+
+def is_word(token: str) -> bool:
+    """Whether a token counts as a word: it has a letter or digit and is no special token."""
+    return any(map(str.isalnum, token)) and not is_special_token(token)
+
+
+def counts_for_language(token: str) -> bool:
+    """Whether a token says something about the language: words of two letters, letters beyond ASCII."""
+    if token.isascii():
+        return len(token) >= 2 and token.replace("'", "").isalpha()
+    return any(map(str.isalpha, token))
+
+
+def is_mostly_in(counted: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether texts are mostly in a language; one word alone always passes.
+
+    Args:
+        counted: How many words count, for each text.
+        known: How many of them are the language's.
+    """
+    needed = np.where(counted < _SHORT_TEXT_WORDS, 0.5, 0.6) * counted
+    return (counted < 2) | (known >= needed)

@@ -1,0 +1,174 @@
+"""How well a model guesses the emojis of texts that it has not seen.
+
+A guess is right where it is one of the text's emojis. Averages over the classes take the share of each
+emoji's texts for which it is guessed, so that rare emojis count as much as common ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from torchmoji.metrics import device_of
+from torchmoji.processes import Processes
+from torchmoji.shards import TokenRows
+
+_WINDOW_ROWS = 8192
+"""Texts that are sorted by length together."""
+_GUESSES = 5
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Shares from 0 to 1.
+
+    Attributes:
+        texts: How many there were.
+        loss: Mean cross-entropy of a label.
+        first: Texts whose first guess is one of their emojis.
+        first_five: Texts with one of their emojis among the first five guesses.
+        class_first: For each emoji, the texts with it that have it as first guess.
+        class_first_five: For each emoji, the texts with it that have it among the first five guesses.
+        counts: For each emoji, the number of texts with it.
+    """
+
+    texts: int
+    loss: float
+    first: float
+    first_five: float
+    class_first: list[float]
+    class_first_five: list[float]
+    counts: list[int]
+
+    @property
+    def average_first(self) -> float:
+        """Mean of `class_first` over the emojis that occur."""
+        return self._average(self.class_first)
+
+    @property
+    def average_first_five(self) -> float:
+        """Mean of `class_first_five` over the emojis that occur."""
+        return self._average(self.class_first_five)
+
+    def _average(self, shares: Sequence[float]) -> float:
+        present = [share for share, count in zip(shares, self.counts, strict=True) if count]
+        return sum(present) / len(present) if present else 0.0
+
+    def summary(self) -> dict[str, float]:
+        """The numbers that stand for the whole, by name."""
+        return {
+            "texts": self.texts,
+            "loss": self.loss,
+            "first": self.first,
+            "first_five": self.first_five,
+            "average_first": self.average_first,
+            "average_first_five": self.average_first_five,
+        }
+
+
+@torch.no_grad()
+def score_emojis(
+    model: nn.Module,
+    rows: TokenRows,
+    nb_classes: int,
+    *,
+    most: int | None = None,
+    batch_size: int = 256,
+    processes: Processes | None = None,
+) -> Scores:
+    """Let a model guess.
+
+    Args:
+        model: Takes ids (n, time) and gives logits (n, C), or probabilities where its `output_logits` is
+            false.
+        rows: The texts.
+        nb_classes: C.
+        most: So many of them, from everywhere.
+        batch_size: Texts in a batch.
+        processes: Those that share the work; all get the same result.
+    """
+    processes = processes or Processes(device_of(model))
+    gives_logits = getattr(model, "output_logits", True)
+    five = min(_GUESSES, nb_classes)
+    # texts, right at first, right in five, samples, summed loss; then for each class the same three numbers
+    totals = torch.zeros(5, dtype=torch.float64)
+    by_class = torch.zeros(3, nb_classes, dtype=torch.float64)
+    size = len(rows) if most is None else min(most, len(rows))
+    own = np.arange(size)[processes.rank :: processes.count] * len(rows) // max(1, size)
+    for window in np.split(own, range(_WINDOW_ROWS, len(own), _WINDOW_ROWS)):
+        ordered = window[np.argsort(rows.lengths(window), kind="stable")]
+        for batch in np.split(ordered, range(batch_size, len(ordered), batch_size)):
+            if len(batch) == 0:
+                continue
+            output = model(torch.from_numpy(rows.token_ids(batch)).to(processes.device)).float().cpu()
+            logs = torch.log_softmax(output, dim=1) if gives_logits else output.log()
+            labels = tuple(map(torch.from_numpy, rows.labels(batch)))
+            _count(logs, output.topk(five, dim=1).indices, labels, totals, by_class)
+    sums = processes.total(torch.cat([totals, by_class.flatten()]).to(processes.device)).cpu()
+    totals, by_class = sums[:5], sums[5:].reshape(3, nb_classes)
+    shares = by_class / by_class[0].clamp(min=1)
+    texts = max(1.0, totals[0].item())
+    return Scores(
+        texts=int(totals[0]),
+        loss=(totals[4] / totals[3].clamp(min=1)).item(),
+        first=totals[1].item() / texts,
+        first_five=totals[2].item() / texts,
+        class_first=shares[1].tolist(),
+        class_first_five=shares[2].tolist(),
+        counts=by_class[0].long().tolist(),
+    )
+
+
+def _count(
+    logs: Tensor, guesses: Tensor, labels: tuple[Tensor, ...], totals: Tensor, by_class: Tensor
+) -> None:
+    """Add the counts of a batch.
+
+    Args:
+        logs: Logarithms of the probabilities (n, C).
+        guesses: The best classes (n, 5).
+        labels: The text and the class of each sample (samples,).
+        totals: Is added to (5,).
+        by_class: Is added to (3, C).
+    """
+    owners, classes = labels
+    right = guesses[owners] == classes[:, None]  # (samples, 5)
+    hits = torch.zeros(guesses.shape, dtype=torch.long).index_add_(0, owners, right.long())
+    totals += torch.tensor(
+        [
+            len(guesses),
+            int(hits[:, 0].sum()),
+            int(hits.any(1).sum()),
+            len(classes),
+            -float(logs[owners, classes].double().sum()),
+        ]
+    )
+    for row, values in enumerate((torch.ones(len(classes)), right[:, 0], right.any(1))):
+        by_class[row].index_add_(0, classes, values.double())
+
+
+def commonest_scores(rows: TokenRows, counts: Sequence[int], most: int | None = None) -> Scores:
+    """What guessing the commonest emojis for every text would give.
+
+    Args:
+        rows: The texts.
+        counts: Training texts of each class.
+        most: So many texts, from everywhere.
+    """
+    numbers = torch.tensor(counts, dtype=torch.float32).clamp(min=0.5)
+    fixed = _Fixed(torch.log(numbers / numbers.sum()))
+    return score_emojis(fixed, rows, len(counts), most=most)
+
+
+class _Fixed(nn.Module):
+    """Gives the same logits for all texts."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(logits, requires_grad=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Logits (n, C) for ids (n, time)."""
+        return self.logits.expand(len(ids), -1)

@@ -1,0 +1,283 @@
+"""The run of a pretraining: from fresh weights, or from a checkpoint, to the last step."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from torchmoji.batch_dropout import batch_dropout
+from torchmoji.corpus_folder import MANIFEST_NAME, Corpus
+from torchmoji.corpus_writing import sha256
+from torchmoji.data_order import DataOrder, weights_of_classes
+from torchmoji.emoji_scores import score_emojis
+from torchmoji.leftovers import remove_leftovers
+from torchmoji.model_def import TorchMoji
+from torchmoji.pretraining_loss import PretrainingLoss
+from torchmoji.pretraining_settings import Settings, learning_rate
+from torchmoji.pretraining_steps import Stepper
+from torchmoji.processes import Processes
+from torchmoji.soft_targets import open_soft_targets
+from torchmoji.training_checkpoint import (
+    CHECKPOINT_NAME,
+    check_same_run,
+    load_training,
+    random_states,
+    restore_random_states,
+    save_training,
+)
+from torchmoji.training_progress import TrainingProgress
+from torchmoji.weight_average import WeightAverage
+
+logger = logging.getLogger(__name__)
+
+_TELL_EVERY = 50
+"""Steps after which progress is told."""
+_FUSED_DEVICES = ("cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `train` gives.
+
+    Attributes:
+        model: In evaluation mode, with the average of the weights where there is one.
+        steps: Batches seen.
+        seconds: Time spent, interruptions left out.
+    """
+
+    model: TorchMoji
+    steps: int
+    seconds: float
+
+
+def new_model(settings: Settings, nb_tokens: int, nb_classes: int) -> TorchMoji:
+    """A model with fresh weights that gives logits; uses torch's global generator.
+
+    Args:
+        settings: Its sizes.
+        nb_tokens: Size of the vocabulary.
+        nb_classes: Number of emojis.
+
+    Raises:
+        ValueError: There is only one emoji.
+    """
+    if nb_classes < 2:
+        raise ValueError("a model needs at least two emojis to tell apart: build the corpus with more")
+    model = TorchMoji(
+        nb_classes=nb_classes,
+        nb_tokens=nb_tokens,
+        output_logits=True,
+        embed_dropout_rate=settings.embed_dropout_rate,
+        final_dropout_rate=settings.final_dropout_rate,
+        embedding_dim=settings.embedding_dim,
+        hidden_size=settings.hidden_size,
+    )
+    if nb_classes == 2:  # else one output for two classes
+        model.output_layer = nn.Sequential(nn.Linear(model.attention_size, nb_classes))
+    return model
+
+
+@contextmanager
+def _seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Let torch's generators start from a seed, within the block; after it they are as before."""
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed all devices
+        if cuda:
+            torch.cuda.manual_seed(seed)
+        yield
+
+
+def train(
+    corpus: Corpus,
+    folder: str | os.PathLike[str],
+    settings: Settings,
+    *,
+    processes: Processes | None = None,
+    compiled: bool = False,
+    tensorboard: bool = False,
+    checkpoint_seconds: float = 600,
+    progress: bool = False,
+) -> Trained:
+    """Train a model, or go on with a run that was interrupted.
+
+    Args:
+        corpus: With the training texts, and the validation texts that `settings.evaluate_every` is about.
+        folder: Holds `checkpoint.pt`, `metrics.jsonl` and `tensorboard`. A run that finds a checkpoint goes
+            on from there; in one process, and not compiled, it ends with the same weights as one that was
+            never interrupted.
+        settings: How to train.
+        processes: Those that train together; by default this one alone, on the CPU.
+        compiled: Use `torch.compile` where it works: it takes minutes, and pays in long runs on a GPU.
+        tensorboard: Write for TensorBoard as well.
+        checkpoint_seconds: How often to write the checkpoint.
+        progress: Show a progress bar.
+
+    Returns:
+        The trained model and what it took. Torch's global generators are left as they were.
+
+    Raises:
+        ValueError: The checkpoint is damaged or of another run, or soft targets do not fit.
+        FloatingPointError: The loss is not finite.
+        ModuleNotFoundError: TensorBoard is missing.
+    """
+    processes = processes or Processes(torch.device("cpu"))
+    with _seeded(processes.device, settings.seed), ExitStack() as stack:
+        run = _Run(corpus, Path(folder), settings, processes, compiled, stack)
+        run.resume()
+        told = TrainingProgress(run.folder, run.total_steps, progress, tensorboard, processes.is_first)
+        stack.callback(told.close)
+        run.train(told, checkpoint_seconds)
+    return Trained(run.finished_model(), run.step, run.seconds)
+
+
+class _Run:
+    """The state of a training.
+
+    Args:
+        corpus: See `train`, as for the others.
+        folder: For the checkpoint.
+        settings: How to train.
+        processes: Those that train together.
+        compiled: Use `torch.compile`.
+        stack: Puts the model's dropout back in the end.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        folder: Path,
+        settings: Settings,
+        processes: Processes,
+        compiled: bool,
+        stack: ExitStack,
+    ) -> None:
+        self.corpus, self.folder, self.settings, self.processes = corpus, folder, settings, processes
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / CHECKPOINT_NAME
+        rows, counts = corpus.rows("train"), corpus.class_counts("train")
+        wanted = (
+            weights_of_classes(counts, settings.balanced_sampling) if settings.balanced_sampling else None
+        )
+        self.order = DataOrder(rows, settings.batch_size, settings.seed, wanted)
+        self.total_steps = max(1, round(self.order.steps_a_pass * settings.passes))
+        teacher = None
+        if settings.soft_targets is not None:
+            teacher = open_soft_targets(settings.soft_targets, (len(rows), len(counts)))
+        device = processes.device
+        self.model = new_model(settings, len(corpus.vocabulary), len(counts)).to(device).train()
+        place = stack.enter_context(batch_dropout(self.model, settings.seed))
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=settings.learning_rate, fused=device.type in _FUSED_DEVICES or None
+        )
+        self.average = WeightAverage(self.model, settings.average) if settings.average else None
+        self.stepper = Stepper(
+            *(self.model, self.optimizer, rows, PretrainingLoss(settings, counts, teacher)),
+            *(settings, processes, place, compiled),
+        )
+        self.step, self.seconds, self.written = 0, 0.0, 0
+        self.losses: list[float] = []  # since they were told
+        self.identity = {"corpus": sha256(corpus.folder / MANIFEST_NAME), **asdict(settings)}
+
+    def resume(self) -> None:
+        """Go to where a checkpoint was written, if there is one."""
+        if self.processes.is_first:
+            remove_leftovers(self.folder)
+        state = load_training(self.path)
+        self._check_all_see(state["step"] if state else 0)
+        if state is None:
+            return
+        check_same_run(self.path, state["identity"], self.identity)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        restore_random_states(state["random"], self.processes.device)
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.losses, self.written = state["losses"], state["written"]
+        logger.info("going on after step %d of %d", self.step, self.total_steps)
+
+    def _check_all_see(self, step: int) -> None:
+        """Refuse to train where processes have found different checkpoints."""
+        first = self.processes.total(
+            torch.tensor([step if self.processes.is_first else 0], device=self.processes.device)
+        )
+        same = torch.tensor([int(first.item() == step)], device=self.processes.device)
+        if self.processes.total(same).item() != self.processes.count:
+            raise ValueError(
+                f"process {self.processes.rank} finds {self.path} at step {step}, the first one at step "
+                f"{first.item()}: all processes must see the same folder"
+            )
+
+    def _save(self, written: int) -> None:
+        state = {
+            "identity": self.identity,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "random": random_states(self.processes.device),
+            "step": self.step,
+            "pass": list(divmod(self.step, self.order.steps_a_pass)),
+            "seconds": self.seconds,
+            "losses": self.losses,
+            "written": written,
+        }
+        save_training(self.path, state)
+
+    def train(self, told: TrainingProgress, checkpoint_seconds: float) -> None:
+        """Do all steps that are left."""
+        told.begin(self.step, self.written)
+        before, saved = self.seconds, time.monotonic()
+        started = saved
+        for rows in islice(self.order.batches(self.step), self.total_steps - self.step):
+            rate = learning_rate(self.step, self.total_steps, self.settings)
+            loss, norm = self.stepper.step(self.step, rows, rate)
+            if self.average is not None:
+                self.average.update(self.model, self.step)
+            self.step += 1
+            self.losses.append(loss)
+            told.advance(len(rows))
+            is_last = self.step == self.total_steps
+            self.seconds = before + time.monotonic() - started
+            if self.step % _TELL_EVERY == 0 or is_last:
+                mean = sum(self.losses) / len(self.losses)
+                told.tell_training(
+                    *(self.step, self.seconds),
+                    {"loss": mean, "learning_rate": rate, "gradient_norm": norm},
+                )
+                self.losses.clear()
+            if self.settings.evaluate_every and self.step % self.settings.evaluate_every == 0:
+                self._evaluate(told)
+            now = time.monotonic()
+            if self.processes.is_first and (now - saved > checkpoint_seconds or is_last):
+                self._save(told.written)
+                saved = now
+        self.processes.wait()  # for the checkpoint
+
+    def _evaluate(self, told: TrainingProgress) -> None:
+        rows = self.corpus.rows("validation")
+        if not len(rows):
+            return
+        self.model.eval()
+        with self.average.applied(self.model) if self.average is not None else nullcontext():
+            scores = score_emojis(
+                *(self.model, rows, len(self.corpus.classes)),
+                most=self.settings.evaluation_texts,
+                processes=self.processes,
+            )
+        self.model.train()
+        told.tell_evaluation(self.step, scores.summary())
+
+    def finished_model(self) -> TorchMoji:
+        """The model, in evaluation mode, with what is to be stored."""
+        if self.average is not None:
+            self.model.load_state_dict(self.average.state_dict())
+        self.model.zero_grad(set_to_none=True)
+        return self.model.eval()

@@ -1,0 +1,99 @@
+"""How a model is pretrained: all that decides the result, beside the corpus. Imports no torch."""
+
+import math
+from dataclasses import dataclass
+
+_SHARES = ("embed_dropout_rate", "final_dropout_rate", "label_smoothing", "average", "soft_share")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        embedding_dim: Numbers in an embedding.
+        hidden_size: Units of an LSTM direction.
+        passes: How often each text is seen, on average.
+        batch_size: Texts in a step, of all processes together.
+        accumulation: Parts in which a process computes its share of a step, one after the other: less memory.
+        max_length: Tokens after which training texts are cut.
+        learning_rate: Highest rate of Adam; it rises to it linearly, then falls to zero as a half cosine.
+        warmup_steps: Steps of the rise.
+        embed_dropout_rate: Probability of dropping an embedding channel of a text.
+        final_dropout_rate: Probability of dropping a feature before the output layer.
+        gradient_norm: Gradients are scaled down to this norm.
+        label_smoothing: Share of each label that goes to all classes alike (Szegedy et al. 2016).
+        class_weights: A label counts as much as n^-w, n being how often its class occurs: 0 for all alike, 1
+            for classes alike.
+        balanced_sampling: A text is seen in proportion to n^-w, the mean over its labels, in the same way.
+        average: Decay of an average of the weights over the steps, which is what is stored; 0 for none.
+        soft_targets: File of a teacher's probabilities, see `torchmoji.soft_targets`; None for none.
+        soft_share: Weight of the teacher, from 0 to 1; that of the labels is the rest.
+        prior_adjustment: The logarithm of a class's frequency, as training saw it, is taken off its output so
+            many times when the model is stored: 1 makes the guesses those for classes that are all alike
+            frequent (Menon et al. 2021).
+        seed: Of the weights, the order of texts and dropout.
+        bfloat16: Compute matrix products in bfloat16.
+        evaluate_every: Steps after which the validation texts are scored; 0 for at the end only.
+        evaluation_texts: So many of them, at most.
+
+    Raises:
+        ValueError: A number is out of range, or two settings exclude each other.
+    """
+
+    embedding_dim: int = 256
+    hidden_size: int = 512
+    passes: float = 1.0
+    batch_size: int = 512
+    accumulation: int = 1
+    max_length: int = 50
+    learning_rate: float = 2e-3
+    warmup_steps: int = 300
+    embed_dropout_rate: float = 0.1
+    final_dropout_rate: float = 0.2
+    gradient_norm: float = 1.0
+    label_smoothing: float = 0.0
+    class_weights: float = 0.0
+    balanced_sampling: float = 0.0
+    average: float = 0.0
+    soft_targets: str | None = None
+    soft_share: float = 0.5
+    prior_adjustment: float = 0.0
+    seed: int = 42
+    bfloat16: bool = True
+    evaluate_every: int = 0
+    evaluation_texts: int = 20_000
+
+    def __post_init__(self) -> None:
+        for name in ("embedding_dim", "hidden_size", "batch_size", "accumulation", "max_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("passes", "learning_rate", "gradient_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in _SHARES:
+            highest = 1.0 if name == "soft_share" else math.nextafter(1.0, 0.0)
+            if not 0 <= getattr(self, name) <= highest:
+                raise ValueError(f"{name} must be a share from 0 to 1, got {getattr(self, name)}")
+        for name in ("warmup_steps", "class_weights", "balanced_sampling", "prior_adjustment"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.class_weights and self.balanced_sampling:
+            raise ValueError(
+                "class_weights and balanced_sampling both make rare classes count more: choose one of them"
+            )
+
+
+def learning_rate(step: int, total_steps: int, settings: Settings) -> float:
+    """Linear rise, then a half cosine down to zero.
+
+    Args:
+        step: From 0 on.
+        total_steps: Of the run.
+        settings: Of the run.
+    """
+    warmup = min(settings.warmup_steps, total_steps // 2)
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    share = (step - warmup) / max(1, total_steps - warmup)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))

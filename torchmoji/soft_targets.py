@@ -1,0 +1,79 @@
+"""A teacher's probabilities for the texts of a corpus, from which a smaller model learns as well.
+
+Source: Hinton, Vinyals and Dean 2015. The file is a NumPy array, float16 (rows, C): a row for each training
+text of the corpus, in the order of its shards. Probabilities may be the highest ones of a row alone, the
+others 0; each row is scaled to the sum 1. A row of zeros has no teacher.
+"""
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from torchmoji.corpus_folder import Corpus
+from torchmoji.files import atomic_path
+
+_ROWS_AT_ONCE = 4096
+
+Probabilities = npt.NDArray[np.floating]
+
+
+def save_soft_targets(
+    path: str | os.PathLike[str],
+    corpus: Corpus,
+    teacher: Callable[[npt.NDArray[np.int64]], Probabilities],
+    top_k: int | None = None,
+) -> None:
+    """Write what a teacher says of the training texts.
+
+    Args:
+        path: The file, `.npy`.
+        corpus: Its training texts are asked about.
+        teacher: Gives probabilities (n, C) of token ids (n, time) in the corpus's vocabulary: a model of
+            `torchmoji_emojis` that was trained with it.
+        top_k: Keep so many of each row.
+
+    Raises:
+        ValueError: The teacher gives another shape.
+    """
+    rows = corpus.rows("train")
+    shape = (len(rows), len(corpus.classes))
+    with atomic_path(path) as temporary:
+        stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            numbers = np.arange(start, min(start + _ROWS_AT_ONCE, len(rows)))
+            found = np.asarray(teacher(rows.token_ids(numbers)))
+            if found.shape != (len(numbers), shape[1]):
+                raise ValueError(f"the teacher gave {found.shape}, expected {(len(numbers), shape[1])}")
+            if top_k is not None and top_k < shape[1]:
+                limit = -np.partition(-found, top_k - 1, axis=1)[:, top_k - 1 : top_k]
+                found = np.where(found >= limit, found, 0)
+            stored[start : start + len(numbers)] = found
+        stored.flush()
+        del stored
+
+
+def open_soft_targets(path: str | os.PathLike[str], shape: tuple[int, int]) -> npt.NDArray[np.float16]:
+    """Map a file of soft targets into memory.
+
+    Args:
+        path: The file.
+        shape: Training texts and classes of the corpus.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds something else.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no file of soft targets {os.fspath(path)}: check the path")
+    try:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)} is not an .npy file of numbers: {error}") from error
+    if stored.dtype != np.float16 or stored.shape != shape:
+        raise ValueError(
+            f"{os.fspath(path)} holds {stored.dtype} {stored.shape}, but the corpus needs float16 {shape}: a "
+            "row for each training text, a column for each emoji"
+        )
+    return stored
