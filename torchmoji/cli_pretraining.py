@@ -113,6 +113,7 @@ _HELP = {
     "embedding_dim": "numbers in an embedding",
     "hidden_size": "units of an LSTM direction",
     "passes": "how often each text is seen",
+    "word_passes": "passes before these without the LSTMs, which spare most of a pass",
     "batch_size": "texts in a step, of all processes together",
     "accumulation": "parts in which a process computes a step: less memory",
     "max_length": "tokens after which texts are cut",

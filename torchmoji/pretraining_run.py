@@ -34,6 +34,7 @@ from torchmoji.training_checkpoint import (
 )
 from torchmoji.training_progress import TrainingProgress
 from torchmoji.weight_average import WeightAverage
+from torchmoji.word_start import start_with_words
 
 logger = logging.getLogger(__name__)
 
@@ -173,13 +174,16 @@ class _Run:
             teacher = open_soft_targets(settings.soft_targets, (len(rows), len(counts)))
         device = processes.device
         self.model = new_model(settings, len(corpus.vocabulary), len(counts)).to(device).train()
+        loss = PretrainingLoss(settings, counts, teacher)
+        if settings.word_passes and not self.path.is_file():
+            start_with_words(self.model, rows, loss, settings)
         place = stack.enter_context(batch_dropout(self.model, settings.seed))
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=settings.learning_rate, fused=device.type in _FUSED_DEVICES or None
         )
         self.average = WeightAverage(self.model, settings.average) if settings.average else None
         self.stepper = Stepper(
-            *(self.model, self.optimizer, rows, PretrainingLoss(settings, counts, teacher)),
+            *(self.model, self.optimizer, rows, loss),
             *(settings, processes, place, compiled),
         )
         self.step, self.seconds, self.written = 0, 0.0, 0

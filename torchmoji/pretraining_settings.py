@@ -14,6 +14,8 @@ class Settings:
         embedding_dim: Numbers in an embedding.
         hidden_size: Units of an LSTM direction.
         passes: How often each text is seen, on average.
+        word_passes: Passes before these in which the model learns without its LSTMs, see
+            `torchmoji.word_start`: they take minutes and spare most of a pass. 0 for none.
         batch_size: Texts in a step, of all processes together.
         accumulation: Parts in which a process computes its share of a step, one after the other: less memory.
         max_length: Tokens after which training texts are cut.
@@ -44,6 +46,7 @@ class Settings:
     embedding_dim: int = 256
     hidden_size: int = 512
     passes: float = 1.0
+    word_passes: float = 0.0
     batch_size: int = 512
     accumulation: int = 1
     max_length: int = 50
@@ -75,7 +78,7 @@ class Settings:
             highest = 1.0 if name == "soft_share" else math.nextafter(1.0, 0.0)
             if not 0 <= getattr(self, name) <= highest:
                 raise ValueError(f"{name} must be a share from 0 to 1, got {getattr(self, name)}")
-        for name in ("warmup_steps", "class_weights", "balanced_sampling", "prior_adjustment"):
+        for name in ("word_passes", "warmup_steps", "class_weights", "balanced_sampling", "prior_adjustment"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.class_weights and self.balanced_sampling:
