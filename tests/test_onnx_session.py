@@ -1,6 +1,7 @@
 """Threads and options of onnxruntime's sessions."""
 
 import os
+import subprocess
 import sys
 import types
 
@@ -93,3 +94,17 @@ time.sleep(0.5)
 print(json.dumps(time.process_time() - start))
 """
     assert python(code) < 0.1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the home is found in another way there")
+def test_onnxruntime_does_not_report_to_its_maker(tmp_path):
+    code = """
+import os
+from torchmoji import MojiPipeline
+MojiPipeline.from_pretrained(backend="onnx").encode("a day")
+assert "ORT_DISABLE_TELEMETRY" not in os.environ
+"""
+    home = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", code], env={**environment, **home}, check=True)
+    assert [path.name for path in tmp_path.rglob("*onnxruntime*")] == []

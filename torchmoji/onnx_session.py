@@ -1,9 +1,10 @@
-"""Sessions of onnxruntime on the CPU: how many threads, which options, what an error becomes."""
+"""Sessions of onnxruntime on the CPU: how many threads, which options, what errors become, no telemetry."""
 
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,23 @@ from weakref import WeakSet
 from torchmoji.machine import cpuinfo
 
 _CONTAINER_SHARE = Path("/sys/fs/cgroup/cpu.max")
+_TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """Keep onnxruntime from reporting to its maker, which it does from its import on unless told otherwise.
+
+    Where the environment has the switch, what it says holds.
+    """
+    if _TELEMETRY_SWITCH in os.environ:
+        yield
+        return
+    os.environ[_TELEMETRY_SWITCH] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_TELEMETRY_SWITCH, None)
 
 
 def require(name: str) -> ModuleType:
@@ -23,7 +41,8 @@ def require(name: str) -> ModuleType:
         ModuleNotFoundError: It is missing; the message says how to install it.
     """
     try:
-        return import_module(name)
+        with _without_telemetry():
+            return import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
