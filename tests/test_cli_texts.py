@@ -1,6 +1,7 @@
 """The commands that take texts: inputs, outputs, and what they say."""
 
 import csv
+import gzip
 import json
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchmoji import MojiPipeline, TorchMoji
+from torchmoji import MojiPipeline, TorchMoji, datasets
 from torchmoji.cli import main
 from torchmoji.emojis import EMOJIS
 from torchmoji.emotions import EMOTIONS
@@ -242,6 +243,45 @@ def test_finetune_evaluate_and_use_is_one_story(folder, tmp_path, capsys):
     (tmp_path / "data.csv").write_text("text,label\na day,maybe\nnot a day,yes\na day,no\na day,no\nday,no\n")
     assert main(["evaluate", data, "--model", out]) == 1
     assert "has labels ['maybe'], the model knows ['no', 'yes']" in capsys.readouterr().err
+
+
+def test_evaluate_takes_the_test_part_of_fine_tuning(folder, tmp_path, capsys):
+    rows = [f"{'not ' * (n % 2)}a day of {n},{'no' if n % 2 else 'yes'}" for n in range(20)]
+    data, out = tmp_path / "data.csv.gz", str(tmp_path / "tuned")
+    data.write_bytes(gzip.compress("\n".join(["text,label", *rows]).encode()))
+    options = ["--model", folder, "--epochs", "1", "--quiet", "--json", "--seed", "7"]
+    assert main(["finetune", str(data), "--out", out, *options]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    seen = []
+    read = datasets.read_labelled_texts
+
+    def watched(path, *, seed, needs_split):
+        seen.append((seed, needs_split))
+        return read(path, seed=seed, needs_split=needs_split)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "read_labelled_texts", watched)
+        assert main(["evaluate", str(data), "--model", out, "--json"]) == 0
+    assert (json.loads(capsys.readouterr().out), seen) == (scores, [(7, True)])
+    (tmp_path / "two.csv").write_text("text,label\na day,yes\nnot a day,no\n")
+    assert main(["evaluate", str(tmp_path / "two.csv"), "--model", out, "--all", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["texts"] == 2
+    assert main(["finetune", str(data), "--out", out, *options]) == 1
+    assert "has a model: give another name, or --force to replace it" in capsys.readouterr().err
+    assert main(["finetune", str(data), "--out", out, *options, "--force"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["emojize", "hi", "-"], "- stands for all texts of standard input: give it alone"),
+        (["export", "--out", "m.txt"], "its ending must be .onnx"),
+        (["convert", "default", "w.xyz"], "unknown file ending '.xyz' of w.xyz"),
+    ],
+)
+def test_other_wrong_input_is_one_line_too(capsys, arguments, message):
+    assert main(arguments) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_evaluate_wants_a_fine_tuned_model(folder, tmp_path, capsys):

@@ -119,6 +119,19 @@ def test_several_labels_are_learned_and_saved(start, tmp_path, columns):
     np.testing.assert_allclose(onnx.predict_proba(texts), model.predict_proba(texts), atol=1e-5)
 
 
+def test_columns_of_a_table_name_the_classes(start):
+    pandas = pytest.importorskip("pandas")
+    y = pandas.DataFrame([["good" in t, "bad" in t] for t in TEXTS], columns=["nice", "nasty"]).astype(int)
+    model = classifier(start, epochs=2).fit(TEXTS, y)
+    assert model.classes_.tolist() == ["nice", "nasty"]
+    assert model.pipeline_.classes == ("nice", "nasty")
+
+
+def test_no_texts_are_too_few(start):
+    with pytest.raises(ValueError, match="give texts with labels"):
+        classifier(start).fit([], [])
+
+
 @pytest.mark.parametrize("method", ["last", "full", "chain-thaw", "new"])
 def test_every_method_lowers_the_loss_and_keeps_its_history(start, method):
     model = classifier(start, method=method, epochs=15).fit(TEXTS, LABELS)
@@ -160,6 +173,9 @@ def test_weights_of_classes_move_the_probabilities(start):
         ({}, LABELS[:-1], "there are 16 texts, but 15 labels"),
         ({}, ["yes"] * 16, "only one class"),
         ({}, np.linspace(0, 1, 16), "Unknown label type: continuous"),
+        ({"epochs": 0}, LABELS, "epochs must be at least 1, got 0"),
+        ({}, ["yes", None] * 8, "label 1 is missing"),
+        ({}, [["a"], ["b", "c"]] * 8, "MultiLabelBinarizer"),
         ({"class_weight": {"maybe": 1}}, LABELS, "class_weight has .*maybe"),
         ({"class_weight": "even"}, LABELS, "class_weight must be None, 'balanced' or a mapping"),
     ],

@@ -477,3 +477,30 @@ def test_no_gradients_are_kept():
     pipe = small()
     assert not pipe.encode("good", convert_to_tensor=True).requires_grad
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(
+    "texts", [{"a": "b"}, {"a", "b"}, np.array("a"), np.array([["a", "b"]]), b"text", 3], ids=str
+)
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "encode", "attention", "emotions"])
+def test_what_is_neither_a_text_nor_several_is_refused(texts, method):
+    with pytest.raises(TypeError, match="expected a text or several"):
+        getattr(small(), method)(texts)
+
+
+def test_other_wrong_arguments_are_named():
+    with pytest.raises(TypeError, match="explain takes one text, got list"):
+        small().explain(["good", "bad"])
+    for top_k in (None, "a", 1.5):
+        with pytest.raises(TypeError, match="top_k must be a whole number, got"):
+            small().predict("good", top_k=top_k)
+    with pytest.raises(FileNotFoundError, match=r"there is no model '\./nosuch'"):
+        MojiPipeline.from_pretrained("./nosuch")
+    with pytest.raises(ValueError, match="cannot use device 'nothing:7'"):
+        MojiPipeline.from_pretrained(device="nothing:7")
+
+
+def test_similarity_takes_iterators():
+    texts = ["good", "bad"]
+    pipe = small()
+    np.testing.assert_array_equal(pipe.similarity(iter(texts), iter(texts)), pipe.similarity(texts, texts))

@@ -69,6 +69,12 @@ def test_without_resume_the_work_begins_anew(few_at_once, tmp_path):
     assert write(tmp_path / "out.csv", 12) == 0
 
 
+def test_what_cannot_be_gone_on_with_is_not_left(few_at_once, tmp_path):
+    with pytest.raises(Interrupted):
+        write(tmp_path / "out.csv", 12, fail_at=3)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_texts_of_rows_that_are_there_are_left_out(few_at_once, tmp_path):
     with pytest.raises(Interrupted):
         write(tmp_path / "out.csv", 12, fail_at=9)

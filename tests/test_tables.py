@@ -4,6 +4,7 @@ import builtins
 import csv
 import gzip
 import json
+import os
 
 import numpy as np
 import pytest
@@ -158,3 +159,37 @@ def test_standard_input_comes_in_whole_lines_however_it_is_cut(monkeypatch):
     ]
     assert windows() == []
     assert windows(b"bad \xff byte\n") == [["bad \ufffd byte"]]
+
+
+def test_what_is_not_a_whole_gzip_file_is_one_message(tmp_path):
+    path = tmp_path / "texts.csv.gz"
+    path.write_bytes(gzip.compress(b"text\n" + b"some words\n" * 500)[:40])
+    with pytest.raises(ValueError, match=r"texts.csv.gz is not a whole gzip file .*get or pack it again"):
+        list(read_texts(path))
+    path.write_bytes(b"text\nno gzip\n")
+    with pytest.raises(ValueError, match="is not a whole gzip file"):
+        list(read_texts(path))
+
+
+def test_semicolons_divide_columns_where_there_are_no_commas(tmp_path):
+    path = tmp_path / "texts.csv"
+    path.write_text("id;text\n1;one, two\n2;three\n")
+    assert list(read_texts(path)) == ["one, two", "three"]
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "texts.csv"
+    path.write_text("text,text\na,b\n")
+    with pytest.raises(ValueError, match="has 2 columns 'text': rename all but one"):
+        list(read_texts(path))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such names of pipes")
+def test_a_folder_is_no_file_and_a_pipe_can_be_read(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder: name a file in it"):
+        list(read_texts(tmp_path))
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"one\ntwo\n")
+    os.close(write_end)
+    assert list(read_texts(f"/dev/fd/{read_end}")) == ["one", "two"]
+    os.close(read_end)

@@ -177,6 +177,8 @@ def _export(options: argparse.Namespace) -> None:
         raise ValueError("give --model or --weights with --vocabulary, not both")
     if options.vocabulary is not None and options.weights is None:
         raise ValueError("--vocabulary needs --weights: the default model goes with its own")
+    if not options.out.endswith(_ONNX_ENDING):
+        raise ValueError(f"cannot write {options.out}: its ending must be {_ONNX_ENDING}")
     classes, multi_label = None, False
     if options.model:
         files = find(options.model)

@@ -256,6 +256,8 @@ def _windows(options: argparse.Namespace) -> Iterable[Iterable[str]]:
         raise ValueError("give texts or --input, not both")
     if options.input:
         return [with_progress(read_texts(options.input, options.column), _shows_progress(options))]
+    if "-" in options.texts and len(options.texts) > 1:
+        raise ValueError("- stands for all texts of standard input: give it alone")
     if options.texts == ["-"]:
         return arriving_texts()
     if not options.texts:

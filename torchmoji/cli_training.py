@@ -2,8 +2,10 @@
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
+from torchmoji.arguments import not_negative, positive
 from torchmoji.global_variables import FINETUNING_METHODS
 
 
@@ -29,14 +31,19 @@ def add_commands(add: Any) -> None:
     finetune.add_argument("--model", default="default", metavar="NAME", help="where to start from")
     finetune.add_argument("--method", choices=FINETUNING_METHODS, default="last", help="default: %(default)s")
     finetune.add_argument(
-        "--epochs", type=int, default=50, metavar="N", help="at most (default: %(default)s)"
+        "--epochs", type=positive, default=50, metavar="N", help="at most (default: %(default)s)"
     )
-    finetune.add_argument("--batch-size", type=int, default=32, metavar="N", help="default: %(default)s")
+    finetune.add_argument("--batch-size", type=positive, default=32, metavar="N", help="default: %(default)s")
     finetune.add_argument(
-        "--extend-vocabulary", type=int, default=0, metavar="N", help="new words, at most (default: none)"
+        "--extend-vocabulary",
+        type=not_negative,
+        default=0,
+        metavar="N",
+        help="new words, at most (default: none)",
     )
     finetune.add_argument("--balanced", action="store_true", help="weight classes by their rarity")
     finetune.add_argument("--seed", type=int, default=42, metavar="N", help="default: %(default)s")
+    finetune.add_argument("--force", action="store_true", help="replace the model of that name")
     finetune.add_argument("--json", action="store_true", help="JSON, for programs")
     finetune.add_argument("--quiet", action="store_true", help="no progress bars")
     finetune.set_defaults(run=_finetune)
@@ -50,7 +57,9 @@ def add_commands(add: Any) -> None:
     evaluate.add_argument("data", metavar="FILE", help="texts with labels")
     evaluate.add_argument("--model", required=True, metavar="FOLDER", help="what finetune wrote")
     evaluate.add_argument("--all", action="store_true", help="all texts, not the test part alone")
-    evaluate.add_argument("--seed", type=int, default=42, metavar="N", help="that of finetune")
+    evaluate.add_argument(
+        "--seed", type=int, metavar="N", help="of the test part (default: that of the model's fine-tuning)"
+    )
     evaluate.add_argument("--json", action="store_true", help="JSON, for programs")
     evaluate.set_defaults(run=_evaluate)
 
@@ -82,6 +91,8 @@ def _finetune(options: argparse.Namespace) -> None:
     from torchmoji.datasets import read_labelled_texts
     from torchmoji.estimator import TorchMojiClassifier
 
+    if (Path(options.out) / "config.json").exists() and not options.force:
+        raise FileExistsError(f"{options.out} has a model: give another name, or --force to replace it")
     data = read_labelled_texts(options.data, seed=options.seed)
     labels = _labels(data)
     training, validation, test = data.split
@@ -110,7 +121,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     from torchmoji.estimator import TorchMojiClassifier
 
     classifier = TorchMojiClassifier.load(options.model)
-    data = read_labelled_texts(options.data, seed=options.seed)
+    seed = options.seed
+    if seed is None:
+        seed = classifier.random_state if isinstance(classifier.random_state, int) else 42
+    data = read_labelled_texts(options.data, seed=seed, needs_split=not options.all)
     labels = _labels(data)
     if not classifier.multi_label_ and not np.isin(labels, classifier.classes_).all():
         unknown = sorted(set(labels.tolist()) - set(classifier.classes_.tolist()))

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from torchmoji.tables import ending, open_text
+
 SPLIT_NAMES = {"train": 0, "val": 1, "validation": 1, "valid": 1, "dev": 1, "test": 2}
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.2
@@ -42,12 +44,14 @@ class LabelledTexts:
     classes: list[str] | None = None
 
 
-def read_labelled_texts(path: str | os.PathLike[str], *, seed: int = 42) -> LabelledTexts:
+def read_labelled_texts(
+    path: str | os.PathLike[str], *, seed: int = 42, needs_split: bool = True
+) -> LabelledTexts:
     """Read a data set.
 
     `.csv` has a header with the columns `text`, `label` and, optionally, `split`; `.jsonl` has an object with
-    these keys on each line; any other file is a benchmark pickle: a dict of `texts`, `info` (a list of dicts
-    with `label`), `train_ind`, `val_ind`, `test_ind`.
+    these keys on each line; both may be gzipped, `.csv.gz`. Any other file is a benchmark pickle: a dict of
+    `texts`, `info` (a list of dicts with `label`), `train_ind`, `val_ind`, `test_ind`.
 
     `split` is train, val (or validation, valid, dev) or test; without it rows are split at random, 70%, 10%,
     20%, every class by these shares as far as its number of rows allows. Labels that are all integers are
@@ -57,12 +61,13 @@ def read_labelled_texts(path: str | os.PathLike[str], *, seed: int = 42) -> Labe
     Args:
         path: The file, UTF-8.
         seed: Of the random split.
+        needs_split: Without it all rows of a file that has no split are the test part.
 
     Raises:
         ValueError: The file is not what is described here; the message gives the line or row.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
+    suffix = ending(path)
     if suffix not in (".csv", ".jsonl"):
         return _read_pickle(path)
     try:
@@ -72,7 +77,12 @@ def read_labelled_texts(path: str | os.PathLike[str], *, seed: int = 42) -> Labe
     if not rows:
         raise ValueError(f"{path} has no rows of data")
     labels, classes = _encode_labels(path, rows)
-    split = _random_split(path, labels, seed) if rows[0].split is None else _given_split(path, rows)
+    if rows[0].split is not None:
+        split = _given_split(path, rows)
+    elif needs_split:
+        split = _random_split(path, labels, seed)
+    else:
+        split = [[], [], list(range(len(rows)))]
     return LabelledTexts([row.text for row in rows], labels, split, classes)
 
 
@@ -104,7 +114,7 @@ def _split_number(where: str, value: Any) -> int:
 
 
 def _csv_rows(path: Path) -> Iterator[_Row]:
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    with open_text(path) as stream:
         reader = csv.reader(stream)
         try:
             header = [name.strip() for name in next(reader, [])]
@@ -125,7 +135,7 @@ def _csv_rows(path: Path) -> Iterator[_Row]:
 
 def _jsonl_rows(path: Path) -> Iterator[_Row]:
     has_split: bool | None = None
-    with path.open(encoding="utf-8-sig") as stream:
+    with open_text(path) as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
@@ -151,7 +161,7 @@ def _jsonl_rows(path: Path) -> Iterator[_Row]:
 def _encode_labels(path: Path, rows: list[_Row]) -> tuple[npt.NDArray[np.int64], list[str] | None]:
     """Class numbers (n,) or 0/1 vectors (n, C), and the names of the classes where labels are names."""
     values = [row.label for row in rows]
-    if path.suffix.lower() == ".csv" and all(re.fullmatch(r"[+-]?[0-9]+", value) for value in values):
+    if ending(path) == ".csv" and all(re.fullmatch(r"[+-]?[0-9]+", value) for value in values):
         values = [int(value) for value in values]
     if all(isinstance(value, list) for value in values):
         return _encode_lists(path, rows)

@@ -131,7 +131,8 @@ def torch_engine(
         multi_label: Each output is a class on its own.
 
     Raises:
-        ValueError: The dtype is no floating type of torch, or the weights are not this model's.
+        ValueError: The dtype is no floating type of torch, there is no such device, or the weights are not
+            this model's.
     """
     import torch
 
@@ -144,7 +145,15 @@ def torch_engine(
     if multi_label and not model.feature_output:
         del model.output_layer[1:]
         model.output_logits = True
-    return TorchEngine(model.to(device=device, dtype=kind), multi_label)
+    try:
+        model = model.to(device=device, dtype=kind)
+    except (AssertionError, RuntimeError, NotImplementedError) as error:  # as torch says it of devices
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"cannot use device {str(device)!r} ({reason}): leave it out for the CPU, or install a torch "
+            "that has it"
+        ) from error
+    return TorchEngine(model, multi_label)
 
 
 def onnx_engine(weights: str | os.PathLike[str], dtype: Any, multi_label: bool = False) -> OnnxEngine:

@@ -63,7 +63,17 @@ def _as_texts(X: Any) -> list[str]:
 
 def _as_labels(y: Any) -> npt.NDArray[Any]:
     """Labels (n,) or (n, C); a column (n, 1) becomes (n,), with scikit-learn's warning."""
-    labels = np.asarray(y)
+    try:
+        labels = np.asarray(y)
+    except ValueError as error:
+        raise ValueError(
+            "labels are lists of different lengths: make 0 and 1 for each class of them, as "
+            "sklearn.preprocessing.MultiLabelBinarizer does"
+        ) from error
+    if labels.dtype == object:
+        missing = [number for number, label in enumerate(labels.ravel()) if label is None or label != label]
+        if missing:
+            raise ValueError(f"label {missing[0]} is missing: leave such texts out, or give them a class")
     is_column = labels.ndim == 2 and labels.shape[1] == 1
     return np.asarray(column_or_1d(labels, warn=True)) if is_column else labels
 
@@ -147,7 +157,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         verbose: 0 is silent, 1 shows progress bars.
 
     Attributes:
-        classes_: The labels, sorted; of multi-label data the numbers of the columns.
+        classes_: The labels, sorted; of multi-label data the names of the columns, or their numbers.
         history_: For each epoch its `stage`, `train_loss`, `val_loss` and `val_accuracy`.
         pipeline_: The fine-tuned model.
     """
@@ -202,6 +212,12 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         texts, labels = _as_texts(X), _as_labels(y)
         if len(texts) != len(labels):
             raise ValueError(f"there are {len(texts)} texts, but {len(labels)} labels: give one for each")
+        if not texts:
+            raise ValueError("Found array with 0 sample(s): give texts with labels")
+        for name in ("epochs", "patience", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        columns = getattr(y, "columns", None)
         held_out = 0
         if validation is not None:
             more = _as_texts(validation[0])
@@ -221,12 +237,13 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             )
         self.multi_label_ = kind == "multilabel-indicator"
         if self.multi_label_:
-            self.classes_, targets = np.arange(labels.shape[1]), labels.astype(np.int64)
+            self.classes_ = np.arange(labels.shape[1]) if columns is None else np.asarray(columns)
+            targets = labels.astype(np.int64)
         else:
             self.classes_, targets = np.unique(labels, return_inverse=True)
             if len(self.classes_) < 2:
                 raise ValueError(
-                    f"there is only one class, {self.classes_[0]!r}: a classifier needs two or more"
+                    f"there is only one class, {self.classes_.tolist()[0]!r}: a classifier needs two or more"
                 )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         training, tested = (
@@ -336,7 +353,8 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             )
         unknown = set(self.class_weight) - set(self.classes_.tolist())
         if unknown:
-            raise ValueError(f"class_weight has {sorted(map(repr, unknown))}, classes are {self.classes_}")
+            names = ", ".join(sorted(map(repr, unknown)))
+            raise ValueError(f"class_weight has {names}, classes are {self.classes_.tolist()}")
         given = [self.class_weight.get(name, 1.0) for name in self.classes_.tolist()]
         return torch.tensor(given, dtype=torch.float32)
 
@@ -369,13 +387,14 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             "multi_label": self.multi_label_,
             "history": self.history_,
             "method": self.method,
+            "random_state": self.random_state if isinstance(self.random_state, int) else None,
         }
         self.pipeline_.save_pretrained(folder)
         atomic_write_text(Path(folder) / ABOUT_NAME, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], device: Any = None) -> "TorchMojiClassifier":
-        """Read a folder of `save`; parameters that say how it was trained are the defaults again.
+        """Read a folder of `save`; but for method and seed, parameters of training are the defaults again.
 
         Raises:
             FileNotFoundError: The folder is not one of `save`.
@@ -386,7 +405,8 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             raise FileNotFoundError(f"{path} is missing: give a folder of TorchMojiClassifier.save")
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
-            classifier = cls(model=folder, method=about["method"], device=device)
+            seed = about.get("random_state")
+            classifier = cls(model=folder, method=about["method"], device=device, random_state=seed)
             classifier.classes_ = np.array(about["classes"])
             classifier.multi_label_ = bool(about["multi_label"])
             classifier.history_ = list(about["history"])

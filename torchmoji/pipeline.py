@@ -30,13 +30,14 @@ from torchmoji.results import (
     WordEffect,
     word_attention,
 )
-from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
+from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.text_rows import (
     WINDOW,
     Cut,
     Floats,
     TokenRows,
     averaged,
+    check_are_texts,
     checked_windows,
     joined_attention,
     token_rows,
@@ -219,6 +220,8 @@ class MojiPipeline:
             TypeError: A text is not a string; the message names its position.
             ValueError: `top_k` is below 1, or the model has no classes.
         """
+        if not isinstance(top_k, int | np.integer):
+            raise TypeError(f"top_k must be a whole number, got {top_k!r}")
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {top_k}")
         self._check_classes()
@@ -383,7 +386,8 @@ class MojiPipeline:
 
         A text without words has the similarity 0 to all.
         """
-        rows = [self.encode(texts, normalize_embeddings=True) for texts in (a, b)]
+        both = [list(texts) if isinstance(texts, Iterator) else texts for texts in (a, b)]
+        rows = [self.encode(texts, normalize_embeddings=True) for texts in both]
         product = rows[0] @ rows[1].T
         return float(product) if np.ndim(product) == 0 else product
 
@@ -417,7 +421,8 @@ class MojiPipeline:
             The class, and for each word `(word, change, start, end)`: the probability of that class without
             the word, less that with it; negative where the word speaks for the class.
         """
-        check_is_text(text, 0)
+        if not isinstance(text, str):
+            raise TypeError(f"explain takes one text, got {type(text).__name__}: call it for each of several")
         self._check_classes()
         ids = self._tokenizer.find_tokens(self._words(text))[: self._limit]
         rows = np.zeros((len(ids) + 1, max(1, len(ids))), dtype=np.int64)
@@ -480,6 +485,7 @@ class MojiPipeline:
         """Rows in one array (n, columns), or (columns,) for a string, an iterator for an iterator."""
         if isinstance(texts, str | Iterator):
             return self._in_shape(texts, run)
+        check_are_texts(texts)
         size = len(texts) if hasattr(texts, "__len__") else None
         if show_progress_bar is None:
             show_progress_bar = bool(size and size >= _BAR_FROM and sys.stderr.isatty())

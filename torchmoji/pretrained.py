@@ -25,7 +25,7 @@ WEIGHTS_NAME = "model.safetensors"
 CARD_NAME = "README.md"
 FILE_NAMES = (CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME, CARD_NAME)
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w.-]+)?")
 
 
 class Files(NamedTuple):

@@ -84,6 +84,8 @@ class PartialFile:
         try:
             size = self._sound_bytes()
             self._file: IO[bytes] = open(self._data, "r+b" if size else "wb")
+            if not size:
+                self._note.unlink(missing_ok=True)
             self._file.truncate(size)
             self._file.seek(size)
             if self._kind == ".npy" and not size:
@@ -143,6 +145,8 @@ class PartialFile:
             if kind is None:
                 self._finish()
             self._file.close()
+            if kind is not None and not self._note.exists():  # nothing that could be gone on with
+                self._data.unlink(missing_ok=True)
         finally:
             self._lock.release()
             Path(self._lock.lock_file).unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from torchmoji.files import atomic_path
-from torchmoji.weights import KERAS_ENDINGS, load_state_dict, model_sizes, save_state_dict
+from torchmoji.weights import FILE_ENDINGS, KERAS_ENDINGS, load_state_dict, model_sizes, save_state_dict
 
 
 def with_summed_biases(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -50,6 +50,8 @@ def rewrite(
         ModuleNotFoundError: One of them is HDF5 and h5py is missing.
     """
     target = Path(target)
+    if target.suffix.lower() not in FILE_ENDINGS:
+        raise ValueError(f"unknown file ending {target.suffix!r} of {target}: use {', '.join(FILE_ENDINGS)}")
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} exists: give another name, or overwrite=True (--force)")
     weights = load_state_dict(source)

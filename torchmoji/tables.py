@@ -12,7 +12,10 @@ import io
 import json
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,13 +53,14 @@ def read_texts(path: str | os.PathLike[str], column: str | None = None) -> Itera
         ModuleNotFoundError: pyarrow is missing.
     """
     kind, name = ending(path), column or DEFAULT_COLUMN
-    if not Path(path).is_file():
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{os.fspath(path)} is a folder: name a file in it")
+    if not Path(path).exists():  # a pipe is no file, but can be read
         raise FileNotFoundError(f"there is no file {os.fspath(path)}: check the path")
     if kind == ".parquet":
         yield from _parquet_column(path, name)
         return
-    opener: Any = gzip.open if Path(path).suffix.lower() == ".gz" else open
-    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+    with open_text(path) as file:
         try:
             if kind in (".csv", ".tsv"):
                 yield from _csv_column(file, name, path, "\t" if kind == ".tsv" else ",")
@@ -71,9 +75,32 @@ def read_texts(path: str | os.PathLike[str], column: str | None = None) -> Itera
             ) from error
 
 
+@contextmanager
+def open_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
+    """Open a file as UTF-8 text, with the line ends that it has; `.gz` is unpacked.
+
+    Raises:
+        ValueError: It is damaged as a gzip file.
+    """
+    opener: Any = gzip.open if Path(path).suffix.lower() == ".gz" else open
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+        try:
+            yield file
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(
+                f"{os.fspath(path)} is not a whole gzip file ({error}): get or pack it again"
+            ) from error
+
+
 def _csv_column(file: IO[str], name: str, path: Any, delimiter: str) -> Iterator[str]:
-    reader = csv.DictReader(file, delimiter=delimiter)
-    _check_column(name, list(reader.fieldnames or []), path)
+    header = file.readline()
+    if delimiter == "," and "," not in header and ";" in header:  # what spreadsheets write in much of Europe
+        delimiter = ";"
+    reader = csv.DictReader(chain([header], file), delimiter=delimiter)
+    columns = list(reader.fieldnames or [])
+    _check_column(name, columns, path)
+    if columns.count(name) > 1:
+        raise ValueError(f"{os.fspath(path)} has {columns.count(name)} columns {name!r}: rename all but one")
     for row in reader:
         yield row[name] or ""
 

@@ -5,7 +5,7 @@ rows that overlap by half, whose results are averaged.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -100,12 +100,29 @@ def joined_attention(attention: Floats, rows: TokenRows, nb_texts: int) -> list[
     return weights
 
 
+def check_are_texts(texts: object) -> None:
+    """Refuse what is neither a text nor several in an order.
+
+    Raises:
+        TypeError: It is not, such as a table, a mapping or a set.
+    """
+    shape = getattr(texts, "shape", None)
+    if isinstance(shape, tuple) and len(shape) != 1:
+        raise TypeError(
+            f"expected a text or several, got {type(texts).__name__} of the shape {shape}: "
+            "give one column, (n,)"
+        )
+    if isinstance(texts, bytes | Mapping | Set) or not isinstance(texts, Iterable):
+        raise TypeError(
+            f"expected a text or several in an order, got {type(texts).__name__}: {str(texts)[:80]}"
+        )
+
+
 def checked_windows(texts: Iterable[str]) -> Iterator[list[str]]:
     """Texts, a window at a time.
 
     Raises:
         TypeError: They are not several, or one is not a string.
     """
-    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
-        raise TypeError(f"expected a text or several, got {type(texts).__name__}: {texts!r}")
+    check_are_texts(texts)
     return text_windows(texts, WINDOW)
