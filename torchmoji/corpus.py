@@ -43,10 +43,10 @@ from torchmoji.corpus_selection import (
 )
 from torchmoji.corpus_settings import CorpusSettings
 from torchmoji.corpus_sources import Inputs, Source, find_sources, import_pyarrow
-from torchmoji.corpus_writing import save_lookup, sha256, shard_tasks, write_rows
+from torchmoji.corpus_writing import save_lookup, shard_tasks, write_rows
 from torchmoji.create_vocab import save_vocabulary
 from torchmoji.emoji_finder import EmojiFinder
-from torchmoji.files import atomic_write_text
+from torchmoji.files import atomic_write_text, sha256
 from torchmoji.global_variables import SPECIAL_TOKENS, VOCABULARY_NAME
 from torchmoji.leftovers import remove_leftovers
 from torchmoji.worker_pool import WorkerPool, usable_cores

@@ -38,7 +38,7 @@ from torchmoji.duplicates import (
     row_hashes,
 )
 from torchmoji.emoji_finder import EmojiFinder
-from torchmoji.word_generator import WordGenerator
+from torchmoji.word_generator import every_word
 
 TRAINING, VALIDATION = 0, 1
 """Sides of the split."""
@@ -172,7 +172,7 @@ def _take_texts(task: ChunkTask) -> _Texts:
     """Read the texts of a chunk and apply the rules that look at one text."""
     rules, finder = task.rules, _finder(task.rules.emojis)
     reason_against = text_filter(rules)
-    generator = WordGenerator(None, allow_unicode_text=True, ignore_emojis=False)
+    generator = every_word()
     found = _Texts(bad_lines=task.chunk.bad_lines)
     number_of = found.numbers.__getitem__
     has_labels = task.columns.labels is not None

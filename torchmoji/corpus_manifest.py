@@ -13,8 +13,8 @@ from torchmoji.corpus_folder import FORMAT, FORMAT_VERSION
 from torchmoji.corpus_rules import ENGLISH
 from torchmoji.corpus_settings import CorpusSettings
 from torchmoji.corpus_sources import Source
-from torchmoji.corpus_writing import sha256
 from torchmoji.emoji_finder import EmojiFinder
+from torchmoji.files import sha256
 from torchmoji.global_variables import VOCABULARY_NAME
 
 DROPPED = (

@@ -1,8 +1,6 @@
 """The last step of a corpus: kept rows of all chunks, in order, with the ids of the vocabulary, as shards."""
 
-import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +12,7 @@ from torchmoji.array_files import ArrayFile, save_arrays
 from torchmoji.corpus_chunks import chunk_path
 from torchmoji.corpus_selection import SPLITS, selection_path
 from torchmoji.duplicates import Hashes, hash_words
-from torchmoji.files import atomic_write_text
+from torchmoji.files import atomic_write_text, sha256
 from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.shards import Pieces, write_shard
 
@@ -26,16 +24,6 @@ MOST_NARROW_IDS = 1 << 16
 UNKNOWN = SPECIAL_TOKENS.index("CUSTOM_UNKNOWN")
 
 _LOOKUP_NAME = "vocabulary.arrow"
-_READ_BYTES = 1 << 20
-
-
-def sha256(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(_READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def save_lookup(folder: Path, vocabulary: dict[str, int]) -> None:

@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from torchmoji.tables import DEFAULT_COLUMN, ending
+from torchmoji.tables import DEFAULT_COLUMN, delimiter_of, ending, open_packed
 
 READABLE = (".csv", ".tsv", ".txt", ".jsonl")
 """Endings, each also with `.gz`."""
@@ -49,7 +49,7 @@ class _Delimited:
 
     def __init__(self, lines: Iterator[str], kind: str, column: str | None) -> None:
         first = next(lines)
-        self._delimiter = "\t" if kind == ".tsv" else _delimiter(first)
+        self._delimiter = "\t" if kind == ".tsv" else delimiter_of(first)
         self._reader = csv.reader(chain([first], lines), delimiter=self._delimiter)
         self.columns = self._next() or []
         if not self.columns:
@@ -170,11 +170,6 @@ def _place(column: str | None, columns: Sequence[str]) -> int:
     return columns.index(name)
 
 
-def _delimiter(header: str) -> str:
-    """A semicolon where Excel writes one, as it does in countries with a decimal comma."""
-    return ";" if ";" in header and "," not in header else ","
-
-
 def likely_column(columns: Sequence[str]) -> str | None:
     """The column that most likely has the texts: one with a usual name, or else the first."""
     by_name = {name.strip().lower(): name for name in reversed(columns)}
@@ -223,9 +218,3 @@ def encoding_of(path: str | os.PathLike[str]) -> str:
     """UTF-8 with a byte order mark where the file has one: Excel reads emojis only so."""
     with open_packed(path, "rb") as file:
         return "utf-8-sig" if file.read(3) == codecs.BOM_UTF8 else "utf-8"
-
-
-def open_packed(path: str | os.PathLike[str], mode: str, **options: Any) -> Any:
-    """`open`, or `gzip.open` for a path that ends in `.gz`."""
-    opener: Any = gzip.open if Path(path).suffix.lower() == ".gz" else open
-    return opener(path, mode, **options)

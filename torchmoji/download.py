@@ -6,7 +6,6 @@ goes on with. An operating system lock on `.NAME.lock` lets one process work at 
 when that process dies. `torchmoji.hub` says which files there are and where.
 """
 
-import hashlib
 import http.client
 import logging
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from torchmoji.files import sha256
 from torchmoji.http_source import SILENCE, Response, SourceFailed, open_at
 
 logger = logging.getLogger(__name__)
@@ -138,12 +138,9 @@ def _mismatch(path: Path, file: RemoteFile) -> str | None:
     size = path.stat().st_size
     if size != file.size:
         return f"it has {size} bytes, not {file.size}"
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    if digest.hexdigest() != file.sha256:
-        return f"its SHA-256 is {digest.hexdigest()}, not {file.sha256}"
+    found = sha256(path)
+    if found != file.sha256:
+        return f"its SHA-256 is {found}, not {file.sha256}"
     return None
 
 

@@ -14,9 +14,9 @@ from torch import nn
 
 from torchmoji.batch_dropout import batch_dropout
 from torchmoji.corpus_folder import MANIFEST_NAME, Corpus
-from torchmoji.corpus_writing import sha256
 from torchmoji.data_order import DataOrder, weights_of_classes
 from torchmoji.emoji_scores import score_emojis
+from torchmoji.files import sha256
 from torchmoji.leftovers import remove_leftovers
 from torchmoji.model_def import TorchMoji
 from torchmoji.pretraining_loss import PretrainingLoss

@@ -5,7 +5,6 @@ what they come from. At the end the file takes its name. Nothing but the bytes t
 trusted, so that a process may be killed at any moment.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from torchmoji.files import atomic_write_text
+from torchmoji.files import atomic_write_text, sha256
 from torchmoji.tables import Row, ending, line_writer, npy_header
 
 RESUMABLE = (".csv", ".tsv", ".jsonl", ".npy")
@@ -35,7 +34,7 @@ def fingerprint(path: str | os.PathLike[str], content: bool = False) -> list[Any
         FileNotFoundError: There is no such file.
     """
     if content:
-        return [hashlib.sha256(Path(path).read_bytes()).hexdigest()]
+        return [sha256(path)]
     about = os.stat(path)
     return [about.st_size, about.st_mtime_ns]
 

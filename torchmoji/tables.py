@@ -63,7 +63,7 @@ def read_texts(path: str | os.PathLike[str], column: str | None = None) -> Itera
     with open_text(path) as file:
         try:
             if kind in (".csv", ".tsv"):
-                yield from _csv_column(file, name, path, "\t" if kind == ".tsv" else ",")
+                yield from _csv_column(file, name, path, "\t" if kind == ".tsv" else None)
             elif kind == ".jsonl":
                 yield from _json_texts(file, name, path)
             else:
@@ -82,8 +82,7 @@ def open_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
     Raises:
         ValueError: It is damaged as a gzip file.
     """
-    opener: Any = gzip.open if Path(path).suffix.lower() == ".gz" else open
-    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+    with open_packed(path, "rt", encoding="utf-8-sig", newline="") as file:
         try:
             yield file
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -92,11 +91,20 @@ def open_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
             ) from error
 
 
-def _csv_column(file: IO[str], name: str, path: Any, delimiter: str) -> Iterator[str]:
+def open_packed(path: str | os.PathLike[str], mode: str, **options: Any) -> Any:
+    """`open`, or `gzip.open` for a path that ends in `.gz`."""
+    opener: Any = gzip.open if Path(path).suffix.lower() == ".gz" else open
+    return opener(path, mode, **options)
+
+
+def delimiter_of(header: str) -> str:
+    """A semicolon where Excel writes one, as it does in countries with a decimal comma."""
+    return ";" if ";" in header and "," not in header else ","
+
+
+def _csv_column(file: IO[str], name: str, path: Any, delimiter: str | None) -> Iterator[str]:
     header = file.readline()
-    if delimiter == "," and "," not in header and ";" in header:  # what spreadsheets write in much of Europe
-        delimiter = ";"
-    reader = csv.DictReader(chain([header], file), delimiter=delimiter)
+    reader = csv.DictReader(chain([header], file), delimiter=delimiter or delimiter_of(header))
     columns = list(reader.fieldnames or [])
     _check_column(name, columns, path)
     if columns.count(name) > 1:
