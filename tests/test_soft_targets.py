@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from small_corpus import small_corpus
 
+from torchmoji.shards import TokenRows, in_memory
 from torchmoji.soft_targets import open_soft_targets, save_soft_targets
 
 
@@ -22,6 +23,17 @@ def test_a_teacher_is_asked_about_each_training_text_in_order(corpus, tmp_path):
     found = open_soft_targets(tmp_path / "soft.npy", (len(rows), 4))
     assert found.dtype == np.float16
     assert np.allclose(found, teacher(rows.token_ids(np.arange(len(rows)))), atol=1e-3)
+
+
+def test_a_teacher_with_tokens_of_its_own_gets_those(corpus, tmp_path):
+    count = len(corpus.rows("train"))
+    own = TokenRows([in_memory([[row % 11] for row in range(count)], [[0]] * count)])
+    save_soft_targets(tmp_path / "soft.npy", corpus, teacher, rows=own)
+    expected = teacher(np.arange(count)[:, None] % 11)
+    assert np.allclose(np.load(tmp_path / "soft.npy"), expected, atol=1e-3)
+    few = TokenRows([in_memory([[1]], [[0]])])
+    with pytest.raises(ValueError, match=rf"there are 1 rows for the corpus's {count} training texts"):
+        save_soft_targets(tmp_path / "other.npy", corpus, teacher, rows=few)
 
 
 def test_only_the_highest_can_be_kept(corpus, tmp_path):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from torchmoji.corpus_folder import Corpus
 from torchmoji.files import atomic_path
+from torchmoji.shards import TokenRows
 
 _ROWS_AT_ONCE = 4096
 
@@ -24,6 +25,8 @@ def save_soft_targets(
     corpus: Corpus,
     teacher: Callable[[npt.NDArray[np.int64]], Probabilities],
     top_k: int | None = None,
+    *,
+    rows: TokenRows | None = None,
 ) -> None:
     """Write what a teacher says of the training texts.
 
@@ -33,11 +36,16 @@ def save_soft_targets(
         teacher: Gives probabilities (n, C) of token ids (n, time) in the corpus's vocabulary: a model of
             `torchmoji_emojis` that was trained with it.
         top_k: Keep so many of each row.
+        rows: The training texts as the teacher reads them, for one with tokens of its own; by default those
+            of the corpus.
 
     Raises:
-        ValueError: The teacher gives another shape.
+        ValueError: The teacher gives another shape, or there are more rows than texts, or fewer.
     """
-    rows = corpus.rows("train")
+    texts = len(corpus.rows("train"))
+    rows = rows if rows is not None else corpus.rows("train")
+    if len(rows) != texts:
+        raise ValueError(f"there are {len(rows)} rows for the corpus's {texts} training texts: give one each")
     shape = (len(rows), len(corpus.classes))
     with atomic_path(path) as temporary:
         stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)

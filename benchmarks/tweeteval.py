@@ -1,0 +1,124 @@
+"""Fine-tune on tasks of TweetEval and write a table with the leaderboard's scores beside ours.
+
+DIR has a folder for each task (emotion, irony, emoji) with train_text.txt.gz, train_labels.txt, and the same
+for val and test, as TweetEval gives them. Training sees the training part, the choice of the best epoch the
+validation part; the score is that of the test part, by the leaderboard's measure. A run already in the
+results file under the same settings is not repeated.
+
+Examples:
+    tweeteval.py --data DIR --methods last chain-thaw --seeds 1 2 3 --resume runs.jsonl --output table.md
+    tweeteval.py --data DIR --datasets irony --methods last --weights model.bin --vocabulary vocabulary.json
+"""
+
+import gzip
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import f1_score
+
+from benchmarks.transfer import Benchmark, Task, new_model, tuning_options
+from torchmoji.create_vocab import load_vocabulary
+from torchmoji.finetuning import calculate_batchsize_maxlen, finetune
+from torchmoji.metrics import predict
+from torchmoji.sampling import get_data_loader
+from torchmoji.sentence_tokenizer import SentenceTokenizer
+
+PARTS = ("train", "val", "test")
+MACRO_F1 = "macro-F1"
+
+
+def _task(nb_classes: int, metric: str, lstm: float, fasttext: float, svm: float, bertweet: float) -> Task:
+    """With scores of the leaderboard (Barbieri et al. 2020)."""
+    peers = {"LSTM": lstm, "FastText": fasttext, "SVM": svm, "BERTweet": bertweet}
+    return Task(nb_classes, metric, peers)
+
+
+TASKS = {
+    "emotion": _task(4, MACRO_F1, 0.660, 0.652, 0.647, 0.793),
+    "irony": _task(2, "F1 of the ironic class", 0.628, 0.631, 0.617, 0.821),
+    "emoji": _task(20, MACRO_F1, 0.247, 0.258, 0.293, 0.334),
+}
+
+
+def read_part(folder: Path, part: str) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Texts and class numbers of a part.
+
+    Args:
+        folder: Of the task.
+        part: train, val or test.
+
+    Raises:
+        ValueError: There are more texts than labels, or fewer.
+    """
+    with gzip.open(folder / f"{part}_text.txt.gz", "rt", encoding="utf-8", newline="\n") as file:
+        texts = [line.rstrip("\n") for line in file]
+    labels = np.array((folder / f"{part}_labels.txt").read_text("utf-8").split(), np.int64)
+    if len(texts) != len(labels):
+        raise ValueError(f"{folder} has {len(texts)} texts and {len(labels)} labels in its part {part}")
+    return texts, labels
+
+
+def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
+    """Fine-tune once; gives the score of the test part.
+
+    Args:
+        settings: Of the run, see `benchmarks.transfer.SETTINGS`.
+        data_directory: Has a folder for each task.
+        quiet: No progress bars.
+    """
+    task = TASKS[settings["dataset"]]
+    parts = [read_part(data_directory / settings["dataset"], part) for part in PARTS]
+    texts = [text for part, _ in parts for text in part]
+    bounds = np.cumsum([0, *(len(part) for part, _ in parts)])
+    split = [list(range(start, end)) for start, end in pairwise(bounds)]
+    batch_size, maxlen = calculate_batchsize_maxlen(texts)
+    tokenizer = SentenceTokenizer(load_vocabulary(settings["vocabulary"]), maxlen)
+    ids, labels, added = tokenizer.split_train_val_test(
+        texts,
+        [int(label) for _, part in parts for label in part],
+        split,
+        extend_with=settings["extend_with"],
+    )
+    model, _ = finetune(
+        new_model(settings, task.nb_classes, added),
+        ids,
+        [np.asarray(part) for part in labels],
+        task.nb_classes,
+        batch_size,
+        settings["method"],
+        **tuning_options(settings, quiet),
+    )
+    batches = get_data_loader(ids[2], np.asarray(labels[2]), batch_size, extended_batch_sampler=False)
+    logits, truth = (values.cpu().numpy() for values in predict(model, batches))
+    return leaderboard_score(logits, truth)
+
+
+def leaderboard_score(logits: npt.NDArray[np.floating], truth: npt.NDArray[np.int64]) -> float:
+    """F1 of the second of two classes, or the mean of the F1 of more.
+
+    Args:
+        logits: (n, C), for two classes (n, 1).
+        truth: Class numbers (n,).
+    """
+    if logits.shape[1] == 1:
+        return float(f1_score(truth, logits[:, 0] > 0))
+    return float(f1_score(truth, logits.argmax(axis=1), average="macro"))
+
+
+BENCHMARK = Benchmark("benchmarks/tweeteval.py", __doc__, TASKS, run, "has a folder for each task")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run what is missing and write the table."""
+    BENCHMARK.main(argv)
+
+
+if __name__ == "__main__":
+    main()

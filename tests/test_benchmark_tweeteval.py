@@ -1,0 +1,89 @@
+"""benchmarks/tweeteval.py: reads the tasks' files, scores by their measures, on small data and weights."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+import torch
+from programs import run
+from small_task import small_model
+
+from benchmarks.tweeteval import leaderboard_score, read_part
+from torchmoji.create_vocab import save_vocabulary
+from torchmoji.global_variables import SPECIAL_TOKENS
+
+WORDS = ["good", "bad", "fine", "day"]
+
+
+def write_part(folder, part, labels):
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = "".join(f"{WORDS[label % len(WORDS)]} thing\n" for label in labels)
+    (folder / f"{part}_text.txt.gz").write_bytes(gzip.compress(texts.encode()))
+    (folder / f"{part}_labels.txt").write_text("".join(f"{label}\n" for label in labels))
+
+
+@pytest.fixture
+def data(tmp_path):
+    """The tasks' folders; words go with classes."""
+    for name, nb_classes in (("emotion", 4), ("irony", 2), ("emoji", 20)):
+        for part in ("train", "val", "test"):
+            write_part(tmp_path / "data" / name, part, [i % nb_classes for i in range(40)])
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def benchmark(repository, tmp_path, monkeypatch, data):
+    """Calls the program on the tasks with small weights, from an empty folder; gives its results."""
+    monkeypatch.chdir(tmp_path)
+    save_vocabulary(
+        {word: i for i, word in enumerate([*SPECIAL_TOKENS, *WORDS])}, tmp_path / "vocabulary.json"
+    )
+    torch.save(small_model(3).state_dict(), tmp_path / "weights.bin")
+    fixed = ["--data", "data", "--weights", "weights.bin", "--vocabulary", "vocabulary.json"]
+
+    def call(*arguments):
+        with torch.random.fork_rng(devices=[]):
+            path = repository / "benchmarks" / "tweeteval.py"
+            run(path, *fixed, "--quiet", "--resume", "runs.jsonl", *arguments)
+        return [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+
+    return call
+
+
+def test_table_has_the_leaderboard_beside_each_task(benchmark, tmp_path):
+    results = benchmark("--methods", "last", "--epochs", "1", "--epoch-size", "8", "--output", "out.md")
+    lines = [line.strip("| ").split(" | ") for line in (tmp_path / "out.md").read_text().splitlines()]
+    assert lines[0][3:8] == ["torchMoji", "LSTM", "FastText", "SVM", "BERTweet"]
+    assert [row[:3] for row in lines[2:5]] == [
+        ["emotion", "macro-F1", "last"],
+        ["irony", "F1 of the ironic class", "last"],
+        ["emoji", "macro-F1", "last"],
+    ]
+    assert [row[3] for row in lines[2:5]] == [f"{result['score']:.3f}" for result in results]
+    assert lines[2][4:8] == ["0.660", "0.652", "0.647", "0.793"]
+    assert "python benchmarks/tweeteval.py --data data" in (tmp_path / "out.md").read_text()
+
+
+def test_texts_are_read_with_their_labels(data):
+    texts, labels = read_part(data / "emotion", "val")
+    assert texts[:5] == ["good thing", "bad thing", "fine thing", "day thing", "good thing"]
+    assert labels[:5].tolist() == [0, 1, 2, 3, 0]
+
+
+def test_irony_is_scored_by_the_ironic_class_alone():
+    logits, truth = np.array([[-1.0], [2.0], [0.5], [3.0]]), np.array([0, 1, 0, 1])
+    precision, recall = 2 / 3, 1
+    expected = 2 * precision * recall / (precision + recall)
+    assert leaderboard_score(logits, truth) == pytest.approx(expected)
+
+
+def test_other_classes_count_alike():
+    logits = np.eye(4)[[0, 0, 0, 1, 2]]
+    assert leaderboard_score(logits, np.array([0, 0, 0, 1, 3])) == pytest.approx(np.mean([1, 1, 0, 0]))
+
+
+def test_texts_without_labels_are_refused(benchmark, data):
+    (data / "irony" / "val_labels.txt").write_text("0\n1\n")
+    with pytest.raises(ValueError, match="irony has 40 texts and 2 labels in its part val"):
+        benchmark("--methods", "last", "--datasets", "irony")
