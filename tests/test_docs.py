@@ -28,7 +28,7 @@ NOT_RUN = {
 }
 """A line with such a command -> why the block with it is only checked, not run."""
 
-TRAINS = ("finetune.md", "from-2017.md", "scikit-learn.md", "pretraining.md")
+TRAINS = ("finetune.md", "from-2017.md", "scikit-learn.md", "pretraining.md", "languages.md")
 """Pages with scores of models that they train."""
 
 
