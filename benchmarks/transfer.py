@@ -25,6 +25,8 @@ from torchmoji.model_def import TorchMoji, torchmoji_transfer
 
 EXTENDING_METHODS = ("full", "chain-thaw")
 """Those that train the embedding, so that new words can learn something."""
+EMBED_DROPOUT = 0.1
+"""The default of `torchmoji_transfer`."""
 SETTINGS = (
     "dataset",
     "method",
@@ -35,6 +37,7 @@ SETTINGS = (
     "epoch_size",
     "patience",
     "extend_with",
+    "embed_dropout",
     "bfloat16",
 )
 """What makes two runs the same."""
@@ -81,6 +84,13 @@ class Benchmark(NamedTuple):
         add("--patience", type=int, default=5, metavar="N", help="in epochs (default: %(default)s)")
         add("--seeds", nargs="+", type=int, default=[42], metavar="N", help="default: 42")
         add("--extend-with", type=int, default=10000, metavar="N", help="new words (default: %(default)s)")
+        add(
+            "--embed-dropout",
+            type=float,
+            default=EMBED_DROPOUT,
+            metavar="N",
+            help="of embedding channels; with 0 `last` encodes each text once (default: %(default)s)",
+        )
         add("--bfloat16", action="store_true", help="matrix products in bfloat16, not float32")
         add("--output", type=Path, metavar="FILE", help="Markdown; default: standard output")
         add("--resume", type=Path, metavar="FILE", help="JSONL: results so far, to be continued")
@@ -94,7 +104,7 @@ class Benchmark(NamedTuple):
         earlier = read_results(arguments.resume) if arguments.resume else []
         results = []
         for settings in planned_runs(arguments):
-            result = next((r for r in earlier if all(r[key] == settings[key] for key in SETTINGS)), None)
+            result = next((r for r in earlier if all(r.get(key) == settings[key] for key in SETTINGS)), None)
             if result is None:
                 print(
                     f"{settings['dataset']}, {settings['method']}, seed {settings['seed']}", file=sys.stderr
@@ -129,6 +139,7 @@ def planned_runs(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     "epoch_size": arguments.epoch_size,
                     "patience": arguments.patience,
                     "extend_with": arguments.extend_with if method in EXTENDING_METHODS else 0,
+                    "embed_dropout": arguments.embed_dropout,
                     "bfloat16": arguments.bfloat16,
                 }
 
@@ -143,7 +154,9 @@ def new_model(settings: Mapping[str, Any], nb_classes: int, added: int) -> Torch
     """
     torch.manual_seed(settings["seed"])
     weights = None if settings["weights"] == "none" else settings["weights"]
-    return torchmoji_transfer(nb_classes, weights, extend_embedding=added)
+    return torchmoji_transfer(
+        nb_classes, weights, extend_embedding=added, embed_dropout_rate=settings["embed_dropout"]
+    )
 
 
 def tuning_options(settings: Mapping[str, Any], quiet: bool) -> dict[str, Any]:

@@ -96,8 +96,8 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
         **tuning_options(settings, quiet),
     )
     batches = get_data_loader(ids[2], np.asarray(labels[2]), batch_size, extended_batch_sampler=False)
-    logits, truth = (values.cpu().numpy() for values in predict(model, batches))
-    return leaderboard_score(logits, truth)
+    logits, truth = predict(model, batches)
+    return leaderboard_score(logits.float().cpu().numpy(), truth.cpu().numpy())
 
 
 def leaderboard_score(logits: npt.NDArray[np.floating], truth: npt.NDArray[np.int64]) -> float:

@@ -32,6 +32,8 @@ _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=ind
 _TITLE = re.compile(r'title="([^"]*)"')
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?(?P<percent>%)?")
 
+_DURATION = re.compile(r"\d+\.\d+(?= (?:minutes|seconds)\b)")
+
 _PLAIN_COMMAND = re.compile(r"torchmoji ([^|&;<>$`#]*?)(?: > (\S+))?")
 """A line that needs no shell: options, and a file for what is printed."""
 
@@ -72,7 +74,8 @@ def shown_after(page: Sequence[Block], block: Block) -> Block | None:
 
 
 def agree(printed: str, shown: str, tolerance: float = ROUNDING) -> bool:
-    """Whether two outputs are the same but for blanks and the last digits of decimal numbers."""
+    """Whether two outputs are the same but for blanks, times, and the last digits of decimal numbers."""
+    printed, shown = (_DURATION.sub("some", output) for output in (printed, shown))
     texts = [" ".join(_NUMBER.sub(_blanked, output).split()) for output in (printed, shown)]
     pairs = zip(_decimals(printed), _decimals(shown), strict=False)
     return texts[0] == texts[1] and all(

@@ -52,7 +52,9 @@ def benchmark(repository, tmp_path, monkeypatch, data):
 
 
 def test_table_has_the_leaderboard_beside_each_task(benchmark, tmp_path):
-    results = benchmark("--methods", "last", "--epochs", "1", "--epoch-size", "8", "--output", "out.md")
+    results = benchmark(
+        "--methods", "last", "--epochs", "1", "--epoch-size", "8", "--bfloat16", "--output", "out.md"
+    )
     lines = [line.strip("| ").split(" | ") for line in (tmp_path / "out.md").read_text().splitlines()]
     assert lines[0][3:8] == ["torchMoji", "LSTM", "FastText", "SVM", "BERTweet"]
     assert [row[:3] for row in lines[2:5]] == [

@@ -12,6 +12,7 @@ from torchmoji.default_model import make_default_model, prepare
 from torchmoji.emoji_scores import score_emojis
 from torchmoji.emojis import EMOJIS
 from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS, default_model_directory
+from torchmoji.judged_texts import JudgedText
 from torchmoji.model_def import torchmoji_emojis, torchmoji_feature_encoding
 from torchmoji.pretraining import STORED, Settings
 from torchmoji.sentence_tokenizer import SentenceTokenizer
@@ -70,6 +71,27 @@ def test_the_card_says_what_was_done_and_measured(made):
     stored, exact = result.scores[STORED], result.scores["the same before rounding to int8"]
     assert f"| this model, as stored | {stored.first:.2%} | {stored.first_five:.2%} |" in card
     assert f"| the same before rounding to int8 | {exact.first:.2%} |" in card
+
+
+def test_the_card_shows_twenty_failures_of_all_kinds(made):
+    failed = default_model.failures(made[0])
+    assert len(failed) > 20
+    card = (made[0] / "README.md").read_text(encoding="utf-8")
+    shown = card.split("## Where it fails")[1].split("## Limits")[0]
+    assert f"would not\naccept for {len(failed)}. 20 of these:" in shown
+    rows = [line for line in shown.splitlines() if line.startswith("| ")][1:]
+    assert len(set(rows)) == 20
+    assert f"| {failed[0][0]} | {failed[0][1]} |" == rows[0]
+    assert f"| {failed[-1][0]} | {failed[-1][1]} |" == rows[-1]
+
+
+def test_a_first_guess_that_fits_is_no_failure(made, monkeypatch):
+    first = MojiPipeline.from_pretrained(made[0]).predict("good day", top_k=5)[0].emoji
+    for accepted, expected in ((first, 0), ("🔫" if first != "🔫" else "😂", 1)):
+        judged = (JudgedText("good day", frozenset([accepted])),)
+        monkeypatch.setattr(default_model, "JUDGED_TEXTS", judged)
+        assert len(default_model.failures(made[0])) == expected
+    assert default_model.failures_section([]) == ""
 
 
 def test_a_second_call_starts_from_what_the_first_left(made, data, monkeypatch):

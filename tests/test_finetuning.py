@@ -209,6 +209,18 @@ def test_methods_learn(method, nb_classes):
     assert score > (0.9 if nb_classes == 2 else 0.6)
 
 
+@pytest.mark.parametrize("nb_classes", [2, 3])
+@pytest.mark.parametrize("method", FINETUNING_METHODS)
+def test_methods_learn_in_one_block_of_autocast(method, nb_classes):
+    model = small_model(nb_classes)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, score = tuned(method, nb_classes, model)
+    exact, exact_score = tuned(method, nb_classes)
+    assert score == pytest.approx(exact_score, abs=0.05)
+    for name, weight in exact.state_dict().items():
+        assert torch.allclose(model.state_dict()[name], weight, atol=0.02), name
+
+
 @pytest.mark.parametrize("metric", FINETUNING_METRICS)
 @pytest.mark.parametrize("method", ["last", "chain-thaw"])
 def test_score_is_that_of_the_returned_model(method, metric):

@@ -6,14 +6,18 @@ code that works with one works with the other. It goes the way that is open to e
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from torchmoji.corpus import CorpusSettings, build_corpus
 from torchmoji.corpus_folder import Corpus
 from torchmoji.corpus_records import Columns
 from torchmoji.emojis import EXAMPLE_TEXTS
 from torchmoji.global_variables import NB_TOKENS
+from torchmoji.judged_texts import JUDGED_TEXTS
 from torchmoji.pipeline import MojiPipeline
 from torchmoji.pretraining import Pretrained, Settings, pretrain
 from torchmoji.pretraining_card import (
@@ -29,6 +33,7 @@ from torchmoji.pretraining_card import (
 TRAINING_FILE = "train.tsv.gz"
 VALIDATION_FILE = "valid.tsv.gz"
 CORPUS_NAME = "corpus"
+SHOWN_FAILURES = 20
 
 KNOWN_VALIDATION_TEXTS = "c36d4e68ce2ffd96473f5796c8cab26262364d4761f8d1661a28981b20913ecb"
 """SHA-256 of the validation file that the following is about."""
@@ -133,7 +138,7 @@ class _Card:
 
     def __call__(self, report: Report) -> str:
         is_known = any(entry["sha256"] == KNOWN_VALIDATION_TEXTS for entry in report.manifest["inputs"])
-        return default_model_card(report, samples(self.folder), is_known)
+        return default_model_card(report, samples(self.folder), is_known, failures(self.folder))
 
 
 def samples(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
@@ -142,25 +147,67 @@ def samples(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
     Args:
         folder: Of the model.
     """
-    pipeline = MojiPipeline.from_pretrained(folder)
-    predictions = [pipeline.predict(text, top_k=5) for text in EXAMPLE_TEXTS]
+    return list(zip(EXAMPLE_TEXTS, map(" ".join, _guesses(folder, EXAMPLE_TEXTS)), strict=True))
+
+
+def failures(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """The `torchmoji.judged_texts` for which a model's first guess does not fit, with its first five.
+
+    Args:
+        folder: Of the model.
+    """
+    guesses = _guesses(folder, [judged.text for judged in JUDGED_TEXTS])
     return [
-        (text, " ".join(score.emoji for score in prediction))
-        for text, prediction in zip(EXAMPLE_TEXTS, predictions, strict=True)
+        (judged.text, " ".join(emojis))
+        for judged, emojis in zip(JUDGED_TEXTS, guesses, strict=True)
+        if emojis[0] not in judged.accepted
     ]
 
 
-def default_model_card(report: Report, sampled: list[tuple[str, str]], is_known_data: bool) -> str:
+def _guesses(folder: str | os.PathLike[str], texts: Sequence[str]) -> list[list[str]]:
+    """The first five emojis for each text."""
+    predictions = MojiPipeline.from_pretrained(folder).predict(list(texts), top_k=5)
+    return [[score.emoji for score in prediction] for prediction in predictions]
+
+
+def failures_section(failed: Sequence[tuple[str, str]]) -> str:
+    """Twenty of the texts that a model fails on, of all kinds alike.
+
+    Args:
+        failed: See `failures`.
+    """
+    if not failed:
+        return ""
+    places = np.linspace(0, len(failed) - 1, min(SHOWN_FAILURES, len(failed))).round().astype(int)
+    return f"""## Where it fails
+
+Of {len(JUDGED_TEXTS)} sentences of our own, hard on purpose, the first guess is one that a reader would not
+accept for {len(failed)}. {len(places)} of these:
+
+{_guess_table([failed[place] for place in places])}"""
+
+
+def _guess_table(rows: Sequence[tuple[str, str]]) -> str:
+    lines = [f"| {text} | {emojis} |" for text, emojis in rows]
+    return "\n".join(["| text | first five guesses |", "|---|---|", *lines])
+
+
+def default_model_card(
+    report: Report,
+    sampled: Sequence[tuple[str, str]],
+    is_known_data: bool,
+    failed: Sequence[tuple[str, str]] = (),
+) -> str:
     """The model card, as Markdown: data, command, time, scores, samples, limits.
 
     Args:
         report: What training took and gave.
         sampled: Texts with their emojis.
         is_known_data: Whether `ABOUT_DATA` and `FASTTEXT` are about these texts.
+        failed: See `failures`.
     """
     settings = report.settings
     features = 4 * settings.hidden_size + settings.embedding_dim
-    sample_rows = "\n".join(f"| {text} | {emojis} |" for text, emojis in sampled)
     further = [row("fastText on the same texts", FASTTEXT)] if is_known_data else []
     sections = [
         f"""# The default model of torchMoji
@@ -174,12 +221,9 @@ of the box, without a network. **The original DeepMoji weights (50 000 words, 25
         data_section(report, ABOUT_DATA if is_known_data else ""),
         training_section(report),
         scores_section(report, further),
-        f"""## Samples
-
-| text | first five guesses |
-|---|---|
-{sample_rows}""",
+        f"## Samples\n\n{_guess_table(sampled)}",
         report.notes.strip(),
+        failures_section(failed),
         f"## Limits\n\n{LIMITS}",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"

@@ -21,6 +21,15 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
+def forget_casts() -> None:
+    """Let autocast cast weights anew.
+
+    Within one block of `torch.autocast` torch casts a weight once and keeps the result, so that in a block
+    around a whole training the layers would go on with weights from before the first step.
+    """
+    torch.clear_autocast_cache()
+
+
 def gives_probabilities(model: nn.Module) -> bool:
     """Whether the model's last layer is a softmax or sigmoid; otherwise it gives logits."""
     return isinstance(list(model.modules())[-1], nn.Softmax | nn.Sigmoid)
@@ -41,8 +50,10 @@ def predict(model: nn.Module, batches: Batches) -> tuple[torch.Tensor, torch.Ten
     """
     device = device_of(model)
     model.eval()
+    forget_casts()
     with torch.no_grad():
         pairs = [(model(x.to(device)), y.to(device)) for x, y in batches]
+    forget_casts()  # of those made without gradients
     if not pairs:
         raise ValueError("there are no texts to evaluate on; give at least one batch")
     outputs, labels = zip(*pairs, strict=True)

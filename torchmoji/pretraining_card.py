@@ -135,26 +135,45 @@ def scores_section(report: Report, further_rows: Sequence[str] = ()) -> str:
     if stored is None:
         return "## Scores\n\nNo texts were held out: build the corpus with `--validation 0.02` for scores."
     rows = [scores_row(name, scores) for name, scores in report.scores.items()]
-    classes = [(share, index) for index, share in enumerate(stored.class_first_five) if stored.counts[index]]
-    ranked = [index for _, index in sorted(classes, key=lambda pair: (-pair[0], pair[1]))]
-    by_class = [
-        f"| {report.classes[index]} | {stored.counts[index]} | {stored.class_first[index]:.1%} "
-        f"| {stored.class_first_five[index]:.1%} |"
-        for index in ranked
-    ]
-    best = " ".join(report.classes[index] for index in ranked[:_SHOWN_CLASSES])
-    worst = " ".join(report.classes[index] for index in ranked[-_SHOWN_CLASSES:][::-1])
-    table = "\n".join([*rows, *further_rows])
     return f"""## Scores
 
-On {stored.texts} validation texts. A guess is right where it is one of the text's emojis; "averaged" is the
-mean over the emojis of the share of an emoji's texts for which it is guessed.
+On {stored.texts} validation texts. {scores_table(rows + list(further_rows))}
+
+{classes_part(report.classes, stored)}"""
+
+
+def scores_table(rows: Sequence[str]) -> str:
+    """What the scores mean, and a table of them.
+
+    Args:
+        rows: Of `row` or `scores_row`.
+    """
+    lines = "\n".join(rows)
+    return f"""A guess is right where it is one of the text's emojis; "averaged" is the mean over the
+emojis of the share of an emoji's texts for which it is guessed.
 
 | | first guess | first five | first guess, averaged | first five, averaged |
 |---|---|---|---|---|
-{table}
+{lines}"""
 
-Most often found among the first five guesses: {best}
+
+def classes_part(classes: Sequence[str], scores: Scores) -> str:
+    """The emojis that are guessed best and worst, and a table of all.
+
+    Args:
+        classes: The emojis.
+        scores: With those of each.
+    """
+    shares = [(share, index) for index, share in enumerate(scores.class_first_five) if scores.counts[index]]
+    ranked = [index for _, index in sorted(shares, key=lambda pair: (-pair[0], pair[1]))]
+    by_class = [
+        f"| {classes[index]} | {scores.counts[index]} | {scores.class_first[index]:.1%} "
+        f"| {scores.class_first_five[index]:.1%} |"
+        for index in ranked
+    ]
+    best = " ".join(classes[index] for index in ranked[:_SHOWN_CLASSES])
+    worst = " ".join(classes[index] for index in ranked[-_SHOWN_CLASSES:][::-1])
+    return f"""Most often found among the first five guesses: {best}
 
 Least often: {worst}
 

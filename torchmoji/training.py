@@ -25,7 +25,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from torchmoji.files import atomic_path
-from torchmoji.metrics import device_of, gives_probabilities, predict
+from torchmoji.metrics import device_of, forget_casts, gives_probabilities, predict
 from torchmoji.optimizer import EmbeddingAdam, clip_gradients
 from torchmoji.sampling import Array, Batches, as_array
 
@@ -80,6 +80,7 @@ def _train_epoch(model: nn.Module, loss_op: nn.Module, optim_op: Optimizer, trai
         loss.backward()
         clip_gradients(trained, MAX_GRADIENT_NORM)
         optim_op.step()
+        forget_casts()
         total += loss.item() * len(y)
         count += len(y)
     return total / count
