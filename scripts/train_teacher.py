@@ -48,6 +48,7 @@ from torchmoji.training_progress import TrainingProgress
 from torchmoji.weight_average import WeightAverage
 
 AVERAGE = 0.999
+CHECKPOINT_SECONDS = 600.0
 PAD = 0  # of BERT's vocabularies, and of `TokenRows`
 _TOKENIZED_TOGETHER = 10_000
 _TELL_EVERY = 50
@@ -150,7 +151,7 @@ def train(teacher: Teacher, rows: TokenRows, corpus: Corpus, out: Path, settings
             mean = sum(losses) / len(losses)
             told.tell_training(step, seconds, {"loss": mean, "learning_rate": rate, "gradient_norm": norm})
             losses.clear()
-        if time.monotonic() - saved > 600 or step == total:
+        if time.monotonic() - saved >= CHECKPOINT_SECONDS or step == total:
             states = {"model": teacher.state_dict(), "optimizer": optimizer.state_dict()}
             place = {"step": step, "written": told.written, "seconds": seconds}
             kept = {"average": average.state_dict(), "random": random_states(device), "identity": identity}

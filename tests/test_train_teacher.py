@@ -1,0 +1,99 @@
+"""scripts/train_teacher.py with a tiny encoder in place of one of `transformers`."""
+
+import json
+import sys
+import zlib
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from programs import loaded
+from small_corpus import small_corpus
+from torch import nn
+
+from torchmoji.soft_targets import open_soft_targets
+
+
+class Encoder(nn.Module):
+    """Embeddings and dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.config = SimpleNamespace(hidden_size=16)
+        self.embed = nn.Embedding(512, 16)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, input_ids, attention_mask):
+        return SimpleNamespace(last_hidden_state=self.dropout(self.embed(input_ids)))
+
+
+def tokenize(texts, truncation, max_length):
+    return {"input_ids": [[1 + zlib.crc32(w.encode()) % 511 for w in t.split()][:max_length] for t in texts]}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return small_corpus(tmp_path_factory.mktemp("taught"), count=200, keep_text=True)
+
+
+@pytest.fixture
+def program(repository, monkeypatch):
+    """The program, with `transformers` replaced."""
+    fake = ModuleType("transformers")
+    fake.AutoModel = SimpleNamespace(from_pretrained=lambda folder, **options: Encoder())
+    fake.AutoTokenizer = SimpleNamespace(from_pretrained=lambda folder, **options: tokenize)
+    monkeypatch.setitem(sys.modules, "transformers", fake)
+    with loaded(repository / "scripts" / "train_teacher.py") as module, torch.random.fork_rng(devices=[]):
+        monkeypatch.setattr(module, "AVERAGE", 0.9)
+        yield module
+
+
+def call(program, corpus, out, *options):
+    quick = ["--passes", "8", "--batch-size", "16", "--learning-rate", "0.05"]
+    program.main([str(corpus.folder), "encoder", str(out), *quick, *options])
+    return open_soft_targets(out / "targets.npy", (len(corpus.rows("train")), len(corpus.classes)))
+
+
+def test_the_targets_say_what_the_texts_tell(program, corpus, tmp_path):
+    targets = call(program, corpus, tmp_path)
+    assert np.allclose(targets.astype(np.float32).sum(1), 1, atol=0.01)
+    rows = corpus.rows("train")
+    owners, classes = rows.labels(np.arange(len(rows)))
+    right = {owner for owner, label in zip(owners, classes, strict=True) if targets[owner].argmax() == label}
+    assert len(right) > 0.9 * len(rows)
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["texts"] == len(corpus.rows("validation"))
+    assert scores["first"] > 0.8
+
+
+def test_an_interrupted_run_gives_the_same_targets(program, corpus, tmp_path, monkeypatch):
+    undisturbed = np.array(call(program, corpus, tmp_path / "undisturbed"))
+    monkeypatch.setattr(program, "CHECKPOINT_SECONDS", 0.0)
+    save, saved = program.save_training, []
+
+    def save_and_stop(path, state):
+        save(path, state)
+        saved.append(state["step"])
+        if len(saved) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "save_training", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        call(program, corpus, tmp_path / "stopped")
+    assert not (tmp_path / "stopped" / "targets.npy").exists()
+    assert np.array_equal(call(program, corpus, tmp_path / "stopped"), undisturbed)
+    assert saved[4:6] == [5, 6]
+
+
+def test_other_settings_are_refused(program, corpus, tmp_path, capsys):
+    call(program, corpus, tmp_path)
+    with pytest.raises(SystemExit):
+        call(program, corpus, tmp_path, "--seed", "7")
+    assert "seed was 42, is 7" in capsys.readouterr().err
+
+
+def test_a_corpus_without_texts_is_refused(program, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        call(program, small_corpus(tmp_path / "bare", count=40), tmp_path / "out")
+    assert "build the corpus with --keep-text" in capsys.readouterr().err
