@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scores = score(pipeline, texts, labels)
     print(f"On {scores.texts} texts. {scores_table([scores_row(options.model, scores)])}\n")
     print(f"{classes_part(pipeline.classes, scores)}\n")
-    print(failures_section(failures(options.model)))
+    print(failures_section(failures(pipeline)))
 
 
 if __name__ == "__main__":

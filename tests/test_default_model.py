@@ -74,7 +74,7 @@ def test_the_card_says_what_was_done_and_measured(made):
 
 
 def test_the_card_shows_twenty_failures_of_all_kinds(made):
-    failed = default_model.failures(made[0])
+    failed = default_model.failures(MojiPipeline.from_pretrained(made[0]))
     assert len(failed) > 20
     card = (made[0] / "README.md").read_text(encoding="utf-8")
     shown = card.split("## Where it fails")[1].split("## Limits")[0]
@@ -86,11 +86,12 @@ def test_the_card_shows_twenty_failures_of_all_kinds(made):
 
 
 def test_a_first_guess_that_fits_is_no_failure(made, monkeypatch):
-    first = MojiPipeline.from_pretrained(made[0]).predict("good day", top_k=5)[0].emoji
+    pipeline = MojiPipeline.from_pretrained(made[0])
+    first = pipeline.predict("good day", top_k=5)[0].emoji
     for accepted, expected in ((first, 0), ("🔫" if first != "🔫" else "😂", 1)):
         judged = (JudgedText("good day", frozenset([accepted])),)
         monkeypatch.setattr(default_model, "JUDGED_TEXTS", judged)
-        assert len(default_model.failures(made[0])) == expected
+        assert len(default_model.failures(pipeline)) == expected
     assert default_model.failures_section([]) == ""
 
 

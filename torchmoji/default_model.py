@@ -138,25 +138,26 @@ class _Card:
 
     def __call__(self, report: Report) -> str:
         is_known = any(entry["sha256"] == KNOWN_VALIDATION_TEXTS for entry in report.manifest["inputs"])
-        return default_model_card(report, samples(self.folder), is_known, failures(self.folder))
+        pipeline = MojiPipeline.from_pretrained(self.folder)
+        return default_model_card(report, samples(pipeline), is_known, failures(pipeline))
 
 
-def samples(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
+def samples(pipeline: MojiPipeline) -> list[tuple[str, str]]:
     """DeepMoji's example sentences, each with the first five guesses of a model.
 
     Args:
-        folder: Of the model.
+        pipeline: Of the model.
     """
-    return list(zip(EXAMPLE_TEXTS, map(" ".join, _guesses(folder, EXAMPLE_TEXTS)), strict=True))
+    return list(zip(EXAMPLE_TEXTS, map(" ".join, _guesses(pipeline, EXAMPLE_TEXTS)), strict=True))
 
 
-def failures(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
+def failures(pipeline: MojiPipeline) -> list[tuple[str, str]]:
     """The `torchmoji.judged_texts` for which a model's first guess does not fit, with its first five.
 
     Args:
-        folder: Of the model.
+        pipeline: Of the model.
     """
-    guesses = _guesses(folder, [judged.text for judged in JUDGED_TEXTS])
+    guesses = _guesses(pipeline, [judged.text for judged in JUDGED_TEXTS])
     return [
         (judged.text, " ".join(emojis))
         for judged, emojis in zip(JUDGED_TEXTS, guesses, strict=True)
@@ -164,9 +165,9 @@ def failures(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _guesses(folder: str | os.PathLike[str], texts: Sequence[str]) -> list[list[str]]:
+def _guesses(pipeline: MojiPipeline, texts: Sequence[str]) -> list[list[str]]:
     """The first five emojis for each text."""
-    predictions = MojiPipeline.from_pretrained(folder).predict(list(texts), top_k=5)
+    predictions = pipeline.predict(list(texts), top_k=5)
     return [[score.emoji for score in prediction] for prediction in predictions]
 
 
