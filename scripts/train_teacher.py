@@ -12,9 +12,8 @@ Examples:
 
 import json
 import logging
-import time
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,33 +24,19 @@ import torch
 from torch import Tensor, nn
 
 from torchmoji.arguments import make_parser, positive
-from torchmoji.batch_dropout import Place
-from torchmoji.corpus_folder import MANIFEST_NAME, Corpus
-from torchmoji.data_order import DataOrder
+from torchmoji.corpus_folder import Corpus
 from torchmoji.emoji_scores import score_emojis
-from torchmoji.files import atomic_write_text, sha256
-from torchmoji.pretraining_loss import PretrainingLoss
-from torchmoji.pretraining_settings import Settings, learning_rate
-from torchmoji.pretraining_steps import Stepper
-from torchmoji.processes import Processes
+from torchmoji.files import atomic_write_text
+from torchmoji.pretraining import Settings
+from torchmoji.pretraining_run import Trained, train_model
+from torchmoji.processes import Processes, joined_processes
 from torchmoji.shards import RowBatch, TokenRows, shard_texts
 from torchmoji.soft_targets import save_soft_targets
-from torchmoji.training_checkpoint import (
-    CHECKPOINT_NAME,
-    check_same_run,
-    load_training,
-    random_states,
-    restore_random_states,
-    save_training,
-)
-from torchmoji.training_progress import TrainingProgress
-from torchmoji.weight_average import WeightAverage
 
 AVERAGE = 0.999
-CHECKPOINT_SECONDS = 600.0
 PAD = 0  # of BERT's vocabularies, and of `TokenRows`
 _TOKENIZED_TOGETHER = 10_000
-_TELL_EVERY = 50
+_SCORED_TOGETHER = 256
 
 logger = logging.getLogger(__name__)
 
@@ -105,75 +90,26 @@ def as_wordpieces(tokenizer: Any, texts: Iterable[str], rows: TokenRows, max_len
     return TokenRows([batch])
 
 
-def train(teacher: Teacher, rows: TokenRows, corpus: Corpus, out: Path, settings: Settings) -> None:
-    """Fine-tune the teacher in place, or go on with a run that was interrupted.
+def probabilities(
+    trained: Trained[Teacher], device: torch.device
+) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]]:
+    """What `save_soft_targets` asks: probabilities (n, C) of ids (n, time).
 
     Args:
-        teacher: With fresh weights in its output layer.
-        rows: The training texts as its tokens.
-        corpus: Where they come from.
-        out: For the checkpoint and `metrics.jsonl`.
-        settings: Passes, rate, batch and seed.
+        trained: The teacher.
+        device: Where it is.
     """
-    order = DataOrder(rows, settings.batch_size, settings.seed)
-    total = max(1, round(order.steps_a_pass * settings.passes))
-    device = torch.device("cpu")
-    optimizer = torch.optim.Adam(teacher.parameters(), lr=settings.learning_rate, fused=True)
-    average = WeightAverage(teacher, AVERAGE)
-    loss = PretrainingLoss(settings, corpus.class_counts("train"))
-    stepper = Stepper(teacher, optimizer, rows, loss, settings, Processes(device), Place(settings.seed))
-    identity = {"corpus": sha256(corpus.folder / MANIFEST_NAME), **asdict(settings)}
-    path = out / CHECKPOINT_NAME
-    state = load_training(path)
-    step, written, before = 0, 0, 0.0
-    if state is not None:
-        check_same_run(path, state["identity"], identity)
-        teacher.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        average.load_state_dict(state["average"])
-        restore_random_states(state["random"], device)
-        step, written, before = state["step"], state["written"], state["seconds"]
-        logger.info("going on after step %d of %d", step, total)
-    told = TrainingProgress(out, total, shown=True, tensorboard=False)
-    told.begin(step, written)
-    started = saved = time.monotonic()
-    losses: list[float] = []
-    teacher.train()
-    for batch in islice(order.batches(step), total - step):
-        rate = learning_rate(step, total, settings)
-        found, norm = stepper.step(step, batch, rate)
-        average.update(teacher, step)
-        step += 1
-        losses.append(found)
-        told.advance(len(batch))
-        seconds = before + time.monotonic() - started
-        if step % _TELL_EVERY == 0 or step == total:
-            mean = sum(losses) / len(losses)
-            told.tell_training(step, seconds, {"loss": mean, "learning_rate": rate, "gradient_norm": norm})
-            losses.clear()
-        if time.monotonic() - saved >= CHECKPOINT_SECONDS or step == total:
-            states = {"model": teacher.state_dict(), "optimizer": optimizer.state_dict()}
-            place = {"step": step, "written": told.written, "seconds": seconds}
-            kept = {"average": average.state_dict(), "random": random_states(device), "identity": identity}
-            save_training(path, {**states, **place, **kept})
-            saved = time.monotonic()
-    told.close()
-    teacher.load_state_dict(average.state_dict(), strict=False)
-    teacher.eval()
-
-
-def probabilities(teacher: nn.Module) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]]:
-    """What `save_soft_targets` asks: probabilities (n, C) of ids (n, time)."""
+    is_bfloat16 = bool(trained.settings.bfloat16)
 
     @torch.no_grad()
     def ask(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
         order = np.argsort((ids != PAD).sum(1), kind="stable")
         found: npt.NDArray[np.floating] | None = None
-        for some in np.array_split(order, max(1, len(order) // 256)):
+        for some in np.array_split(order, max(1, len(order) // _SCORED_TOGETHER)):
             longest = int((ids[some] != PAD).sum(1).max())
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = teacher(torch.from_numpy(ids[some, :longest]))
-            given = torch.softmax(logits.float(), dim=1).numpy()
+            with torch.autocast(device.type, torch.bfloat16, enabled=is_bfloat16):
+                logits = trained.model(torch.from_numpy(ids[some, :longest]).to(device))
+            given = torch.softmax(logits.float(), dim=1).cpu().numpy()
             if found is None:
                 found = np.zeros((len(ids), given.shape[1]), dtype=np.float32)
             found[some] = given
@@ -194,16 +130,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=positive, default=256, metavar="N", help="default: %(default)s")
     parser.add_argument("--max-length", type=positive, default=64, metavar="N", help="default: %(default)s")
     parser.add_argument("--top-k", type=positive, metavar="N", help="of the emojis (default: all)")
+    parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
     parser.add_argument("--seed", type=int, default=42, metavar="N", help="default: %(default)s")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        make_targets(options)
+        with joined_processes(options.device) as processes:
+            make_targets(options, processes)
     except (OSError, ValueError, FloatingPointError) as error:
         parser.error(str(error))
 
 
-def make_targets(options: Any) -> None:
+def make_targets(options: Any, processes: Processes) -> None:
     """Train, score and write, by the options of the command line."""
     from transformers import AutoModel, AutoTokenizer
 
@@ -212,10 +150,10 @@ def make_targets(options: Any) -> None:
         learning_rate=options.learning_rate,
         batch_size=options.batch_size,
         max_length=options.max_length,
+        average=AVERAGE,
         seed=options.seed,
     )
     corpus = Corpus.load(options.corpus)
-    options.out.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(options.encoder, local_files_only=True)
     rows = {
         split: as_wordpieces(
@@ -223,18 +161,25 @@ def make_targets(options: Any) -> None:
         )
         for split in ("train", "validation")
     }
-    torch.manual_seed(settings.seed)
-    encoder = AutoModel.from_pretrained(options.encoder, local_files_only=True, use_safetensors=True)
-    teacher = Teacher(encoder, len(corpus.classes))
-    train(teacher, rows["train"], corpus, options.out, settings)
-    with torch.autocast("cpu", torch.bfloat16):
-        scores = score_emojis(teacher, rows["validation"], len(corpus.classes))
-    atomic_write_text(options.out / "scores.json", json.dumps(scores.summary(), indent=1) + "\n")
-    logger.info("first guess %.1f%%, first five %.1f%%", 100 * scores.first, 100 * scores.first_five)
-    save_soft_targets(
-        *(options.out / "targets.npy", corpus, probabilities(teacher), options.top_k),
-        rows=rows["train"],
+
+    def make() -> Teacher:
+        encoder = AutoModel.from_pretrained(options.encoder, local_files_only=True, use_safetensors=True)
+        return Teacher(encoder, len(corpus.classes))
+
+    trained = train_model(
+        make, corpus, options.out, settings, rows, processes=processes, progress=sys.stderr.isatty()
     )
+    device = processes.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=bool(trained.settings.bfloat16)):
+        scores = score_emojis(trained.model, rows["validation"], len(corpus.classes), processes=processes)
+    logger.info("first guess %.1f%%, first five %.1f%%", 100 * scores.first, 100 * scores.first_five)
+    if processes.is_first:
+        atomic_write_text(options.out / "scores.json", json.dumps(scores.summary(), indent=1) + "\n")
+        save_soft_targets(
+            *(options.out / "targets.npy", corpus, probabilities(trained, device), options.top_k),
+            rows=rows["train"],
+        )
+    processes.wait()
 
 
 def _batched(texts: Iterable[str], size: int) -> Iterable[list[str]]:

@@ -147,6 +147,32 @@ def test_settings_arrive_in_the_checkpoint(corpus, tmp_path):
     assert identity["average"] == 0.9
     assert (identity["seed"], identity["bfloat16"], identity["hidden_size"]) == (7, False, 5)
     assert identity["soft_targets"] is None
+    assert identity["start_from"] is None
+
+
+def test_precision_is_asked_for_or_left_to_the_machine(corpus, tmp_path, monkeypatch, capsys):
+    import torch
+
+    from torchmoji import pretraining_run
+
+    monkeypatch.setattr(pretraining_run, "has_fast_bfloat16", lambda device: False)
+    command = ["pretrain", corpus, *SMALL, "--passes", "0.1", "--quiet", "--device", "cpu", "--out"]
+    for options, expected in (([], False), (["--bfloat16"], True), (["--float32"], False)):
+        out = tmp_path / "-".join(["of", *options])
+        assert main([*command, str(out), *options]) == 0
+        identity = torch.load(out / "checkpoint.pt", weights_only=True)["identity"]
+        assert identity["bfloat16"] is expected
+    with pytest.raises(SystemExit):
+        main([*command, str(tmp_path / "both"), "--bfloat16", "--float32"])
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_a_run_starts_from_a_model(corpus, tmp_path, caplog):
+    command = ["pretrain", corpus, *SMALL, "--passes", "0.1", "--out"]
+    assert main([*command, str(tmp_path / "first"), "--quiet"]) == 0
+    caplog.set_level("INFO", logger="torchmoji")
+    assert main([*command, str(tmp_path / "second"), "--quiet", "--start-from", str(tmp_path / "first")]) == 0
+    assert "4 of 4 emojis are its own" in caplog.text
 
 
 @pytest.mark.parametrize(

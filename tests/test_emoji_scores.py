@@ -1,8 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from torchmoji.emoji_scores import commonest_scores, score_emojis
+from torchmoji.emoji_scores import commonest_scores, score_emojis, score_probabilities
 from torchmoji.shards import TokenRows, in_memory
 
 LOGITS = torch.arange(6.0)
@@ -48,6 +50,20 @@ def test_a_model_may_give_probabilities():
     rows = rows_of([[5], [4, 0]])
     expected = score_emojis(FixedGuesses(), rows, 6)
     assert score_emojis(model, rows, 6).loss == pytest.approx(expected.loss, rel=1e-5)
+
+
+def test_guesses_that_are_there_score_as_those_of_their_model():
+    labels = [[5], [4, 0], [0], [5, 4]]
+    probabilities = torch.softmax(LOGITS, dim=0).expand(4, 6).numpy()
+    given, expected = (
+        score_probabilities(probabilities, labels),
+        score_emojis(FixedGuesses(), rows_of(labels), 6),
+    )
+    assert given.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert dataclasses.replace(given, loss=0) == dataclasses.replace(expected, loss=0)
+    with pytest.raises(ValueError, match="3 texts with labels for 4 with guesses"):
+        score_probabilities(probabilities, labels[:3])
+    assert score_probabilities(probabilities[:0], []).texts == 0
 
 
 def test_some_texts_from_everywhere_can_be_scored():

@@ -417,6 +417,16 @@ def test_bfloat16_by_name(tmp_path):
     np.testing.assert_allclose(pipe.encode("good"), small().encode("good"), atol=2e-2)
 
 
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_bfloat16_where_it_is_slow_is_warned_of(tmp_path, monkeypatch, caplog, is_fast):
+    monkeypatch.setattr("torchmoji.products.has_fast_bfloat16", lambda device: is_fast)
+    small().save_pretrained(tmp_path)
+    MojiPipeline.from_pretrained(tmp_path, dtype="float32")
+    assert not caplog.records
+    MojiPipeline.from_pretrained(tmp_path, dtype="bfloat16")
+    assert ("float32, the default, is faster here" in caplog.text) == (not is_fast)
+
+
 def test_models_without_classes_or_emojis_say_so():
     with pytest.raises(ValueError, match="gives features alone: use encode"):
         small(None).predict("good")

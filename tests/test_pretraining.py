@@ -139,6 +139,30 @@ def test_bfloat16_products_give_nearly_the_same_weights(corpus, tmp_path):
     assert torch.allclose(*runs, atol=0.05)
 
 
+def test_no_part_of_the_result_is_in_training(trained):
+    assert not any(module.training for module in trained.model.modules())
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_bfloat16_is_left_to_the_machine(corpus, tmp_path, monkeypatch, is_fast):
+    monkeypatch.setattr(pretraining_run, "has_fast_bfloat16", lambda device: is_fast)
+    run = train(corpus, tmp_path / "left", changed(passes=0.25, bfloat16=None))
+    assert run.settings == changed(passes=0.25, bfloat16=is_fast)
+    said = train(corpus, tmp_path / "said", run.settings)
+    assert same(weights_of(run), weights_of(said))
+    state = torch.load(tmp_path / "left" / "checkpoint.pt", weights_only=True)
+    assert state["identity"]["bfloat16"] is is_fast
+
+
+def test_a_machine_of_another_kind_does_not_go_on_unasked(corpus, tmp_path, monkeypatch):
+    for is_fast in (True, False):
+        monkeypatch.setattr(pretraining_run, "has_fast_bfloat16", lambda device, fast=is_fast: fast)
+        if is_fast:
+            train(corpus, tmp_path, changed(passes=0.25, bfloat16=None))
+    with pytest.raises(ValueError, match="bfloat16 was True, is False"):
+        train(corpus, tmp_path, changed(passes=0.25, bfloat16=None))
+
+
 def test_steps_computed_in_parts_are_the_same_steps(corpus, tmp_path, monkeypatch):
     """Dropout is on: masks belong to texts, not to parts."""
     monkeypatch.setattr(pretraining_run, "_TELL_EVERY", 1)

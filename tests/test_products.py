@@ -357,3 +357,48 @@ def test_without_cpuinfo_the_platform_names_the_vendor(monkeypatch, tmp_path):
     monkeypatch.setattr("torchmoji.machine._PROCESSOR_INFO", tmp_path / "missing")
     monkeypatch.setattr(products.platform, "processor", lambda: "Intel64 Family 6, GenuineIntel")
     assert products._processor_vendor() == "Intel64 Family 6, GenuineIntel"
+
+
+# --- bfloat16 ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def processor(monkeypatch):
+    """Set the processor's flags: a field and its content."""
+
+    def set_flags(field, flags):
+        monkeypatch.setattr(products, "cpuinfo", lambda name: flags if name == field else "")
+
+    products._processor_has_bfloat16.cache_clear()
+    yield set_flags
+    products._processor_has_bfloat16.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("field", "flags", "is_fast"),
+    [
+        ("flags", "fpu sse2 avx2 fma", False),
+        ("flags", "fpu avx2 avx512f avx512_bf16 avx512_vnni", True),
+        ("flags", "fpu avx512f amx_bf16 amx_tile", True),
+        ("Features", "fp asimd crc32", False),
+        ("Features", "fp asimd sve bf16 svebf16", True),
+    ],
+)
+def test_bfloat16_is_fast_where_the_processor_has_instructions_for_it(processor, field, flags, is_fast):
+    processor(field, flags)
+    assert products.has_fast_bfloat16(torch.device("cpu")) == is_fast
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+@pytest.mark.parametrize("is_supported", [True, False])
+def test_torch_is_asked_where_the_system_names_no_flags(processor, monkeypatch, is_supported):
+    processor("flags", "")
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: is_supported)
+    assert products.has_fast_bfloat16(torch.device("cpu")) == is_supported
+
+
+@pytest.mark.parametrize(("capability", "is_fast"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_bfloat16_is_fast_from_ampere_on(monkeypatch, capability, is_fast):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert products.has_fast_bfloat16(torch.device("cuda", 0)) == is_fast
+    assert not products.has_fast_bfloat16(torch.device("meta"))

@@ -3,6 +3,7 @@
 import json
 import sys
 import zlib
+from functools import partial
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from programs import loaded
 from small_corpus import small_corpus
 from torch import nn
 
+from torchmoji import pretraining_run
 from torchmoji.soft_targets import open_soft_targets
 
 
@@ -50,7 +52,7 @@ def program(repository, monkeypatch):
 
 
 def call(program, corpus, out, *options):
-    quick = ["--passes", "8", "--batch-size", "16", "--learning-rate", "0.05"]
+    quick = ["--passes", "8", "--batch-size", "16", "--learning-rate", "0.05", "--device", "cpu"]
     program.main([str(corpus.folder), "encoder", str(out), *quick, *options])
     return open_soft_targets(out / "targets.npy", (len(corpus.rows("train")), len(corpus.classes)))
 
@@ -69,8 +71,8 @@ def test_the_targets_say_what_the_texts_tell(program, corpus, tmp_path):
 
 def test_an_interrupted_run_gives_the_same_targets(program, corpus, tmp_path, monkeypatch):
     undisturbed = np.array(call(program, corpus, tmp_path / "undisturbed"))
-    monkeypatch.setattr(program, "CHECKPOINT_SECONDS", 0.0)
-    save, saved = program.save_training, []
+    monkeypatch.setattr(program, "train_model", partial(program.train_model, checkpoint_seconds=0.0))
+    save, saved = pretraining_run.save_training, []
 
     def save_and_stop(path, state):
         save(path, state)
@@ -78,12 +80,24 @@ def test_an_interrupted_run_gives_the_same_targets(program, corpus, tmp_path, mo
         if len(saved) == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(program, "save_training", save_and_stop)
+    monkeypatch.setattr(pretraining_run, "save_training", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         call(program, corpus, tmp_path / "stopped")
     assert not (tmp_path / "stopped" / "targets.npy").exists()
     assert np.array_equal(call(program, corpus, tmp_path / "stopped"), undisturbed)
     assert saved[4:6] == [5, 6]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_it_computes_on_a_gpu(program, corpus, tmp_path):
+    targets = call(program, corpus, tmp_path, "--device", "cuda")
+    assert np.allclose(targets.astype(np.float32).sum(1), 1, atol=0.01)
+
+
+def test_a_device_that_is_not_there_is_refused(program, corpus, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        call(program, corpus, tmp_path, "--device", "cuda:99")
+    assert "there is no device cuda:99" in capsys.readouterr().err
 
 
 def test_other_settings_are_refused(program, corpus, tmp_path, capsys):

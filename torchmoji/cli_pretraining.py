@@ -114,6 +114,7 @@ _HELP = {
     "hidden_size": "units of an LSTM direction",
     "passes": "how often each text is seen",
     "word_passes": "passes before these without the LSTMs, which spare most of a pass",
+    "start_from": "begin with a model's weights: default, deepmoji, a folder or a hub id",
     "batch_size": "texts in a step, of all processes together",
     "accumulation": "parts in which a process computes a step: less memory",
     "max_length": "tokens after which texts are cut",
@@ -134,6 +135,8 @@ _HELP = {
     "evaluation_texts": "at most",
 }
 
+_NAMES = {"soft_targets": "FILE", "start_from": "MODEL"}
+
 
 def add_settings(parser: Any) -> None:
     """Add an option for each of the settings of pretraining.
@@ -143,17 +146,23 @@ def add_settings(parser: Any) -> None:
     """
     for field in fields(Settings):
         if field.name == "bfloat16":
-            parser.add_argument(
-                "--float32", action="store_true", help="matrix products in float32, not bfloat16"
-            )
+            precision = parser.add_mutually_exclusive_group()
+            for name, is_bfloat16 in (("bfloat16", True), ("float32", False)):
+                precision.add_argument(
+                    f"--{name}",
+                    action="store_const",
+                    const=is_bfloat16,
+                    dest="bfloat16",
+                    help=f"matrix products in {name} (default: bfloat16 where the machine is fast at it)",
+                )
             continue
-        is_file = field.default is None
+        is_name = field.default is None
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
-            type=str if is_file else type(field.default),
+            type=str if is_name else type(field.default),
             default=field.default,
-            metavar="FILE" if is_file else "N",
-            help=f"{_HELP[field.name]} (default: {'none' if is_file else '%(default)s'})",
+            metavar=_NAMES.get(field.name, "N"),
+            help=f"{_HELP[field.name]} (default: {'none' if is_name else '%(default)s'})",
         )
 
 
@@ -167,7 +176,7 @@ def read_settings(options: argparse.Namespace) -> Settings:
         ValueError: One is out of range.
     """
     given = {name: getattr(options, name) for name in _HELP}
-    return Settings(**given, bfloat16=not options.float32)
+    return Settings(**given, bfloat16=options.bfloat16)
 
 
 def _add_pretrain(add: Any) -> None:

@@ -6,8 +6,10 @@ emoji's texts for which it is guessed, so that rare emojis count as much as comm
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -91,10 +93,7 @@ def score_emojis(
     """
     processes = processes or Processes(device_of(model))
     gives_logits = getattr(model, "output_logits", True)
-    five = min(_GUESSES, nb_classes)
-    # texts, right at first, right in five, samples, summed loss; then for each class the same three numbers
-    totals = torch.zeros(5, dtype=torch.float64)
-    by_class = torch.zeros(3, nb_classes, dtype=torch.float64)
+    totals = _Totals(nb_classes)
     size = len(rows) if most is None else min(most, len(rows))
     own = np.arange(size)[processes.rank :: processes.count] * len(rows) // max(1, size)
     for window in np.split(own, range(_WINDOW_ROWS, len(own), _WINDOW_ROWS)):
@@ -103,50 +102,84 @@ def score_emojis(
             if len(batch) == 0:
                 continue
             output = model(torch.from_numpy(rows.token_ids(batch)).to(processes.device)).float().cpu()
-            logs = torch.log_softmax(output, dim=1) if gives_logits else output.log()
-            labels = tuple(map(torch.from_numpy, rows.labels(batch)))
-            _count(logs, output.topk(five, dim=1).indices, labels, totals, by_class)
-    sums = processes.total(torch.cat([totals, by_class.flatten()]).to(processes.device)).cpu()
-    totals, by_class = sums[:5], sums[5:].reshape(3, nb_classes)
-    shares = by_class / by_class[0].clamp(min=1)
-    texts = max(1.0, totals[0].item())
-    return Scores(
-        texts=int(totals[0]),
-        loss=(totals[4] / totals[3].clamp(min=1)).item(),
-        first=totals[1].item() / texts,
-        first_five=totals[2].item() / texts,
-        class_first=shares[1].tolist(),
-        class_first_five=shares[2].tolist(),
-        counts=by_class[0].long().tolist(),
-    )
+            totals.add(
+                torch.log_softmax(output, dim=1) if gives_logits else output.log(), *rows.labels(batch)
+            )
+    totals.counts = processes.total(totals.counts.to(processes.device)).cpu()
+    return totals.scores()
 
 
-def _count(
-    logs: Tensor, guesses: Tensor, labels: tuple[Tensor, ...], totals: Tensor, by_class: Tensor
-) -> None:
-    """Add the counts of a batch.
+def score_probabilities(probabilities: npt.NDArray[np.floating], labels: Sequence[Sequence[int]]) -> Scores:
+    """How well guesses that are there already fit.
 
     Args:
-        logs: Logarithms of the probabilities (n, C).
-        guesses: The best classes (n, 5).
-        labels: The text and the class of each sample (samples,).
-        totals: Is added to (5,).
-        by_class: Is added to (3, C).
+        probabilities: (n, C).
+        labels: The classes of each text; none twice.
+
+    Raises:
+        ValueError: There are more texts than labels, or fewer.
     """
-    owners, classes = labels
-    right = guesses[owners] == classes[:, None]  # (samples, 5)
-    hits = torch.zeros(guesses.shape, dtype=torch.long).index_add_(0, owners, right.long())
-    totals += torch.tensor(
-        [
-            len(guesses),
-            int(hits[:, 0].sum()),
-            int(hits.any(1).sum()),
-            len(classes),
-            -float(logs[owners, classes].double().sum()),
-        ]
-    )
-    for row, values in enumerate((torch.ones(len(classes)), right[:, 0], right.any(1))):
-        by_class[row].index_add_(0, classes, values.double())
+    if len(probabilities) != len(labels):
+        raise ValueError(f"there are {len(labels)} texts with labels for {len(probabilities)} with guesses")
+    totals = _Totals(probabilities.shape[1])
+    owners = np.repeat(np.arange(len(labels)), [len(classes) for classes in labels])
+    classes = np.fromiter(chain.from_iterable(labels), dtype=np.int64)
+    totals.add(torch.from_numpy(probabilities).log(), owners, classes)
+    return totals.scores()
+
+
+class _Totals:
+    """What scores are shares of.
+
+    Args:
+        nb_classes: C.
+    """
+
+    def __init__(self, nb_classes: int) -> None:
+        self.nb_classes = nb_classes
+        # texts, right at first, right in five, samples, summed loss; then three times C numbers: samples,
+        # right at first, right in five
+        self.counts = torch.zeros(5 + 3 * nb_classes, dtype=torch.float64)
+
+    def add(self, logs: Tensor, owners: npt.NDArray[np.int64], classes: npt.NDArray[np.int64]) -> None:
+        """Count some texts.
+
+        Args:
+            logs: Logarithms of the probabilities (n, C).
+            owners: The text of each sample (samples,).
+            classes: Its class (samples,).
+        """
+        own, wanted = torch.from_numpy(owners), torch.from_numpy(classes)
+        guesses = logs.topk(min(_GUESSES, self.nb_classes), dim=1).indices
+        right = guesses[own] == wanted[:, None]  # (samples, 5)
+        hits = torch.zeros(guesses.shape, dtype=torch.long).index_add_(0, own, right.long())
+        totals, by_class = self.counts[:5], self.counts[5:].reshape(3, -1)
+        totals += torch.tensor(
+            [
+                len(guesses),
+                int(hits[:, 0].sum()),
+                int(hits.any(1).sum()),
+                len(classes),
+                -float(logs[own, wanted].double().sum()),
+            ]
+        )
+        for row, values in enumerate((torch.ones(len(classes)), right[:, 0], right.any(1))):
+            by_class[row].index_add_(0, wanted, values.double())
+
+    def scores(self) -> Scores:
+        """The shares."""
+        texts, first, first_five, samples, loss = self.counts[:5].tolist()
+        by_class = self.counts[5:].reshape(3, -1)
+        shares = by_class / by_class[0].clamp(min=1)
+        return Scores(
+            texts=int(texts),
+            loss=loss / max(1.0, samples),
+            first=first / max(1.0, texts),
+            first_five=first_five / max(1.0, texts),
+            class_first=shares[1].tolist(),
+            class_first_five=shares[2].tolist(),
+            counts=by_class[0].long().tolist(),
+        )
 
 
 def commonest_scores(rows: TokenRows, counts: Sequence[int], most: int | None = None) -> Scores:

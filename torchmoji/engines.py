@@ -3,6 +3,7 @@
 Neither is imported before an engine of its kind is made.
 """
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import torch
 
     from torchmoji.model_def import TorchMoji
+
+logger = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
@@ -137,6 +140,7 @@ def torch_engine(
     import torch
 
     from torchmoji.model_def import load_model
+    from torchmoji.products import has_fast_bfloat16
 
     kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
@@ -153,6 +157,8 @@ def torch_engine(
             f"cannot use device {str(device)!r} ({reason}): leave it out for the CPU, or install a torch "
             "that has it"
         ) from error
+    if kind == torch.bfloat16 and not has_fast_bfloat16(model.embed.weight.device):
+        logger.warning("this machine has no instructions for bfloat16: float32, the default, is faster here")
     return TorchEngine(model, multi_label)
 
 

@@ -130,7 +130,7 @@ def pretrain(
             scores = _store(corpus, out, settings, trained, int8)
             report = Report(
                 manifest=corpus.manifest,
-                settings=settings,
+                settings=trained.settings,
                 nb_tokens=len(corpus.vocabulary),
                 steps=trained.steps,
                 seconds=trained.seconds,
@@ -164,7 +164,9 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
 
 
-def _store(corpus: Corpus, out: Path, settings: Settings, trained: Trained, int8: bool) -> dict[str, Scores]:
+def _store(
+    corpus: Corpus, out: Path, settings: Settings, trained: Trained[TorchMoji], int8: bool
+) -> dict[str, Scores]:
     """Write the model's files, but for the card, and score it."""
     model, counts, classes = trained.model, corpus.class_counts("train"), corpus.classes
     rows = corpus.rows("validation")

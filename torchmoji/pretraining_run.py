@@ -1,28 +1,32 @@
-"""The run of a pretraining: from fresh weights, or from a checkpoint, to the last step."""
+"""The run of a pretraining: from the weights of the start, or from a checkpoint, to the last step."""
 
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
-from torchmoji.batch_dropout import batch_dropout
+from torchmoji.batch_dropout import Place, batch_dropout
 from torchmoji.corpus_folder import MANIFEST_NAME, Corpus
 from torchmoji.data_order import DataOrder, weights_of_classes
 from torchmoji.emoji_scores import score_emojis
 from torchmoji.files import sha256
 from torchmoji.leftovers import remove_leftovers
 from torchmoji.model_def import TorchMoji
+from torchmoji.model_start import start_with_model
 from torchmoji.pretraining_loss import PretrainingLoss
 from torchmoji.pretraining_settings import Settings, learning_rate
 from torchmoji.pretraining_steps import Stepper
 from torchmoji.processes import Processes
+from torchmoji.products import has_fast_bfloat16
+from torchmoji.shards import TokenRows
 from torchmoji.soft_targets import open_soft_targets
 from torchmoji.training_checkpoint import (
     CHECKPOINT_NAME,
@@ -43,17 +47,22 @@ _TELL_EVERY = 50
 _FUSED_DEVICES = ("cpu", "cuda")
 
 
+Model = TypeVar("Model", bound=nn.Module)
+
+
 @dataclass(frozen=True)
-class Trained:
+class Trained(Generic[Model]):
     """What `train` gives.
 
     Attributes:
         model: In evaluation mode, with the average of the weights where there is one.
+        settings: As given, and what they left to the machine.
         steps: Batches seen.
         seconds: Time spent, interruptions left out.
     """
 
-    model: TorchMoji
+    model: Model
+    settings: Settings
     steps: int
     seconds: float
 
@@ -96,6 +105,19 @@ def _seeded(device: torch.device, seed: int) -> Iterator[None]:
         yield
 
 
+def settled(settings: Settings, processes: Processes) -> Settings:
+    """The settings with what they leave to the machine: bfloat16 where all processes are fast at it.
+
+    Args:
+        settings: As given.
+        processes: Those that train together.
+    """
+    if settings.bfloat16 is not None:
+        return settings
+    fast = torch.tensor([int(has_fast_bfloat16(processes.device))], device=processes.device)
+    return replace(settings, bfloat16=processes.total(fast).item() == processes.count)
+
+
 def train(
     corpus: Corpus,
     folder: str | os.PathLike[str],
@@ -106,7 +128,7 @@ def train(
     tensorboard: bool = False,
     checkpoint_seconds: float = 600,
     progress: bool = False,
-) -> Trained:
+) -> Trained[TorchMoji]:
     """Train a model, or go on with a run that was interrupted.
 
     Args:
@@ -125,25 +147,103 @@ def train(
         The trained model and what it took. Torch's global generators are left as they were.
 
     Raises:
-        ValueError: The checkpoint is damaged or of another run, or soft targets do not fit.
+        FileNotFoundError: There is no model to start from, or no file of soft targets.
+        ValueError: The checkpoint is damaged or of another run, or a start or teacher does not fit.
         FloatingPointError: The loss is not finite.
         ModuleNotFoundError: TensorBoard is missing.
     """
     processes = processes or Processes(torch.device("cpu"))
+    device = processes.device
+
+    def made() -> TorchMoji:
+        model = new_model(settings, len(corpus.vocabulary), len(corpus.classes)).to(device)
+        if not (Path(folder) / CHECKPOINT_NAME).is_file():
+            if settings.start_from is not None:
+                start_with_model(model, settings.start_from, corpus.vocabulary, corpus.classes)
+            if settings.word_passes:
+                start_with_words(model, corpus.rows("train"), loss_of(corpus, settings), settings)
+        return model
+
+    return train_model(
+        *(made, corpus, folder, settings),
+        processes=processes,
+        compiled=compiled,
+        tensorboard=tensorboard,
+        checkpoint_seconds=checkpoint_seconds,
+        progress=progress,
+    )
+
+
+def train_model(
+    make: Callable[[], Model],
+    corpus: Corpus,
+    folder: str | os.PathLike[str],
+    settings: Settings,
+    rows: Mapping[str, TokenRows] | None = None,
+    *,
+    processes: Processes | None = None,
+    compiled: bool = False,
+    tensorboard: bool = False,
+    checkpoint_seconds: float = 600,
+    progress: bool = False,
+) -> Trained[Model]:
+    """What `train` does, for any model that gives logits (n, C) for token ids (n, time).
+
+    Args:
+        make: Gives the model as it starts, with torch's generators seeded by the settings.
+        corpus: See `train`, as for the others.
+        folder: For the checkpoint.
+        settings: Of these, the sizes and rates of dropout are the model's own affair.
+        rows: The texts of "train" and "validation" as the model reads them, in the corpus's order; by default
+            those of the corpus.
+        processes: Those that train together.
+        compiled: Use `torch.compile`.
+        tensorboard: Write for TensorBoard.
+        checkpoint_seconds: How often to write the checkpoint.
+        progress: Show a progress bar.
+
+    Returns:
+        See `train`.
+    """
+    processes = processes or Processes(torch.device("cpu"))
+    settings = settled(settings, processes)
+    rows = rows or {split: corpus.rows(split) for split in ("train", "validation")}
     with _seeded(processes.device, settings.seed), ExitStack() as stack:
-        run = _Run(corpus, Path(folder), settings, processes, compiled, stack)
+        model = make().to(processes.device).train()
+        run = _Run(model, rows, corpus, Path(folder), settings, processes, compiled, stack)
         run.resume()
         told = TrainingProgress(run.folder, run.total_steps, progress, tensorboard, processes.is_first)
         stack.callback(told.close)
         run.train(told, checkpoint_seconds)
-    return Trained(run.finished_model(), run.step, run.seconds)
+    run.finish()
+    return Trained(model, settings, run.step, run.seconds)
+
+
+def loss_of(corpus: Corpus, settings: Settings) -> PretrainingLoss:
+    """What a run minimizes.
+
+    Args:
+        corpus: Of the run.
+        settings: Of the run.
+
+    Raises:
+        FileNotFoundError: There is no file of soft targets.
+        ValueError: Soft targets do not fit.
+    """
+    counts = corpus.class_counts("train")
+    if settings.soft_targets is None:
+        return PretrainingLoss(settings, counts)
+    shape = (len(corpus.rows("train")), len(counts))
+    return PretrainingLoss(settings, counts, open_soft_targets(settings.soft_targets, shape))
 
 
 class _Run:
     """The state of a training.
 
     Args:
-        corpus: See `train`, as for the others.
+        model: In training mode, on the device of the processes.
+        rows: See `train_model`, as for the others.
+        corpus: Of the texts.
         folder: For the checkpoint.
         settings: How to train.
         processes: Those that train together.
@@ -153,6 +253,8 @@ class _Run:
 
     def __init__(
         self,
+        model: nn.Module,
+        rows: Mapping[str, TokenRows],
         corpus: Corpus,
         folder: Path,
         settings: Settings,
@@ -160,30 +262,26 @@ class _Run:
         compiled: bool,
         stack: ExitStack,
     ) -> None:
-        self.corpus, self.folder, self.settings, self.processes = corpus, folder, settings, processes
+        self.model, self.rows, self.corpus = model, rows, corpus
+        self.folder, self.settings, self.processes = folder, settings, processes
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / CHECKPOINT_NAME
-        rows, counts = corpus.rows("train"), corpus.class_counts("train")
-        wanted = (
-            weights_of_classes(counts, settings.balanced_sampling) if settings.balanced_sampling else None
-        )
-        self.order = DataOrder(rows, settings.batch_size, settings.seed, wanted)
+        wanted = None
+        if settings.balanced_sampling:
+            wanted = weights_of_classes(corpus.class_counts("train"), settings.balanced_sampling)
+        self.order = DataOrder(rows["train"], settings.batch_size, settings.seed, wanted)
         self.total_steps = max(1, round(self.order.steps_a_pass * settings.passes))
-        teacher = None
-        if settings.soft_targets is not None:
-            teacher = open_soft_targets(settings.soft_targets, (len(rows), len(counts)))
-        device = processes.device
-        self.model = new_model(settings, len(corpus.vocabulary), len(counts)).to(device).train()
-        loss = PretrainingLoss(settings, counts, teacher)
-        if settings.word_passes and not self.path.is_file():
-            start_with_words(self.model, rows, loss, settings)
-        place = stack.enter_context(batch_dropout(self.model, settings.seed))
+        place = Place(settings.seed)
+        if isinstance(model, TorchMoji):
+            place = stack.enter_context(batch_dropout(model, settings.seed))
         self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=settings.learning_rate, fused=device.type in _FUSED_DEVICES or None
+            model.parameters(),
+            lr=settings.learning_rate,
+            fused=processes.device.type in _FUSED_DEVICES or None,
         )
-        self.average = WeightAverage(self.model, settings.average) if settings.average else None
+        self.average = WeightAverage(model, settings.average) if settings.average else None
         self.stepper = Stepper(
-            *(self.model, self.optimizer, rows, loss),
+            *(model, self.optimizer, rows["train"], loss_of(corpus, settings)),
             *(settings, processes, place, compiled),
         )
         self.step, self.seconds, self.written = 0, 0.0, 0
@@ -266,7 +364,7 @@ class _Run:
         self.processes.wait()  # for the checkpoint
 
     def _evaluate(self, told: TrainingProgress) -> None:
-        rows = self.corpus.rows("validation")
+        rows = self.rows["validation"]
         if not len(rows):
             return
         self.model.eval()
@@ -279,9 +377,9 @@ class _Run:
         self.model.train()
         told.tell_evaluation(self.step, scores.summary())
 
-    def finished_model(self) -> TorchMoji:
-        """The model, in evaluation mode, with what is to be stored."""
+    def finish(self) -> None:
+        """Give the model what is to be stored, and put it into evaluation mode."""
         if self.average is not None:
-            self.model.load_state_dict(self.average.state_dict())
+            self.model.load_state_dict(self.average.state_dict(), strict=False)  # buffers are not averaged
         self.model.zero_grad(set_to_none=True)
-        return self.model.eval()
+        self.model.eval()

@@ -16,6 +16,8 @@ class Settings:
         passes: How often each text is seen, on average.
         word_passes: Passes before these in which the model learns without its LSTMs, see
             `torchmoji.word_start`: they take minutes and spare most of a pass. 0 for none.
+        start_from: Begin with the weights of a model, see `torchmoji.model_start`: "default", "deepmoji", a
+            folder or a repository of the Hugging Face hub; None for fresh ones.
         batch_size: Texts in a step, of all processes together.
         accumulation: Parts in which a process computes its share of a step, one after the other: less memory.
         max_length: Tokens after which training texts are cut.
@@ -35,7 +37,8 @@ class Settings:
             many times when the model is stored: 1 makes the guesses those for classes that are all alike
             frequent (Menon et al. 2021).
         seed: Of the weights, the order of texts and dropout.
-        bfloat16: Compute matrix products in bfloat16.
+        bfloat16: Compute matrix products in bfloat16; None for where that is fast, see
+            `torchmoji.products.has_fast_bfloat16`.
         evaluate_every: Steps after which the validation texts are scored; 0 for at the end only.
         evaluation_texts: So many of them, at most.
 
@@ -47,6 +50,7 @@ class Settings:
     hidden_size: int = 512
     passes: float = 1.0
     word_passes: float = 0.0
+    start_from: str | None = None
     batch_size: int = 512
     accumulation: int = 1
     max_length: int = 50
@@ -63,7 +67,7 @@ class Settings:
     soft_share: float = 0.5
     prior_adjustment: float = 0.0
     seed: int = 42
-    bfloat16: bool = True
+    bfloat16: bool | None = None
     evaluate_every: int = 0
     evaluation_texts: int = 20_000
 
@@ -81,6 +85,10 @@ class Settings:
         for name in ("word_passes", "warmup_steps", "class_weights", "balanced_sampling", "prior_adjustment"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.word_passes and self.start_from is not None:
+            raise ValueError(
+                "word_passes makes new embeddings, start_from takes those of a model: choose one"
+            )
         if self.class_weights and self.balanced_sampling:
             raise ValueError(
                 "class_weights and balanced_sampling both make rare classes count more: choose one of them"

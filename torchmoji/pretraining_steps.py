@@ -117,7 +117,7 @@ class Stepper:
         owners, classes = (torch.from_numpy(part).to(device) for part in self._rows.labels(rows))
 
         def run(model: Callable[..., Any], ids: Tensor) -> Tensor:
-            with torch.autocast(device.type, torch.bfloat16, enabled=self._settings.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bool(self._settings.bfloat16)):
                 logits = model(ids)
             loss = self._loss(logits, owners, classes, rows) * scale
             loss.backward()

@@ -1,0 +1,81 @@
+"""A start for pretraining: the weights of a model that is there, whatever its words and its emojis are.
+
+What the two have in common is taken over: the LSTMs and the attention, the embeddings of the words that both
+know, the output layer's rows of the emojis that both know. A word that is new begins as the model's unknown
+word, which is what it was to that model; a new emoji's output row is fresh.
+"""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from torchmoji.conversion import model_sizes
+from torchmoji.corpus_writing import UNKNOWN
+from torchmoji.create_vocab import check_fits
+from torchmoji.emoji_finder import fold
+from torchmoji.model_def import TorchMoji
+from torchmoji.pretrained import find
+from torchmoji.weights import load_state_dict
+
+logger = logging.getLogger(__name__)
+
+
+@torch.no_grad()
+def start_with_model(
+    model: TorchMoji, name: str | os.PathLike[str], vocabulary: Mapping[str, int], classes: Sequence[str]
+) -> None:
+    """Give a model the weights of another one, in place, as far as they fit.
+
+    Args:
+        model: With fresh weights.
+        name: The other one: "default", "deepmoji", a folder or a repository of the Hugging Face hub.
+        vocabulary: Word -> id, of `model`.
+        classes: Its emojis.
+
+    Raises:
+        FileNotFoundError: There is no such model.
+        OSError: Its files could not be fetched.
+        ValueError: A file is damaged, or the sizes differ.
+    """
+    files = find(name)
+    state = load_state_dict(files.weights)
+    sizes = model_sizes(state)
+    given = (sizes.embedding_dim, sizes.hidden_size)
+    own = (model.embedding_dim, model.hidden_size)
+    if given != own:
+        raise ValueError(
+            f"the model {os.fspath(name)!r} has the embedding_dim {given[0]} and the hidden_size {given[1]}, "
+            f"the run {own[0]} and {own[1]}: set those of the model that it starts from"
+        )
+    known = files.vocabulary or {}
+    check_fits(known, sizes.nb_tokens)
+    words = [known.get(word, UNKNOWN) for word in sorted(vocabulary, key=vocabulary.__getitem__)]
+    weights = model.state_dict()
+    for key, value in state.items():
+        if not key.startswith(("embed.", "output_layer.")):
+            weights[key].copy_(value)
+    weights["embed.weight"].copy_(state["embed.weight"][words])
+    found = _copy_classes(weights, state, list(files.config.get("classes") or []), classes)
+    logger.info(
+        "starting from %s: %d of %d words and %d of %d emojis are its own",
+        *(os.fspath(name), sum(word in known for word in vocabulary), len(vocabulary)),
+        *(found, len(classes)),
+    )
+
+
+def _copy_classes(
+    weights: Mapping[str, Tensor], state: Mapping[str, Tensor], given: Sequence[str], wanted: Sequence[str]
+) -> int:
+    """Copy the output layer's rows of the classes that both know; gives their number."""
+    layer = [(weights[key], state[key]) for key in state if key.startswith("output_layer.")]
+    if any(len(target) != len(wanted) or len(source) != len(given) for target, source in layer):
+        return 0  # one output for two classes
+    places = {fold(name): place for place, name in enumerate(given)}
+    pairs = [(row, places[fold(name)]) for row, name in enumerate(wanted) if fold(name) in places]
+    for target, source in layer:
+        for row, place in pairs:
+            target[row] = source[place]
+    return len(pairs) if layer else 0
