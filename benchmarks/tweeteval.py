@@ -26,7 +26,7 @@ from sklearn.metrics import f1_score
 from benchmarks.transfer import Benchmark, Task, new_model, tuning_options
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.finetuning import calculate_batchsize_maxlen, finetune
-from torchmoji.metrics import predict
+from torchmoji.metrics import predicted_classes
 from torchmoji.sampling import get_data_loader
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 
@@ -96,20 +96,20 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
         **tuning_options(settings, quiet),
     )
     batches = get_data_loader(ids[2], np.asarray(labels[2]), batch_size, extended_batch_sampler=False)
-    logits, truth = predict(model, batches)
-    return leaderboard_score(logits.float().cpu().numpy(), truth.cpu().numpy())
+    return leaderboard_score(*predicted_classes(model, batches), task.nb_classes)
 
 
-def leaderboard_score(logits: npt.NDArray[np.floating], truth: npt.NDArray[np.int64]) -> float:
+def leaderboard_score(
+    predicted: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], nb_classes: int
+) -> float:
     """F1 of the second of two classes, or the mean of the F1 of more.
 
     Args:
-        logits: (n, C), for two classes (n, 1).
+        predicted: Class numbers (n,).
         truth: Class numbers (n,).
+        nb_classes: Of the task.
     """
-    if logits.shape[1] == 1:
-        return float(f1_score(truth, logits[:, 0] > 0))
-    return float(f1_score(truth, logits.argmax(axis=1), average="macro"))
+    return float(f1_score(truth, predicted, average="binary" if nb_classes == 2 else "macro"))
 
 
 BENCHMARK = Benchmark("benchmarks/tweeteval.py", __doc__, TASKS, run, "has a folder for each task")

@@ -122,5 +122,24 @@ def test_a_killed_run_ends_with_bit_identical_weights(
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.pt", "metrics.jsonl"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_stop_stores_where_it_is(corpus, program, undisturbed, tmp_path, number):
+    """However seldom checkpoints are written, no step is done twice."""
+    folder = tmp_path / "asked"
+    asking = program.with_name(f"asked-{number.name}.py")
+    source = program.read_text().replace("checkpoint_seconds=0", "checkpoint_seconds=1000")
+    asking.write_text(source.replace("signal.SIGKILL", f"signal.{number.name}"))
+    command = [sys.executable, asking, corpus.folder, folder, 9, "between"]
+    stopped = subprocess.run(
+        list(map(str, command)), env=environment(), check=False, capture_output=True, text=True
+    )
+    assert stopped.returncode == -number
+    assert "stopped after step 9 of 22: the same run goes on from here" in stopped.stderr
+    assert load_training(folder / "checkpoint.pt")["step"] == 9
+    resumed = train(corpus, folder, Settings(**SETTINGS))
+    found = resumed.model.state_dict()
+    assert all(torch.equal(weight, found[name]) for name, weight in undisturbed.items())
+
+
 def environment():
     return os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}

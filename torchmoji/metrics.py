@@ -60,10 +60,16 @@ def predict(model: nn.Module, batches: Batches) -> tuple[torch.Tensor, torch.Ten
     return torch.cat(outputs), torch.cat(labels)
 
 
-def _predicted_classes(
+def predicted_classes(
     model: nn.Module, test_gen: Batches
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Predicted and true class numbers (n,): the largest output, or probability > 0.5 where there is one."""
+    """Predicted and true class numbers (n,): the largest output, or probability > 0.5 where there is one.
+
+    Args:
+        model: Gives logits or probabilities (batch, C), or (batch, 1) for two classes. Left in evaluation
+            mode.
+        test_gen: See `torchmoji.sampling.Batches`.
+    """
     outputs, labels = predict(model, test_gen)
     if outputs.shape[1] > 1:
         predicted = outputs.argmax(dim=1)
@@ -80,7 +86,7 @@ def evaluate_using_acc(model: nn.Module, test_gen: Batches) -> float:
             mode.
         test_gen: See `torchmoji.sampling.Batches`.
     """
-    predicted, labels = _predicted_classes(model, test_gen)
+    predicted, labels = predicted_classes(model, test_gen)
     return float((predicted == labels).mean())
 
 
@@ -92,7 +98,7 @@ def evaluate_using_weighted_f1(model: nn.Module, test_gen: Batches, val_gen: Bat
         test_gen: See `torchmoji.sampling.Batches`.
         val_gen: Not used; callers of the 2017 package pass it.
     """
-    predicted, labels = _predicted_classes(model, test_gen)
+    predicted, labels = predicted_classes(model, test_gen)
     return float(f1_score(labels, predicted, average="weighted", zero_division=0))
 
 

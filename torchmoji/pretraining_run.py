@@ -15,7 +15,7 @@ from torch import nn
 
 from torchmoji.batch_dropout import Place, batch_dropout
 from torchmoji.corpus_folder import MANIFEST_NAME, Corpus
-from torchmoji.data_order import DataOrder, weights_of_classes
+from torchmoji.data_order import DataOrder, RowNumbers, weights_of_classes
 from torchmoji.emoji_scores import score_emojis
 from torchmoji.files import sha256
 from torchmoji.leftovers import remove_leftovers
@@ -28,6 +28,7 @@ from torchmoji.processes import Processes
 from torchmoji.products import has_fast_bfloat16
 from torchmoji.shards import TokenRows
 from torchmoji.soft_targets import open_soft_targets
+from torchmoji.stop_signals import StopRequest, waiting_stop
 from torchmoji.training_checkpoint import (
     CHECKPOINT_NAME,
     check_same_run,
@@ -286,6 +287,7 @@ class _Run:
         )
         self.step, self.seconds, self.written = 0, 0.0, 0
         self.losses: list[float] = []  # since they were told
+        self.rate = self.norm = 0.0  # of the last step
         self.identity = {"corpus": sha256(corpus.folder / MANIFEST_NAME), **asdict(settings)}
 
     def resume(self) -> None:
@@ -334,34 +336,50 @@ class _Run:
         save_training(self.path, state)
 
     def train(self, told: TrainingProgress, checkpoint_seconds: float) -> None:
-        """Do all steps that are left."""
+        """Do all steps that are left, or, where somebody asks one process to stop, store where it is."""
         told.begin(self.step, self.written)
-        before, saved = self.seconds, time.monotonic()
-        started = saved
-        for rows in islice(self.order.batches(self.step), self.total_steps - self.step):
-            rate = learning_rate(self.step, self.total_steps, self.settings)
-            loss, norm = self.stepper.step(self.step, rows, rate)
-            if self.average is not None:
-                self.average.update(self.model, self.step)
-            self.step += 1
-            self.losses.append(loss)
-            told.advance(len(rows))
-            is_last = self.step == self.total_steps
-            self.seconds = before + time.monotonic() - started
-            if self.step % _TELL_EVERY == 0 or is_last:
-                mean = sum(self.losses) / len(self.losses)
-                told.tell_training(
-                    *(self.step, self.seconds),
-                    {"loss": mean, "learning_rate": rate, "gradient_norm": norm},
-                )
-                self.losses.clear()
-            if self.settings.evaluate_every and self.step % self.settings.evaluate_every == 0:
-                self._evaluate(told)
-            now = time.monotonic()
-            if self.processes.is_first and (now - saved > checkpoint_seconds or is_last):
-                self._save(told.written)
-                saved = now
+        started = saved = time.monotonic()
+        before = self.seconds
+        with waiting_stop() if self.processes.count == 1 else nullcontext(StopRequest()) as asked:
+            for rows in islice(self.order.batches(self.step), self.total_steps - self.step):
+                self._do_step(rows, told)
+                now = time.monotonic()
+                self.seconds = before + now - started
+                is_last = self.step == self.total_steps
+                self._tell(told, is_last)
+                is_asked = asked.signal is not None
+                if self.processes.is_first and (now - saved > checkpoint_seconds or is_last or is_asked):
+                    self._save(told.written)
+                    saved = now
+                if is_asked:
+                    logger.warning(
+                        "stopped after step %d of %d: the same run goes on from here",
+                        self.step,
+                        self.total_steps,
+                    )
+                    break
         self.processes.wait()  # for the checkpoint
+
+    def _do_step(self, rows: RowNumbers, told: TrainingProgress) -> None:
+        self.rate = learning_rate(self.step, self.total_steps, self.settings)
+        loss, self.norm = self.stepper.step(self.step, rows, self.rate)
+        if self.average is not None:
+            self.average.update(self.model, self.step)
+        self.step += 1
+        self.losses.append(loss)
+        told.advance(len(rows))
+
+    def _tell(self, told: TrainingProgress, is_last: bool) -> None:
+        """Tell of the last steps, and of the validation texts, where it is time."""
+        if self.step % _TELL_EVERY == 0 or is_last:
+            mean = sum(self.losses) / len(self.losses)
+            told.tell_training(
+                *(self.step, self.seconds),
+                {"loss": mean, "learning_rate": self.rate, "gradient_norm": self.norm},
+            )
+            self.losses.clear()
+        if self.settings.evaluate_every and self.step % self.settings.evaluate_every == 0:
+            self._evaluate(told)
 
     def _evaluate(self, told: TrainingProgress) -> None:
         rows = self.rows["validation"]
