@@ -10,7 +10,7 @@ from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emoji_scores import score_emojis
 from torchmoji.model_start import start_with_model
 from torchmoji.pretraining import Settings, pretrain, train
-from torchmoji.pretraining_run import new_model
+from torchmoji.pretraining_model import new_model
 from torchmoji.pretraining_steps import Stepper
 from torchmoji.weights import load_state_dict
 

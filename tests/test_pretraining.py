@@ -9,7 +9,7 @@ from small_corpus import EMOJIS, rules, small_corpus
 from torchmoji import MojiPipeline, pretraining_run
 from torchmoji.data_order import DataOrder
 from torchmoji.pretraining import STORED, Settings, adjust_to_prior, pretrain, train
-from torchmoji.pretraining_run import new_model
+from torchmoji.pretraining_model import new_model
 from torchmoji.pretraining_settings import learning_rate
 from torchmoji.pretraining_steps import Stepper
 from torchmoji.soft_targets import save_soft_targets

@@ -12,7 +12,7 @@ import torch
 from small_corpus import small_corpus
 
 from torchmoji import MojiPipeline, pretraining_run
-from torchmoji.pretraining import STORED, Settings, pretrain
+from torchmoji.pretraining import STORED, Settings, pretrain, train
 from torchmoji.processes import Processes, joined_processes
 
 PROGRAM = """
@@ -181,4 +181,4 @@ class Others(Processes):
 def test_processes_that_find_different_checkpoints_are_stopped(corpus, tmp_path):
     processes = Others(torch.device("cpu"), 1, 2)
     with pytest.raises(ValueError, match=r"process 1 finds .* at step 0, the first one at step 5: all proc"):
-        pretraining_run.train(corpus, tmp_path, Settings(**SETTINGS), processes=processes)
+        train(corpus, tmp_path, Settings(**SETTINGS), processes=processes)

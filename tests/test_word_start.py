@@ -9,7 +9,7 @@ from small_corpus import small_corpus
 
 from torchmoji.pretraining import Settings, train
 from torchmoji.pretraining_loss import PretrainingLoss
-from torchmoji.pretraining_run import new_model
+from torchmoji.pretraining_model import new_model
 from torchmoji.pretraining_steps import Stepper
 from torchmoji.word_start import start_with_words
 
@@ -84,7 +84,7 @@ def test_a_run_starts_with_words_once_and_resumes_to_the_same_weights(corpus, tm
     with pytest.raises(KeyboardInterrupt):
         train(corpus, tmp_path / "half", SETTINGS, checkpoint_seconds=0)
     monkeypatch.undo()
-    monkeypatch.setattr("torchmoji.pretraining_run.start_with_words", None)  # it must not start again
+    monkeypatch.setattr("torchmoji.pretraining_model.start_with_words", None)  # it must not start again
     resumed = train(corpus, tmp_path / "half", SETTINGS).model.state_dict()
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
     assert not torch.equal(plain["embed.weight"], whole["embed.weight"])

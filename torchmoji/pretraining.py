@@ -27,7 +27,8 @@ from torchmoji.files import atomic_write_text
 from torchmoji.model_def import TorchMoji, load_model
 from torchmoji.pretrained import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME
 from torchmoji.pretraining_card import Report, model_card
-from torchmoji.pretraining_run import Trained, train
+from torchmoji.pretraining_model import train
+from torchmoji.pretraining_run import Trained
 from torchmoji.pretraining_settings import Settings
 from torchmoji.processes import Processes, joined_processes
 from torchmoji.weights import save_quantized, save_state_dict

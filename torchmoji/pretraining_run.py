@@ -1,4 +1,4 @@
-"""The run of a pretraining: from the weights of the start, or from a checkpoint, to the last step."""
+"""The run of a pretraining, of any model: from its first weights, or from a checkpoint, to the last step."""
 
 import logging
 import os
@@ -20,7 +20,6 @@ from torchmoji.emoji_scores import score_emojis
 from torchmoji.files import sha256
 from torchmoji.leftovers import remove_leftovers
 from torchmoji.model_def import TorchMoji
-from torchmoji.model_start import start_with_model
 from torchmoji.pretraining_loss import PretrainingLoss
 from torchmoji.pretraining_settings import Settings, learning_rate
 from torchmoji.pretraining_steps import Stepper
@@ -39,7 +38,6 @@ from torchmoji.training_checkpoint import (
 )
 from torchmoji.training_progress import TrainingProgress
 from torchmoji.weight_average import WeightAverage
-from torchmoji.word_start import start_with_words
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +51,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Trained(Generic[Model]):
-    """What `train` gives.
+    """What a training gives.
 
     Attributes:
         model: In evaluation mode, with the average of the weights where there is one.
@@ -66,33 +64,6 @@ class Trained(Generic[Model]):
     settings: Settings
     steps: int
     seconds: float
-
-
-def new_model(settings: Settings, nb_tokens: int, nb_classes: int) -> TorchMoji:
-    """A model with fresh weights that gives logits; uses torch's global generator.
-
-    Args:
-        settings: Its sizes.
-        nb_tokens: Size of the vocabulary.
-        nb_classes: Number of emojis.
-
-    Raises:
-        ValueError: There is only one emoji.
-    """
-    if nb_classes < 2:
-        raise ValueError("a model needs at least two emojis to tell apart: build the corpus with more")
-    model = TorchMoji(
-        nb_classes=nb_classes,
-        nb_tokens=nb_tokens,
-        output_logits=True,
-        embed_dropout_rate=settings.embed_dropout_rate,
-        final_dropout_rate=settings.final_dropout_rate,
-        embedding_dim=settings.embedding_dim,
-        hidden_size=settings.hidden_size,
-    )
-    if nb_classes == 2:  # else one output for two classes
-        model.output_layer = nn.Sequential(nn.Linear(model.attention_size, nb_classes))
-    return model
 
 
 @contextmanager
@@ -119,62 +90,6 @@ def settled(settings: Settings, processes: Processes) -> Settings:
     return replace(settings, bfloat16=processes.total(fast).item() == processes.count)
 
 
-def train(
-    corpus: Corpus,
-    folder: str | os.PathLike[str],
-    settings: Settings,
-    *,
-    processes: Processes | None = None,
-    compiled: bool = False,
-    tensorboard: bool = False,
-    checkpoint_seconds: float = 600,
-    progress: bool = False,
-) -> Trained[TorchMoji]:
-    """Train a model, or go on with a run that was interrupted.
-
-    Args:
-        corpus: With the training texts, and the validation texts that `settings.evaluate_every` is about.
-        folder: Holds `checkpoint.pt`, `metrics.jsonl` and `tensorboard`. A run that finds a checkpoint goes
-            on from there; in one process, and not compiled, it ends with the same weights as one that was
-            never interrupted.
-        settings: How to train.
-        processes: Those that train together; by default this one alone, on the CPU.
-        compiled: Use `torch.compile` where it works: it takes minutes, and pays in long runs on a GPU.
-        tensorboard: Write for TensorBoard as well.
-        checkpoint_seconds: How often to write the checkpoint.
-        progress: Show a progress bar.
-
-    Returns:
-        The trained model and what it took. Torch's global generators are left as they were.
-
-    Raises:
-        FileNotFoundError: There is no model to start from, or no file of soft targets.
-        ValueError: The checkpoint is damaged or of another run, or a start or teacher does not fit.
-        FloatingPointError: The loss is not finite.
-        ModuleNotFoundError: TensorBoard is missing.
-    """
-    processes = processes or Processes(torch.device("cpu"))
-    device = processes.device
-
-    def made() -> TorchMoji:
-        model = new_model(settings, len(corpus.vocabulary), len(corpus.classes)).to(device)
-        if not (Path(folder) / CHECKPOINT_NAME).is_file():
-            if settings.start_from is not None:
-                start_with_model(model, settings.start_from, corpus.vocabulary, corpus.classes)
-            if settings.word_passes:
-                start_with_words(model, corpus.rows("train"), loss_of(corpus, settings), settings)
-        return model
-
-    return train_model(
-        *(made, corpus, folder, settings),
-        processes=processes,
-        compiled=compiled,
-        tensorboard=tensorboard,
-        checkpoint_seconds=checkpoint_seconds,
-        progress=progress,
-    )
-
-
 def train_model(
     make: Callable[[], Model],
     corpus: Corpus,
@@ -188,23 +103,31 @@ def train_model(
     checkpoint_seconds: float = 600,
     progress: bool = False,
 ) -> Trained[Model]:
-    """What `train` does, for any model that gives logits (n, C) for token ids (n, time).
+    """Train any model that gives logits (n, C) for token ids (n, time), or go on where it was interrupted.
 
     Args:
         make: Gives the model as it starts, with torch's generators seeded by the settings.
-        corpus: See `train`, as for the others.
-        folder: For the checkpoint.
-        settings: Of these, the sizes and rates of dropout are the model's own affair.
+        corpus: Of the texts.
+        folder: Holds `checkpoint.pt`, `metrics.jsonl` and `tensorboard`. A run that finds a checkpoint goes
+            on from there; in one process, and not compiled, it ends with the same weights as one that was
+            never interrupted.
+        settings: How to train; sizes and rates of dropout are the model's own affair.
         rows: The texts of "train" and "validation" as the model reads them, in the corpus's order; by default
-            those of the corpus.
-        processes: Those that train together.
-        compiled: Use `torch.compile`.
-        tensorboard: Write for TensorBoard.
+            those of the corpus. The latter are what `settings.evaluate_every` is about.
+        processes: Those that train together; by default this one alone, on the CPU.
+        compiled: Use `torch.compile` where it works: it takes minutes, and pays in long runs on a GPU.
+        tensorboard: Write for TensorBoard as well.
         checkpoint_seconds: How often to write the checkpoint.
         progress: Show a progress bar.
 
     Returns:
-        See `train`.
+        The trained model and what it took. Torch's global generators are left as they were.
+
+    Raises:
+        FileNotFoundError: There is no file of soft targets.
+        ValueError: The checkpoint is damaged or of another run, or soft targets do not fit.
+        FloatingPointError: The loss is not finite.
+        ModuleNotFoundError: TensorBoard is missing.
     """
     processes = processes or Processes(torch.device("cpu"))
     settings = settled(settings, processes)
