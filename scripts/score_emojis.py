@@ -7,6 +7,7 @@ Examples:
     score_emojis.py data/emoji/valid.tsv.gz
     score_emojis.py data/emoji/valid.tsv.gz --model deepmoji
     score_emojis.py data/emoji/valid.tsv.gz --model runs/default
+    score_emojis.py data/emoji/valid.tsv.gz --balance 0 0.3 1
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from torchmoji import MojiPipeline
 from torchmoji.arguments import make_parser
+from torchmoji.balancing import Balance
 from torchmoji.corpus import read_labelled_texts
 from torchmoji.default_model import failures, failures_section
 from torchmoji.emoji_scores import score_probabilities
@@ -27,15 +29,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--model", default=MODEL, metavar="NAME", help="as in `torchmoji` (default: default)")
+    parser.add_argument(
+        "--balance",
+        type=float,
+        nargs="+",
+        default=[0.0],
+        metavar="B",
+        help="as in `torchmoji emojize`, a row for each; the first one's emojis are shown (default: 0)",
+    )
     options = parser.parse_args(arguments)
     try:
-        pipeline = MojiPipeline.from_pretrained(options.model)
+        pipeline = MojiPipeline.from_pretrained(options.model, balance=options.balance[0])
         texts, labels = read_labelled_texts(options.file, len(pipeline.classes))
+        frequencies, size = pipeline.class_frequencies, len(pipeline.classes)
+        balances = {strength: Balance(strength, frequencies, size) for strength in options.balance}
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    scores = score_probabilities(pipeline.predict_proba(texts), labels)
-    print(f"On {scores.texts} texts. {scores_table([scores_row(options.model, scores)])}\n")
-    print(f"{classes_part(pipeline.classes, scores)}\n")
+    probabilities = MojiPipeline.from_pretrained(options.model).predict_proba(texts)
+    scores = {
+        f"{options.model}, balance {strength:g}" if strength else options.model: score_probabilities(
+            balance(probabilities), labels
+        )
+        for strength, balance in balances.items()
+    }
+    first = next(iter(scores.values()))
+    print(f"On {first.texts} texts. {scores_table([scores_row(*entry) for entry in scores.items()])}\n")
+    print(f"{classes_part(pipeline.classes, first)}\n")
     print(failures_section(failures(pipeline)))
 
 

@@ -164,7 +164,7 @@ def make_targets(options: Any, processes: Processes) -> None:
 
     def make() -> Teacher:
         encoder = AutoModel.from_pretrained(options.encoder, local_files_only=True, use_safetensors=True)
-        return Teacher(encoder, len(corpus.classes))
+        return Teacher(encoder.float(), len(corpus.classes))  # as stored it may be of half precision
 
     trained = train_model(
         make, corpus, options.out, settings, rows, processes=processes, progress=sys.stderr.isatty()

@@ -8,7 +8,14 @@ from small_corpus import EMOJIS, rules, small_corpus
 
 from torchmoji import MojiPipeline, pretraining_run
 from torchmoji.data_order import DataOrder
-from torchmoji.pretraining import STORED, Settings, adjust_to_prior, pretrain, train
+from torchmoji.pretraining import (
+    STORED,
+    Settings,
+    adjust_to_prior,
+    learned_frequencies,
+    pretrain,
+    train,
+)
 from torchmoji.pretraining_model import new_model
 from torchmoji.pretraining_settings import learning_rate
 from torchmoji.pretraining_steps import Stepper
@@ -404,3 +411,15 @@ def test_two_processes_do_not_train_in_one_folder(corpus, tmp_path):
 def test_without_progress_nothing_is_printed(corpus, tmp_path, capfd):
     pretrain(corpus, tmp_path, changed(passes=0.1))
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_frequencies_are_those_that_the_stored_model_has_learned(pretrained, corpus):
+    config = json.loads((pretrained.folder / "config.json").read_text())
+    counts = np.array(corpus.class_counts("train"))
+    np.testing.assert_allclose(config["class_frequencies"], counts / counts.sum(), rtol=1e-4)
+    roots = np.sqrt(counts) / np.sqrt(counts).sum()
+    for changes in ({"class_weights": 0.5}, {"balanced_sampling": 0.5}, {"prior_adjustment": 0.5}):
+        np.testing.assert_allclose(learned_frequencies(counts, changed(**changes)), roots, rtol=1e-4)
+    alike = learned_frequencies([0, 10**9, 5], changed(prior_adjustment=1, class_weights=0.3))
+    assert alike == pytest.approx([1 / 3] * 3, rel=1e-5)
+    assert learned_frequencies([0, 10**9, 5], SETTINGS)[0] > 0

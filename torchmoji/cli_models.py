@@ -62,7 +62,8 @@ def load_pipeline(options: argparse.Namespace) -> MojiPipeline:
         has_extra = all(find_spec(package) for package in ("onnx", "onnxruntime"))
         quick = is_onnx or (has_extra and has_int8_rows(find(name, vocabulary).weights))
         backend = "onnx" if quick else "torch"
-    return MojiPipeline.from_pretrained(name, backend, vocabulary=vocabulary)
+    balance = getattr(options, "balance", 0.0)
+    return MojiPipeline.from_pretrained(name, backend, vocabulary=vocabulary, balance=balance)
 
 
 def model_name(options: argparse.Namespace) -> str:

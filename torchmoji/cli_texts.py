@@ -48,6 +48,13 @@ def add_commands(add: Any) -> None:
     emojize.add_argument(
         "--top-k", type=int, default=5, metavar="K", help="emojis a text (default: %(default)s)"
     )
+    emojize.add_argument(
+        "--balance",
+        type=float,
+        default=0.0,
+        metavar="B",
+        help="from 0 to 1, how much of their head start to take off common emojis (default: %(default)s)",
+    )
     emojize.set_defaults(run=_run_texts, rows=_emojis)
     for name, summary, action, examples in _TEXT_COMMANDS:
         command = add(name, summary, f"{summary.capitalize()}.\n{_INPUTS}", examples)

@@ -42,7 +42,7 @@ ABOUT_DATA = """They are English tweets and comments from public GitHub reposito
 the emojis, which were taken out of the text. Names became `@user`, links `http`; retweets and texts with
 links were left out. No validation text shares its first ten words with a training text. About one text
 in two hundred is promotional, some have one label where the tweet had several emojis, and emojis are as
-unequal as on the street (😂 is one in seven)."""
+unequal as on the street (one text in eight has 😂)."""
 
 FASTTEXT = (0.273, 0.628, 0.090, 0.277)
 """fastText (100 dimensions, word bigrams, 5 epochs) trained and scored on the same texts: first guess, first

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import numpy as np
 
 from torchmoji import pretrained
+from torchmoji.balancing import Balance
 from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import EMOJIS, alias
 from torchmoji.emotions import emotion_scores
@@ -67,9 +68,13 @@ class MojiPipeline:
             in the log that counts them.
         windows: Run longer texts in windows of that many tokens that overlap by half, and average, in place
             of cutting them.
+        balance: From 0 to 1, how much of their head start to take off common classes, see
+            `torchmoji.balancing`. 0 gives the model's own probabilities, 1 those for classes alike.
+        class_frequencies: How frequent each class was in training, for `balance`.
 
     Raises:
-        ValueError: Classes or vocabulary do not fit the model, or `max_length` is below 1.
+        ValueError: Classes or vocabulary do not fit the model, `max_length` is below 1, or `balance` is out
+            of range, or the model has no `class_frequencies` for it.
     """
 
     def __init__(
@@ -79,6 +84,8 @@ class MojiPipeline:
         classes: Sequence[str] | None = None,
         max_length: int | None = None,
         windows: bool = False,
+        balance: float = 0.0,
+        class_frequencies: Sequence[float] | None = None,
     ) -> None:
         if max_length is not None and max_length < 1:
             raise ValueError(f"max_length must be at least 1 token, got {max_length}")
@@ -90,6 +97,11 @@ class MojiPipeline:
             raise ValueError(
                 f"classes are {len(classes)} names, but the model has {engine.nb_classes or 'no'} classes"
             )
+        if balance and getattr(engine, "multi_label", False):
+            raise ValueError("each of this model's classes is judged on its own: leave balance out")
+        self._balanced = Balance(balance, class_frequencies, engine.nb_classes)
+        self.balance = balance
+        self.class_frequencies = None if class_frequencies is None else tuple(class_frequencies)
         self.engine = engine
         self.classes: tuple[str, ...] = tuple(classes or ())
         self.max_length = max_length
@@ -108,6 +120,7 @@ class MojiPipeline:
         classes: Sequence[str] | None = None,
         max_length: int | None = None,
         windows: bool = False,
+        balance: float = 0.0,
     ) -> "MojiPipeline":
         """Load a model.
 
@@ -123,6 +136,7 @@ class MojiPipeline:
             classes: Names of the classes; by default those of the model.
             max_length: See the class.
             windows: See the class.
+            balance: See the class.
 
         Raises:
             FileNotFoundError: There is no such model.
@@ -152,7 +166,8 @@ class MojiPipeline:
         if words is None:
             raise ValueError(f"{files.weights} has no vocabulary: give it as vocabulary=")
         length = max_length if max_length is not None else files.config.get("max_length")
-        return cls(engine, words, names, length, windows)
+        frequencies = files.config.get("class_frequencies") if classes is None else None
+        return cls(engine, words, names, length, windows, balance, frequencies)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write a folder for `from_pretrained`: safetensors, vocabulary, configuration, model card.
@@ -173,6 +188,7 @@ class MojiPipeline:
             "hidden_size": model.hidden_size,
             "nb_classes": self.engine.nb_classes,
             "classes": list(self.classes) or None,
+            "class_frequencies": self.class_frequencies and list(self.class_frequencies),
             "multi_label": self.engine.multi_label,
             "max_length": self.max_length,
         }
@@ -180,7 +196,11 @@ class MojiPipeline:
         pretrained.save(folder, state, self.vocabulary, config, self._card(config))
 
     def _card(self, config: Mapping[str, Any]) -> str:
-        sizes = "\n".join(f"- {name}: {value}" for name, value in config.items() if name != "classes")
+        sizes = "\n".join(
+            f"- {name}: {value}"
+            for name, value in config.items()
+            if name not in ("classes", "class_frequencies")
+        )
         return (
             "---\nlibrary_name: torchmoji\npipeline_tag: text-classification\n---\n\n"
             "# A torchMoji model\n\nA bi-LSTM with attention for short texts, in DeepMoji's form.\n\n"
@@ -255,7 +275,8 @@ class MojiPipeline:
 
         def run(window: Sequence[str], cut: Cut) -> Floats:
             tokens = self._tokens(window, cut)
-            return averaged(self.engine.probabilities(tokens.ids)[0], tokens.texts, len(window))
+            probabilities = self._balanced(self.engine.probabilities(tokens.ids)[0])
+            return averaged(probabilities, tokens.texts, len(window))
 
         return self._array(texts, run, len(self.classes))
 
@@ -429,6 +450,7 @@ class MojiPipeline:
         rows[:, : len(ids)] = ids
         rows[np.arange(1, len(ids) + 1), np.arange(len(ids))] = 0  # the model leaves padding out anywhere
         probabilities, attention = self.engine.probabilities(rows)
+        probabilities = self._balanced(probabilities)
         best = int(np.argmax(probabilities[0]))
         placed = word_attention(text, attention[0, : len(ids)])
         effects = [
@@ -458,7 +480,7 @@ class MojiPipeline:
         """Probabilities (texts, C), and for each text the attention of its words."""
         probabilities, attention = self.engine.probabilities(tokens.ids)
         return (
-            averaged(probabilities, tokens.texts, nb_texts),
+            averaged(self._balanced(probabilities), tokens.texts, nb_texts),
             joined_attention(attention, tokens, nb_texts),
         )
 

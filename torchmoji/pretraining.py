@@ -56,6 +56,11 @@ class Pretrained:
     scores: dict[str, Scores] | None
 
 
+def _power(settings: Settings) -> float:
+    """Of the classes' counts, to which frequencies were proportional as training saw them."""
+    return 1 - max(settings.class_weights, settings.balanced_sampling)
+
+
 @torch.no_grad()
 def adjust_to_prior(model: TorchMoji, class_counts: Sequence[int], settings: Settings) -> None:
     """Take the logarithm of the classes' frequencies off the output's bias, so often as the settings say.
@@ -65,10 +70,21 @@ def adjust_to_prior(model: TorchMoji, class_counts: Sequence[int], settings: Set
         class_counts: Training texts of each class (C,).
         settings: Class weights and balanced sampling have changed the frequencies that training saw.
     """
-    power = 1 - max(settings.class_weights, settings.balanced_sampling)
-    logs = torch.tensor(class_counts, dtype=torch.float64).clamp(min=1).log() * power
+    logs = torch.tensor(class_counts, dtype=torch.float64).clamp(min=1).log() * _power(settings)
     bias: Tensor = model.get_parameter("output_layer.0.bias")
     bias -= (settings.prior_adjustment * (logs - logs.mean())).to(bias)
+
+
+def learned_frequencies(class_counts: Sequence[int], settings: Settings) -> list[float]:
+    """How frequent a stored model takes the classes to be (C,), as shares: for `torchmoji.balancing`.
+
+    Args:
+        class_counts: Training texts of each class (C,).
+        settings: Of the run, which may have changed the frequencies, and the model at its end.
+    """
+    left = max(0.0, 1 - settings.prior_adjustment) * _power(settings)
+    numbers = [max(1, count) ** left for count in class_counts]
+    return [float(f"{number / sum(numbers):.6g}") for number in numbers]
 
 
 def pretrain(
@@ -191,6 +207,7 @@ def _store(
         "hidden_size": settings.hidden_size,
         "nb_classes": len(classes),
         "classes": classes,
+        "class_frequencies": learned_frequencies(counts, settings),
     }
     atomic_write_text(out / CONFIG_NAME, json.dumps(config, ensure_ascii=False, indent=1) + "\n")
     if not len(rows):

@@ -22,6 +22,7 @@ _REASONS = {
 """Rule -> what is said of the texts that it left out."""
 
 LIMITS = """- Common emojis are guessed too often and rare ones too seldom: see the averaged scores.
+  `balance=0.3` or more in `MojiPipeline.from_pretrained` changes that.
 - Texts carry the tone and the prejudices of those who wrote them. Guesses repeat them.
 - Single words can outweigh the sense of a sentence; irony and negation are often missed.
 - It must not be used to judge persons: not for hiring, policing, medical or credit decisions, nor to

@@ -1,0 +1,121 @@
+"""Guesses in which common classes have less of a head start."""
+
+import json
+
+import numpy as np
+import pytest
+from test_pipeline import small
+
+from torchmoji import MojiPipeline
+from torchmoji.balancing import Balance
+from torchmoji.cli import main
+
+FREQUENCIES = [0.64, 0.32, 0.04]
+GIVEN = np.array([[0.6, 0.3, 0.1], [0.0, 0.5, 0.5]], dtype=np.float32)
+
+
+def test_probabilities_are_divided_by_a_power_of_the_frequencies():
+    for strength in (0.25, 0.5, 1.0):
+        found = Balance(strength, FREQUENCIES, 3)(GIVEN)
+        expected = GIVEN.astype(np.float64) / np.array(FREQUENCIES) ** strength
+        np.testing.assert_allclose(found, expected / expected.sum(1, keepdims=True), rtol=1e-6)
+        assert found.dtype == np.float32
+
+
+def test_a_model_that_knows_nothing_of_the_text_is_left_with_nothing_at_the_full_strength():
+    prior = np.array([FREQUENCIES], dtype=np.float32)
+    np.testing.assert_allclose(Balance(1, FREQUENCIES, 3)(prior), 1 / 3, rtol=1e-6)
+
+
+def test_without_it_nothing_changes():
+    assert Balance(0, FREQUENCIES, 3)(GIVEN) is GIVEN
+    assert Balance(0, None, 3)(GIVEN) is GIVEN
+    assert Balance(0.5, FREQUENCIES, 3)(GIVEN[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("strength", "frequencies", "message"),
+    [
+        (-0.1, FREQUENCIES, r"from 0 \(as learned\) to 1 \(all classes alike\), got -0.1"),
+        (1.5, FREQUENCIES, "got 1.5"),
+        (float("nan"), FREQUENCIES, "got nan"),
+        (0.5, None, 'leave balance out, or put "class_frequencies" into its config.json'),
+        (0.5, FREQUENCIES[:2], "2 frequencies for a model of 3 classes"),
+        (0.0, [0.5, 0.5, 0.0], "must be a list of positive numbers"),
+        (0.0, [0.5, 0.5, float("inf")], "must be a list of positive numbers"),
+    ],
+)
+def test_what_does_not_fit_is_refused(strength, frequencies, message):
+    with pytest.raises(ValueError, match=message):
+        Balance(strength, frequencies, 3)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model of three classes."""
+    small(3, ["a", "b", "c"], class_frequencies=FREQUENCIES).save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_all_guesses_of_a_pipeline_are_balanced(folder, backend):
+    own = MojiPipeline.from_pretrained(folder, backend)
+    assert own.class_frequencies == tuple(FREQUENCIES)
+    pipe = MojiPipeline.from_pretrained(folder, backend, balance=0.5)
+    texts = ["good", "", "so good not bad"]
+    expected = Balance(0.5, FREQUENCIES, 3)(own.predict_proba(texts))
+    np.testing.assert_allclose(pipe.predict_proba(texts), expected, rtol=1e-6)
+    for prediction, row in zip(pipe.predict(texts, 3), expected, strict=True):
+        assert [score.index for score in prediction] == np.argsort(-row, kind="stable").tolist()
+        assert [score.probability for score in prediction] == pytest.approx(sorted(row, reverse=True))
+    explanation = pipe.explain(texts[2])
+    assert explanation[0].probability == pytest.approx(expected[2].max())
+    np.testing.assert_array_equal(pipe.encode(texts), own.encode(texts))
+    for one, other in zip(pipe.attention(texts), own.attention(texts), strict=True):
+        assert one == other
+
+
+def test_a_saved_pipeline_keeps_the_frequencies_not_the_strength(folder, tmp_path):
+    MojiPipeline.from_pretrained(folder, balance=1).save_pretrained(tmp_path / "again")
+    config = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert config["class_frequencies"] == FREQUENCIES
+    assert MojiPipeline.from_pretrained(tmp_path / "again").balance == 0
+
+
+def test_a_damaged_configuration_is_named(folder):
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace("0.64", '"many"'))
+    with pytest.raises(ValueError, match=r'config.json: "class_frequencies" must be a list of positive'):
+        MojiPipeline.from_pretrained(folder)
+
+
+def test_classes_given_anew_have_no_frequencies(folder):
+    with pytest.raises(ValueError, match="leave balance out"):
+        MojiPipeline.from_pretrained(folder, classes=["x", "y", "z"], balance=0.5)
+
+
+def test_classes_judged_on_their_own_cannot_be_balanced(folder):
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"multi_label": false', '"multi_label": true'))
+    with pytest.raises(ValueError, match="judged on its own: leave balance out"):
+        MojiPipeline.from_pretrained(folder, balance=0.5)
+
+
+def test_the_command_balances(folder, capsys):
+    assert main(["emojize", "good", "--model", str(folder), "--top-k", "3", "--balance", "1", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    best = MojiPipeline.from_pretrained(folder, balance=1).predict("good", 3)
+    assert [row[f"emoji_{place}"] for place in (1, 2, 3)] == [score.emoji for score in best]
+    assert main(["emojize", "good", "--model", str(folder), "--balance", "2"]) == 1
+    assert "balance must be from 0" in capsys.readouterr().err
+
+
+def test_the_default_model_guesses_rarer_emojis():
+    texts = ["hello", "what a day", "ok", "I saw it on the way home", "this is it"]
+    own, balanced = MojiPipeline.from_pretrained(), MojiPipeline.from_pretrained(balance=1)
+    assert sum(own.class_frequencies) == pytest.approx(1, abs=1e-3)
+
+    def frequency(pipe):
+        return np.mean([own.class_frequencies[best[0].index] for best in pipe.predict(texts, 1)])
+
+    assert frequency(balanced) < 0.5 * frequency(own)

@@ -1,0 +1,74 @@
+"""Guesses in which common classes have less of a head start.
+
+A model has learned how often each class occurs, so where a text says little it guesses the commonest: one
+text in eight of the default model's data has 😂. Dividing each probability by a power b of its class's
+frequency,
+
+    p'_c  ~  p_c / f_c^b,        0 <= b <= 1,
+
+takes some of that off: b = 0 changes nothing, b = 1 gives the guesses for classes that are all alike
+frequent. That is what DeepMoji was trained for, on tweets sampled so that emojis were alike.
+
+Source: Saerens, Latinne and Decaestecker 2002 for b = 1; Menon et al. 2021 for the power.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+
+class Balance:
+    """Changes probabilities so.
+
+    Args:
+        strength: b.
+        frequencies: Of each class, as the model has learned them (C,), in any unit; None where nobody knows.
+        nb_classes: C.
+
+    Raises:
+        ValueError: The strength is out of range, or frequencies are missing or do not fit.
+    """
+
+    def __init__(self, strength: float, frequencies: Sequence[float] | None, nb_classes: int | None) -> None:
+        if not 0 <= strength <= 1:
+            raise ValueError(f"balance must be from 0 (as learned) to 1 (all classes alike), got {strength}")
+        self._weights: npt.NDArray[np.float64] | None = None  # (C,)
+        if frequencies is not None:
+            check_frequencies(frequencies)
+            if len(frequencies) != nb_classes:
+                raise ValueError(
+                    f"there are {len(frequencies)} frequencies for a model of {nb_classes or 'no'} classes"
+                )
+            if strength:
+                self._weights = np.asarray(frequencies, dtype=np.float64) ** -strength
+        elif strength:
+            raise ValueError(
+                "this model does not say how frequent its classes were in training, so they cannot be "
+                'balanced: leave balance out, or put "class_frequencies" into its config.json'
+            )
+
+    def __call__(self, probabilities: Floats) -> Floats:
+        """Probabilities (n, C) to probabilities (n, C)."""
+        if self._weights is None:
+            return probabilities
+        weighted = probabilities * self._weights
+        balanced: Floats = (weighted / weighted.sum(axis=1, keepdims=True)).astype(np.float32)
+        return balanced
+
+
+def check_frequencies(given: Any) -> None:
+    """Refuse what are no frequencies of classes.
+
+    Raises:
+        ValueError: It is not a list of positive numbers.
+    """
+    numbers = isinstance(given, Sequence) and all(
+        isinstance(value, int | float) and 0 < value < math.inf for value in given
+    )
+    if not numbers:
+        raise ValueError(f'"class_frequencies" must be a list of positive numbers, got {given!r}')
