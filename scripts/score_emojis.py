@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     try:
+        MojiPipeline.from_pretrained(options.model, balance=max(options.balance))  # complains
         pipeline = MojiPipeline.from_pretrained(options.model, balance=options.balance[0])
         texts, labels = read_labelled_texts(options.file, len(pipeline.classes))
         frequencies, size = pipeline.class_frequencies, len(pipeline.classes)

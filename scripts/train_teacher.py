@@ -145,6 +145,10 @@ def make_targets(options: Any, processes: Processes) -> None:
     """Train, score and write, by the options of the command line."""
     from transformers import AutoModel, AutoTokenizer
 
+    if processes.count > 1:
+        raise ValueError(
+            f"{processes.count} processes: a teacher is trained in one, start it without torchrun"
+        )
     settings = Settings(
         passes=options.passes,
         learning_rate=options.learning_rate,
@@ -173,13 +177,11 @@ def make_targets(options: Any, processes: Processes) -> None:
     with torch.autocast(device.type, torch.bfloat16, enabled=bool(trained.settings.bfloat16)):
         scores = score_emojis(trained.model, rows["validation"], len(corpus.classes), processes=processes)
     logger.info("first guess %.1f%%, first five %.1f%%", 100 * scores.first, 100 * scores.first_five)
-    if processes.is_first:
-        atomic_write_text(options.out / "scores.json", json.dumps(scores.summary(), indent=1) + "\n")
-        save_soft_targets(
-            *(options.out / "targets.npy", corpus, probabilities(trained, device), options.top_k),
-            rows=rows["train"],
-        )
-    processes.wait()
+    atomic_write_text(options.out / "scores.json", json.dumps(scores.summary(), indent=1) + "\n")
+    save_soft_targets(
+        *(options.out / "targets.npy", corpus, probabilities(trained, device), options.top_k),
+        rows=rows["train"],
+    )
 
 
 def _batched(texts: Iterable[str], size: int) -> Iterable[list[str]]:

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several: torch's threads would fight for the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -9,6 +9,7 @@ from test_pipeline import small
 from torchmoji import MojiPipeline
 from torchmoji.balancing import Balance
 from torchmoji.cli import main
+from torchmoji.onnx import OnnxModel, export
 
 FREQUENCIES = [0.64, 0.32, 0.04]
 GIVEN = np.array([[0.6, 0.3, 0.1], [0.0, 0.5, 0.5]], dtype=np.float32)
@@ -27,6 +28,12 @@ def test_a_model_that_knows_nothing_of_the_text_is_left_with_nothing_at_the_full
     np.testing.assert_allclose(Balance(1, FREQUENCIES, 3)(prior), 1 / 3, rtol=1e-6)
 
 
+def test_counts_of_any_kind_are_frequencies():
+    expected = Balance(1, [4, 2, 1], 3)(GIVEN)
+    for counts in (np.array([4, 2, 1]), [np.int64(4), np.int64(2), np.int64(1)], (4e-310, 2e-310, 1e-310)):
+        np.testing.assert_allclose(Balance(1, counts, 3)(GIVEN), expected, rtol=1e-5)
+
+
 def test_without_it_nothing_changes():
     assert Balance(0, FREQUENCIES, 3)(GIVEN) is GIVEN
     assert Balance(0, None, 3)(GIVEN) is GIVEN
@@ -39,10 +46,13 @@ def test_without_it_nothing_changes():
         (-0.1, FREQUENCIES, r"from 0 \(as learned\) to 1 \(all classes alike\), got -0.1"),
         (1.5, FREQUENCIES, "got 1.5"),
         (float("nan"), FREQUENCIES, "got nan"),
-        (0.5, None, 'leave balance out, or put "class_frequencies" into its config.json'),
+        (0.5, None, "leave balance out, or give class_frequencies"),
         (0.5, FREQUENCIES[:2], "2 frequencies for a model of 3 classes"),
         (0.0, [0.5, 0.5, 0.0], "must be a list of positive numbers"),
         (0.0, [0.5, 0.5, float("inf")], "must be a list of positive numbers"),
+        (0.0, [0.5, 0.5, 10**400], "must be a list of positive numbers"),
+        (0.0, [[0.5, 0.5, 0.5]], "must be a list of positive numbers"),
+        (0.0, "abc", "must be a list of positive numbers"),
     ],
 )
 def test_what_does_not_fit_is_refused(strength, frequencies, message):
@@ -85,13 +95,33 @@ def test_a_saved_pipeline_keeps_the_frequencies_not_the_strength(folder, tmp_pat
 def test_a_damaged_configuration_is_named(folder):
     path = folder / "config.json"
     path.write_text(path.read_text().replace("0.64", '"many"'))
-    with pytest.raises(ValueError, match=r'config.json: "class_frequencies" must be a list of positive'):
+    with pytest.raises(ValueError, match=r"config\.json: class_frequencies must be a list of positive"):
         MojiPipeline.from_pretrained(folder)
 
 
-def test_classes_given_anew_have_no_frequencies(folder):
-    with pytest.raises(ValueError, match="leave balance out"):
-        MojiPipeline.from_pretrained(folder, classes=["x", "y", "z"], balance=0.5)
+def test_classes_with_other_names_are_as_frequent_and_others_can_be_given(folder):
+    renamed = MojiPipeline.from_pretrained(folder, classes=["x", "y", "z"], balance=0.5)
+    expected = MojiPipeline.from_pretrained(folder, balance=0.5).predict_proba("good")
+    np.testing.assert_array_equal(renamed.predict_proba("good"), expected)
+    given = MojiPipeline.from_pretrained(folder, balance=0.5, class_frequencies=[1, 1, 1])
+    own = MojiPipeline.from_pretrained(folder).predict_proba("good")
+    np.testing.assert_allclose(given.predict_proba("good"), own, rtol=1e-6)
+
+
+def test_frequencies_travel_in_an_onnx_file(folder, tmp_path):
+    path = tmp_path / "model.onnx"
+    assert main(["export", "--model", str(folder), "--out", str(path)]) == 0
+    pipe = MojiPipeline.from_pretrained(path, "onnx", balance=0.5)
+    assert pipe.class_frequencies == tuple(FREQUENCIES)
+    expected = MojiPipeline.from_pretrained(folder, balance=0.5).predict_proba("good")
+    np.testing.assert_allclose(pipe.predict_proba("good"), expected, atol=1e-6)
+    model = MojiPipeline.from_pretrained(folder).engine.model
+    with pytest.raises(ValueError, match="2 frequencies for a model of 3 classes"):
+        export(model, path, class_frequencies=[1, 2])
+    export(model, path)
+    assert OnnxModel(path).class_frequencies is None
+    bare = MojiPipeline.from_pretrained(path, "onnx", vocabulary=folder / "vocabulary.json")
+    assert bare.class_frequencies is None
 
 
 def test_classes_judged_on_their_own_cannot_be_balanced(folder):

@@ -1,13 +1,18 @@
 """The start with a model's weights: what is taken over, word by word and emoji by emoji."""
 
 import dataclasses
+import json
+import shutil
 
 import pytest
 import torch
 from small_corpus import EMOJIS, rules, small_corpus
 
+import torchmoji
+from torchmoji import MojiPipeline, TorchMoji
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emoji_scores import score_emojis
+from torchmoji.engines import TorchEngine
 from torchmoji.model_start import start_with_model
 from torchmoji.pretraining import Settings, pretrain, train
 from torchmoji.pretraining_model import new_model
@@ -83,8 +88,6 @@ def test_it_guesses_on_other_texts_at_once(given, other):
 
 
 def test_models_of_features_and_of_two_classes_give_what_they_have(given, other, tmp_path):
-    from torchmoji import MojiPipeline
-
     pair = small_corpus(tmp_path / "pair", rules=rules(emojis=EMOJIS[:2], keep_near_duplicates=True))
     model, fresh = started(given[0], pair)
     assert model.output_layer[0].weight.shape[0] == 2
@@ -99,6 +102,41 @@ def test_models_of_features_and_of_two_classes_give_what_they_have(given, other,
     model, fresh = started(folder, other)
     assert torch.equal(model.lstm_1.weight_hh_l0, state["lstm_1.weight_hh_l0"])
     assert torch.equal(model.output_layer[0].weight, fresh["output_layer.0.weight"])
+
+
+def test_a_single_output_and_classes_without_names_are_left(given, other, tmp_path):
+    torch.manual_seed(1)
+    one = TorchMoji(nb_classes=2, nb_tokens=34, embedding_dim=6, hidden_size=5)
+    vocabulary = load_vocabulary(given[0] / "vocabulary.json")
+    MojiPipeline(TorchEngine(one), vocabulary, list(EMOJIS[:2])).save_pretrained(tmp_path / "one")
+    shutil.copytree(given[0], tmp_path / "unnamed")
+    config = json.loads((given[0] / "config.json").read_text())
+    (tmp_path / "unnamed" / "config.json").write_text(json.dumps({**config, "classes": None}))
+    for name in ("one", "unnamed"):
+        model, fresh = started(tmp_path / name, other)
+        assert torch.equal(model.output_layer[0].weight, fresh["output_layer.0.weight"])
+        assert not torch.equal(model.lstm_1.weight_hh_l0, fresh["lstm_1.weight_hh_l0"])
+
+
+def test_a_model_of_64_classes_has_the_emojis(other, tmp_path):
+    torch.manual_seed(1)
+    many = TorchMoji(nb_classes=64, nb_tokens=len(other.vocabulary), embedding_dim=6, hidden_size=5)
+    MojiPipeline(TorchEngine(many), other.vocabulary).save_pretrained(tmp_path / "many")
+    config = json.loads((tmp_path / "many" / "config.json").read_text())
+    (tmp_path / "many" / "config.json").write_text(json.dumps({**config, "classes": None}))
+    model, _ = started(tmp_path / "many", other)
+    rows = [torchmoji.EMOJIS.index(emoji) for emoji in other.classes[1:]]
+    assert torch.equal(model.output_layer[0].weight[1:], many.output_layer[0].weight[rows])
+
+
+def test_a_file_is_refused(given, other):
+    with pytest.raises(ValueError, match=r"model.safetensors is a file: start from a folder with"):
+        started(given[0] / "model.safetensors", other)
+
+
+def test_a_path_is_a_setting_as_well(given):
+    settings = dataclasses.replace(SETTINGS, start_from=given[0], soft_targets=given[0] / "x.npy")
+    assert (settings.start_from, settings.soft_targets) == (str(given[0]), str(given[0] / "x.npy"))
 
 
 def test_other_sizes_are_refused(given, other):
@@ -129,6 +167,7 @@ def test_a_run_starts_once_and_resumes_to_the_same_weights(given, other, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         train(other, tmp_path / "stopped", settings, checkpoint_seconds=0)
     monkeypatch.setattr(Stepper, "step", step)
+    monkeypatch.setattr("torchmoji.pretraining_model.start_with_model", None)  # it must not start again
     resumed = train(other, tmp_path / "stopped", settings)
     for key, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[key])

@@ -490,7 +490,9 @@ def test_no_gradients_are_kept():
 
 
 @pytest.mark.parametrize(
-    "texts", [{"a": "b"}, {"a", "b"}, np.array("a"), np.array([["a", "b"]]), b"text", 3], ids=str
+    "texts",
+    [{"a": "b"}, pytest.param({"a", "b"}, id="set"), np.array("a"), np.array([["a", "b"]]), b"text", 3],
+    ids=str,
 )
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "encode", "attention", "emotions"])
 def test_what_is_neither_a_text_nor_several_is_refused(texts, method):

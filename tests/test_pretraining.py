@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -423,3 +425,28 @@ def test_the_frequencies_are_those_that_the_stored_model_has_learned(pretrained,
     alike = learned_frequencies([0, 10**9, 5], changed(prior_adjustment=1, class_weights=0.3))
     assert alike == pytest.approx([1 / 3] * 3, rel=1e-5)
     assert learned_frequencies([0, 10**9, 5], SETTINGS)[0] > 0
+
+
+def test_a_run_that_is_asked_to_stop_does_not_evaluate_before(corpus, tmp_path, monkeypatch):
+    settings, step = changed(evaluate_every=5), Stepper.step
+
+    def ask_at_five(self, number, rows, rate):
+        if number == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, number, rows, rate)
+
+    monkeypatch.setattr(Stepper, "step", ask_at_five)
+    with pytest.raises(KeyboardInterrupt):
+        train(corpus, tmp_path, settings, checkpoint_seconds=1000)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 5
+    assert (
+        not (tmp_path / "metrics.jsonl").exists()
+        or "validation" not in (tmp_path / "metrics.jsonl").read_text()
+    )
+
+
+def test_the_card_names_the_precision_and_no_setting_that_was_left_alone(pretrained, corpus, tmp_path):
+    assert "Products in float32." in (pretrained.folder / "README.md").read_text()
+    made = pretrain(corpus, tmp_path, Settings(embedding_dim=6, hidden_size=5, passes=0.1, bfloat16=False))
+    card = (made.folder / "README.md").read_text()
+    assert "embedding_dim=6, hidden_size=5, passes=0.1. Products in float32" in " ".join(card.split())

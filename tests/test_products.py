@@ -389,12 +389,21 @@ def test_bfloat16_is_fast_where_the_processor_has_instructions_for_it(processor,
     assert products.has_fast_bfloat16(torch.device("cpu")) == is_fast
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+@pytest.mark.parametrize("question", products._BFLOAT16_QUESTIONS)
 @pytest.mark.parametrize("is_supported", [True, False])
-def test_torch_is_asked_where_the_system_names_no_flags(processor, monkeypatch, is_supported):
+def test_torch_is_asked_where_the_system_names_no_flags(processor, monkeypatch, question, is_supported):
     processor("flags", "")
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: is_supported)
+    for name in products._BFLOAT16_QUESTIONS:
+        monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
+    monkeypatch.setattr(torch.cpu, question, lambda: is_supported)
     assert products.has_fast_bfloat16(torch.device("cpu")) == is_supported
+
+
+def test_a_torch_that_does_not_know_says_no(processor, monkeypatch):
+    processor("flags", "")
+    for name in products._BFLOAT16_QUESTIONS:
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert not products.has_fast_bfloat16(torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("capability", "is_fast"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
@@ -402,3 +411,5 @@ def test_bfloat16_is_fast_from_ampere_on(monkeypatch, capability, is_fast):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert products.has_fast_bfloat16(torch.device("cuda", 0)) == is_fast
     assert not products.has_fast_bfloat16(torch.device("meta"))
+    monkeypatch.setattr(torch.version, "hip", "6.2")  # calls itself cuda, with other numbers
+    assert not products.has_fast_bfloat16(torch.device("cuda", 0))

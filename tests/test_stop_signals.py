@@ -79,3 +79,12 @@ def test_a_terminated_process_ends_as_such_after_its_work():
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == -signal.SIGTERM, ended.stderr
     assert ended.stdout == "SIGTERM\n"
+
+
+def test_the_first_process_of_a_container_ends_too(monkeypatch):
+    """The kernel keeps signals without a handler from it."""
+    kill = os.kill
+    with pytest.raises(SystemExit) as ended, waiting_stop():  # noqa: PT012
+        kill(os.getpid(), signal.SIGTERM)
+        monkeypatch.setattr(os, "kill", lambda *arguments: None)
+    assert ended.value.code == 128 + signal.SIGTERM

@@ -3,6 +3,7 @@
 import json
 import sys
 import zlib
+from contextlib import nullcontext
 from functools import partial
 from types import ModuleType, SimpleNamespace
 
@@ -14,6 +15,7 @@ from small_corpus import small_corpus
 from torch import nn
 
 from torchmoji import pretraining_run
+from torchmoji.processes import Processes
 from torchmoji.soft_targets import open_soft_targets
 
 
@@ -98,6 +100,14 @@ def test_a_device_that_is_not_there_is_refused(program, corpus, tmp_path, capsys
     with pytest.raises(SystemExit):
         call(program, corpus, tmp_path, "--device", "cuda:99")
     assert "there is no device cuda:99" in capsys.readouterr().err
+
+
+def test_several_processes_are_refused(program, corpus, tmp_path, capsys, monkeypatch):
+    several = nullcontext(Processes(torch.device("cpu"), 0, 2))
+    monkeypatch.setattr(program, "joined_processes", lambda device: several)
+    with pytest.raises(SystemExit):
+        call(program, corpus, tmp_path)
+    assert "start it without torchrun" in capsys.readouterr().err
 
 
 def test_other_settings_are_refused(program, corpus, tmp_path, capsys):

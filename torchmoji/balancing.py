@@ -12,7 +12,6 @@ frequent. That is what DeepMoji was trained for, on tweets sampled so that emoji
 Source: Saerens, Latinne and Decaestecker 2002 for b = 1; Menon et al. 2021 for the power.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,17 +38,17 @@ class Balance:
             raise ValueError(f"balance must be from 0 (as learned) to 1 (all classes alike), got {strength}")
         self._weights: npt.NDArray[np.float64] | None = None  # (C,)
         if frequencies is not None:
-            check_frequencies(frequencies)
-            if len(frequencies) != nb_classes:
+            learned = checked_frequencies(frequencies)
+            if len(learned) != nb_classes:
                 raise ValueError(
-                    f"there are {len(frequencies)} frequencies for a model of {nb_classes or 'no'} classes"
+                    f"there are {len(learned)} frequencies for a model of {nb_classes or 'no'} classes"
                 )
             if strength:
-                self._weights = np.asarray(frequencies, dtype=np.float64) ** -strength
+                self._weights = (learned / learned.min()) ** -strength
         elif strength:
             raise ValueError(
                 "this model does not say how frequent its classes were in training, so they cannot be "
-                'balanced: leave balance out, or put "class_frequencies" into its config.json'
+                "balanced: leave balance out, or give class_frequencies"
             )
 
     def __call__(self, probabilities: Floats) -> Floats:
@@ -61,14 +60,17 @@ class Balance:
         return balanced
 
 
-def check_frequencies(given: Any) -> None:
-    """Refuse what are no frequencies of classes.
+def checked_frequencies(given: Any) -> npt.NDArray[np.float64]:
+    """Frequencies of classes as an array (C,).
 
     Raises:
         ValueError: It is not a list of positive numbers.
     """
-    numbers = isinstance(given, Sequence) and all(
-        isinstance(value, int | float) and 0 < value < math.inf for value in given
-    )
-    if not numbers:
-        raise ValueError(f'"class_frequencies" must be a list of positive numbers, got {given!r}')
+    try:
+        numbers = np.asarray(given, dtype=np.float64)
+        is_right = numbers.ndim == 1 and bool(((numbers > 0) & np.isfinite(numbers)).all())
+    except (TypeError, ValueError, OverflowError):
+        is_right = False
+    if not is_right:
+        raise ValueError(f"class_frequencies must be a list of positive numbers, got {given!r}")
+    return numbers

@@ -9,7 +9,7 @@ from typing import Any
 
 from torchmoji import __version__
 from torchmoji.create_vocab import load_vocabulary
-from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH, original_weights_installed
+from torchmoji.global_variables import original_weights_installed
 from torchmoji.numpy_weights import has_int8_rows
 from torchmoji.onnx import OUTPUTS, export
 from torchmoji.pipeline import MojiPipeline
@@ -180,21 +180,19 @@ def _export(options: argparse.Namespace) -> None:
         raise ValueError("--vocabulary needs --weights: the default model goes with its own")
     if not options.out.endswith(_ONNX_ENDING):
         raise ValueError(f"cannot write {options.out}: its ending must be {_ONNX_ENDING}")
-    classes, multi_label = None, False
-    if options.model:
-        files = find(options.model)
-        weights, vocabulary, classes = os.fspath(files.weights), files.vocabulary, files.config.get("classes")
-        multi_label = bool(files.config.get("multi_label"))
+    if options.weights:
+        weights, config = options.weights, {}
+        vocabulary = load_vocabulary(options.vocabulary) if options.vocabulary else None
     else:
-        weights = options.weights or os.fspath(PRETRAINED_PATH)
-        path = options.vocabulary if options.weights else VOCAB_PATH
-        vocabulary = load_vocabulary(path) if path else None
+        files = find(model_name(options))
+        weights, vocabulary, config = os.fspath(files.weights), files.vocabulary, files.config
     export(
         *(weights, options.out, options.quantize),
         output=options.output,
         vocabulary=vocabulary,
-        classes=classes,
-        multi_label=multi_label,
+        classes=config.get("classes"),
+        multi_label=bool(config.get("multi_label")),
+        class_frequencies=config.get("class_frequencies"),
     )
     print(f"{options.out}: {os.path.getsize(options.out) / 1e6:.1f} MB")
 

@@ -157,7 +157,8 @@ def torch_engine(
             f"cannot use device {str(device)!r} ({reason}): leave it out for the CPU, or install a torch "
             "that has it"
         ) from error
-    if kind == torch.bfloat16 and not has_fast_bfloat16(model.embed.weight.device):
+    used = model.embed.weight.device
+    if kind == torch.bfloat16 and used.type in ("cpu", "cuda") and not has_fast_bfloat16(used):
         logger.warning("this machine has no instructions for bfloat16: float32, the default, is faster here")
     return TorchEngine(model, multi_label)
 

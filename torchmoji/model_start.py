@@ -8,6 +8,7 @@ word, which is what it was to that model; a new emoji's output row is fresh.
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torchmoji.conversion import model_sizes
 from torchmoji.corpus_writing import UNKNOWN
 from torchmoji.create_vocab import check_fits
 from torchmoji.emoji_finder import fold
+from torchmoji.emojis import EMOJIS
 from torchmoji.model_def import TorchMoji
 from torchmoji.pretrained import find
 from torchmoji.weights import load_state_dict
@@ -38,9 +40,15 @@ def start_with_model(
     Raises:
         FileNotFoundError: There is no such model.
         OSError: Its files could not be fetched.
-        ValueError: A file is damaged, or the sizes differ.
+        ValueError: It is no folder, a file is damaged, or the sizes differ.
     """
+    if Path(name).expanduser().is_file():
+        raise ValueError(
+            f"{os.fspath(name)} is a file: start from a folder with config.json, vocabulary.json "
+            "and model.safetensors, which MojiPipeline.save_pretrained writes"
+        )
     files = find(name)
+    known = files.vocabulary or {}
     state = load_state_dict(files.weights)
     sizes = model_sizes(state)
     given = (sizes.embedding_dim, sizes.hidden_size)
@@ -50,7 +58,6 @@ def start_with_model(
             f"the model {os.fspath(name)!r} has the embedding_dim {given[0]} and the hidden_size {given[1]}, "
             f"the run {own[0]} and {own[1]}: set those of the model that it starts from"
         )
-    known = files.vocabulary or {}
     check_fits(known, sizes.nb_tokens)
     words = [known.get(word, UNKNOWN) for word in sorted(vocabulary, key=vocabulary.__getitem__)]
     weights = model.state_dict()
@@ -58,7 +65,8 @@ def start_with_model(
         if not key.startswith(("embed.", "output_layer.")):
             weights[key].copy_(value)
     weights["embed.weight"].copy_(state["embed.weight"][words])
-    found = _copy_classes(weights, state, list(files.config.get("classes") or []), classes)
+    given_classes = files.config.get("classes") or (EMOJIS if sizes.nb_outputs == len(EMOJIS) else [])
+    found = _copy_classes(weights, state, given_classes, classes)
     logger.info(
         "starting from %s: %d of %d words and %d of %d emojis are its own",
         *(os.fspath(name), sum(word in known for word in vocabulary), len(vocabulary)),
@@ -69,13 +77,17 @@ def start_with_model(
 def _copy_classes(
     weights: Mapping[str, Tensor], state: Mapping[str, Tensor], given: Sequence[str], wanted: Sequence[str]
 ) -> int:
-    """Copy the output layer's rows of the classes that both know; gives their number."""
+    """Copy the output layer's rows of the classes that both know; gives their number.
+
+    There are none in a model of features, in one of two classes with a single output, and in one that does
+    not name its classes.
+    """
     layer = [(weights[key], state[key]) for key in state if key.startswith("output_layer.")]
-    if any(len(target) != len(wanted) or len(source) != len(given) for target, source in layer):
-        return 0  # one output for two classes
+    if not layer or any(len(source) != len(given) for _, source in layer):
+        return 0
     places = {fold(name): place for place, name in enumerate(given)}
     pairs = [(row, places[fold(name)]) for row, name in enumerate(wanted) if fold(name) in places]
     for target, source in layer:
         for row, place in pairs:
             target[row] = source[place]
-    return len(pairs) if layer else 0
+    return len(pairs)

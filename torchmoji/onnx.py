@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from torchmoji.balancing import Balance
 from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import EMOJIS
 from torchmoji.files import atomic_path
@@ -52,6 +53,7 @@ def export(
     vocabulary: Mapping[str, int] | None = None,
     classes: Sequence[str] | None = None,
     multi_label: bool = False,
+    class_frequencies: Sequence[float] | None = None,
 ) -> None:
     """Write a model as an ONNX file, whole or not at all.
 
@@ -66,6 +68,7 @@ def export(
         vocabulary: Word -> id, to go with the file.
         classes: The names of the classes; by default the emojis where there are 64 outputs.
         multi_label: Each output is a class on its own, whose probability does not depend on the others.
+        class_frequencies: How frequent each class was in training, for the `balance` of `MojiPipeline`.
 
     Raises:
         FileNotFoundError: There is no such weights file.
@@ -75,7 +78,12 @@ def export(
         ModuleNotFoundError: onnx is missing.
     """
     data = serialize(
-        model, quantize, output=output, vocabulary=vocabulary, classes=classes, multi_label=multi_label
+        *(model, quantize),
+        output=output,
+        vocabulary=vocabulary,
+        classes=classes,
+        multi_label=multi_label,
+        class_frequencies=class_frequencies,
     )
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
@@ -89,6 +97,7 @@ def serialize(
     vocabulary: Mapping[str, int] | None = None,
     classes: Sequence[str] | None = None,
     multi_label: bool = False,
+    class_frequencies: Sequence[float] | None = None,
 ) -> bytes:
     """Give the content of the file that `export` writes; arguments and errors are the same."""
     if quantize not in (None, "int8"):
@@ -121,6 +130,9 @@ def serialize(
                 f"classes are {len(classes)} names, but the model has {nb_classes or 'no'} classes"
             )
         metadata["classes"] = json.dumps(list(classes))
+    if class_frequencies is not None:
+        Balance(0, class_frequencies, nb_classes)  # complains
+        metadata["class_frequencies"] = json.dumps([float(value) for value in class_frequencies])
     if vocabulary is not None:
         check_fits(vocabulary, sizes.nb_tokens)
         metadata["vocabulary"] = json.dumps(dict(vocabulary))
@@ -182,6 +194,7 @@ class OnnxModel:
     Attributes:
         vocabulary: Word -> id, or None where the file has none.
         classes: Names of the classes, or None.
+        class_frequencies: How frequent each class was in training, or None.
         outputs: The names of the file's outputs.
         quantization: "none" or "int8".
         nb_tokens: Size of the vocabulary.
@@ -254,6 +267,9 @@ class OnnxModel:
         ):
             raise ValueError(f"its classes are not a list of {self.nb_classes} names")
         self.classes: tuple[str, ...] | None = None if classes is None else tuple(classes)
+        frequencies = json.loads(about.get("class_frequencies", "null"))
+        Balance(0, frequencies, self.nb_classes)  # complains
+        self.class_frequencies: tuple[float, ...] | None = None if frequencies is None else tuple(frequencies)
 
     def giving(self, output: str, return_attention: bool = False, max_rows: int | None = None) -> "OnnxModel":
         """The same model for another of its outputs, with the same session.

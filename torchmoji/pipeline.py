@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import numpy as np
 
 from torchmoji import pretrained
-from torchmoji.balancing import Balance
+from torchmoji.balancing import Balance, checked_frequencies
 from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import EMOJIS, alias
 from torchmoji.emotions import emotion_scores
@@ -101,7 +101,9 @@ class MojiPipeline:
             raise ValueError("each of this model's classes is judged on its own: leave balance out")
         self._balanced = Balance(balance, class_frequencies, engine.nb_classes)
         self.balance = balance
-        self.class_frequencies = None if class_frequencies is None else tuple(class_frequencies)
+        self.class_frequencies = (
+            None if class_frequencies is None else tuple(checked_frequencies(class_frequencies).tolist())
+        )
         self.engine = engine
         self.classes: tuple[str, ...] = tuple(classes or ())
         self.max_length = max_length
@@ -121,6 +123,7 @@ class MojiPipeline:
         max_length: int | None = None,
         windows: bool = False,
         balance: float = 0.0,
+        class_frequencies: Sequence[float] | None = None,
     ) -> "MojiPipeline":
         """Load a model.
 
@@ -137,6 +140,7 @@ class MojiPipeline:
             max_length: See the class.
             windows: See the class.
             balance: See the class.
+            class_frequencies: See the class; by default those of the model.
 
         Raises:
             FileNotFoundError: There is no such model.
@@ -153,6 +157,9 @@ class MojiPipeline:
         if is_onnx and backend != "onnx":
             raise ValueError(f"torch cannot run {files.weights}: use backend='onnx'")
         names = classes if classes is not None else files.config.get("classes")
+        frequencies: Any = (
+            class_frequencies if class_frequencies is not None else files.config.get("class_frequencies")
+        )
         words = files.vocabulary
         several = bool(files.config.get("multi_label"))
         engine: Engine
@@ -160,13 +167,13 @@ class MojiPipeline:
             onnx = onnx_engine(files.weights, dtype, several)
             names = names if names is not None else onnx.model.classes
             words = words or onnx.model.vocabulary
+            frequencies = frequencies if frequencies is not None else onnx.model.class_frequencies
             engine = onnx
         else:
             engine = torch_engine(files.weights, device, dtype, several)
         if words is None:
             raise ValueError(f"{files.weights} has no vocabulary: give it as vocabulary=")
         length = max_length if max_length is not None else files.config.get("max_length")
-        frequencies = files.config.get("class_frequencies") if classes is None else None
         return cls(engine, words, names, length, windows, balance, frequencies)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from torchmoji import __version__
-from torchmoji.balancing import check_frequencies
+from torchmoji.balancing import checked_frequencies
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emojis import EMOJIS
 from torchmoji.files import atomic_write_text
@@ -107,7 +107,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ValueError(f'{path}: "classes" must be a list of names, got {classes!r}')
     if frequencies is not None:
         try:
-            check_frequencies(frequencies)
+            checked_frequencies(frequencies)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     if length is not None and not (type(length) is int and length > 0):

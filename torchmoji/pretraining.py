@@ -123,7 +123,8 @@ def pretrain(
         What it took, and how well the model guesses.
 
     Raises:
-        FileNotFoundError: There is no corpus.
+        FileNotFoundError: There is no corpus, no model to start from, or no file of soft targets.
+        OSError: A model to start from could not be fetched.
         ValueError: The corpus or the checkpoint is damaged, of another run, or does not fit the settings.
         BlockingIOError: Another process trains in this folder.
         FloatingPointError: The loss is not finite.

@@ -21,8 +21,8 @@ _REASONS = {
 }
 """Rule -> what is said of the texts that it left out."""
 
-LIMITS = """- Common emojis are guessed too often and rare ones too seldom: see the averaged scores.
-  `balance=0.3` or more in `MojiPipeline.from_pretrained` changes that.
+LIMITS = """- Common emojis are guessed too often and rare ones too seldom, where training did nothing about
+  it: see the averaged scores, and `balance` of `MojiPipeline.from_pretrained`.
 - Texts carry the tone and the prejudices of those who wrote them. Guesses repeat them.
 - Single words can outweigh the sense of a sentence; irony and negation are often missed.
 - It must not be used to judge persons: not for hiring, policing, medical or credit decisions, nor to
@@ -91,7 +91,7 @@ def files_section(report: Report) -> str:
 
 - `model.safetensors`: {weights}.
 - `vocabulary.json`: word -> id. The ten special tokens come first, then words by frequency.
-- `config.json`: sizes, and the emojis in the order of the classes."""
+- `config.json`: sizes, and the emojis in the order of the classes, with their frequencies."""
 
 
 def data_section(report: Report, about: str = "") -> str:
@@ -117,8 +117,9 @@ def training_section(report: Report) -> str:
     changed = [
         f"{entry.name}={getattr(settings, entry.name)!r}"
         for entry in fields(settings)
-        if getattr(settings, entry.name) != entry.default
+        if getattr(settings, entry.name) != entry.default and entry.name != "bfloat16"
     ]
+    products = "bfloat16" if settings.bfloat16 else "float32"
     together = f", {report.processes} processes" if report.processes > 1 else ""
     return f"""## Training
 
@@ -126,7 +127,7 @@ def training_section(report: Report) -> str:
 
 {settings.passes:g} passes, {report.steps} steps of {settings.batch_size} texts, Adam with a highest learning
 rate of {settings.learning_rate:g}. A text with k emojis counts as k samples. Settings other than the
-defaults: {", ".join(changed) or "none"}. It took {report.seconds / 60:.0f} minutes on
+defaults: {", ".join(changed) or "none"}. Products in {products}. It took {report.seconds / 60:.0f} minutes on
 {report.device} ({processor()}{together}; {versions("torch", "numpy")})."""
 
 

@@ -71,6 +71,7 @@ def train(
 
     Raises:
         FileNotFoundError: There is no model to start from, or no file of soft targets.
+        OSError: A model to start from could not be fetched.
         ValueError: The checkpoint is damaged or of another run, or a start or teacher does not fit.
         FloatingPointError: The loss is not finite.
         ModuleNotFoundError: TensorBoard is missing.

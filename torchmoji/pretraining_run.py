@@ -269,8 +269,10 @@ class _Run:
                 now = time.monotonic()
                 self.seconds = before + now - started
                 is_last = self.step == self.total_steps
-                self._tell(told, is_last)
                 is_asked = asked.signal is not None
+                self._tell(told, is_last)
+                if not is_asked and self._is_evaluated():
+                    self._evaluate(told)
                 if self.processes.is_first and (now - saved > checkpoint_seconds or is_last or is_asked):
                     self._save(told.written)
                     saved = now
@@ -293,7 +295,7 @@ class _Run:
         told.advance(len(rows))
 
     def _tell(self, told: TrainingProgress, is_last: bool) -> None:
-        """Tell of the last steps, and of the validation texts, where it is time."""
+        """Tell of the last steps, where it is time."""
         if self.step % _TELL_EVERY == 0 or is_last:
             mean = sum(self.losses) / len(self.losses)
             told.tell_training(
@@ -301,8 +303,10 @@ class _Run:
                 {"loss": mean, "learning_rate": self.rate, "gradient_norm": self.norm},
             )
             self.losses.clear()
-        if self.settings.evaluate_every and self.step % self.settings.evaluate_every == 0:
-            self._evaluate(told)
+
+    def _is_evaluated(self) -> bool:
+        every = self.settings.evaluate_every
+        return bool(every) and self.step % every == 0
 
     def _evaluate(self, told: TrainingProgress) -> None:
         rows = self.rows["validation"]

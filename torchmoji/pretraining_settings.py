@@ -1,6 +1,7 @@
 """How a model is pretrained: all that decides the result, beside the corpus. Imports no torch."""
 
 import math
+import os
 from dataclasses import dataclass
 
 _SHARES = ("embed_dropout_rate", "final_dropout_rate", "label_smoothing", "average", "soft_share")
@@ -72,6 +73,9 @@ class Settings:
     evaluation_texts: int = 20_000
 
     def __post_init__(self) -> None:
+        for name in ("start_from", "soft_targets"):  # a path may be given; a checkpoint holds texts
+            given = getattr(self, name)
+            object.__setattr__(self, name, None if given is None else os.fspath(given))
         for name in ("embedding_dim", "hidden_size", "batch_size", "accumulation", "max_length"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

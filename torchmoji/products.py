@@ -23,6 +23,7 @@ PACKING_PAYS_FROM = 8
 """Rows of a product from which packed weights are worth the check that they are still right."""
 
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
+_BFLOAT16_QUESTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # where no flags are told
 
 
 def _processor_vendor() -> str:
@@ -46,18 +47,18 @@ def _processor_has_bfloat16() -> bool:
     flags = {*cpuinfo("flags").split(), *cpuinfo("Features").split()}  # x86, ARM
     if flags:
         return bool(flags & _BFLOAT16_FLAGS)
-    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return bool(torch.backends.mkldnn.is_available() and supported is not None and supported())
+    asked = (getattr(torch.cpu, name, None) for name in _BFLOAT16_QUESTIONS)
+    return any(question is not None and question() for question in asked)
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are faster than in float32: where the processor has instructions for them.
+    """Whether products in bfloat16 are known to be faster than in float32: the hardware has instructions.
 
     Elsewhere torch emulates them. On an AMD EPYC without them a text takes five times as long, and a step of
-    training more than twenty times.
+    training more than twenty times. Devices other than the CPU and NVIDIA's were not examined: False.
     """
     if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.version.hip is None and torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and _processor_has_bfloat16()
 
 

@@ -59,3 +59,4 @@ def waiting_stop() -> Iterator[StopRequest]:
         raise KeyboardInterrupt
     if asked.signal is not None:
         os.kill(os.getpid(), asked.signal)
+        raise SystemExit(128 + asked.signal)  # the first process of a container survives its own signals
