@@ -54,8 +54,8 @@ def _processor_has_bfloat16() -> bool:
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether products in bfloat16 are known to be faster than in float32: the hardware has instructions.
 
-    Elsewhere torch emulates them. On an AMD EPYC without them a text takes five times as long, and a step of
-    training more than twenty times. Devices other than the CPU and NVIDIA's were not examined: False.
+    Elsewhere torch emulates them, many times slower than float32, in training above all. Devices other than
+    the CPU and NVIDIA's were not examined: False.
     """
     if device.type == "cuda":
         return torch.version.hip is None and torch.cuda.get_device_capability(device) >= (8, 0)
