@@ -24,6 +24,12 @@ from torchmoji.pretraining_card import classes_part, scores_row, scores_table
 MODEL = "default"
 
 
+def _with_balance(own: MojiPipeline, strength: float) -> MojiPipeline:
+    """The same model with another balance; it is not loaded again."""
+    settings = (own.max_length, own.windows, strength, own.class_frequencies)
+    return MojiPipeline(own.engine, own.vocabulary, own.classes or None, *settings)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, score, print."""
     parser = make_parser(__doc__)
@@ -39,24 +45,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     try:
-        MojiPipeline.from_pretrained(options.model, balance=max(options.balance))  # complains
-        pipeline = MojiPipeline.from_pretrained(options.model, balance=options.balance[0])
-        texts, labels = read_labelled_texts(options.file, len(pipeline.classes))
-        frequencies, size = pipeline.class_frequencies, len(pipeline.classes)
-        balances = {strength: Balance(strength, frequencies, size) for strength in options.balance}
+        own = MojiPipeline.from_pretrained(options.model)
+        pipelines = {strength: _with_balance(own, strength) for strength in options.balance}
+        texts, labels = read_labelled_texts(options.file, len(own.classes))
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    probabilities = MojiPipeline.from_pretrained(options.model).predict_proba(texts)
+    probabilities, size = own.predict_proba(texts), len(own.classes)
     scores = {
         f"{options.model}, balance {strength:g}" if strength else options.model: score_probabilities(
-            balance(probabilities), labels
+            Balance(strength, own.class_frequencies, size)(probabilities), labels
         )
-        for strength, balance in balances.items()
+        for strength in pipelines
     }
     first = next(iter(scores.values()))
     print(f"On {first.texts} texts. {scores_table([scores_row(*entry) for entry in scores.items()])}\n")
-    print(f"{classes_part(pipeline.classes, first)}\n")
-    print(failures_section(failures(pipeline)))
+    print(f"{classes_part(own.classes, first)}\n")
+    print(failures_section(failures(pipelines[options.balance[0]])))
 
 
 if __name__ == "__main__":

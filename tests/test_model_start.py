@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 from small_corpus import EMOJIS, rules, small_corpus
+from stopping import interrupted_at
 
 import torchmoji
 from torchmoji import MojiPipeline, TorchMoji
@@ -16,7 +17,6 @@ from torchmoji.engines import TorchEngine
 from torchmoji.model_start import start_with_model
 from torchmoji.pretraining import Settings, pretrain, train
 from torchmoji.pretraining_model import new_model
-from torchmoji.pretraining_steps import Stepper
 from torchmoji.weights import load_state_dict
 
 SETTINGS = Settings(
@@ -156,17 +156,8 @@ def test_a_run_starts_once_and_resumes_to_the_same_weights(given, other, tmp_pat
     whole = train(other, tmp_path / "whole", settings)
     scores = score_emojis(whole.model, other.rows("validation"), len(other.classes))
     assert scores.first > 0.8
-    step = Stepper.step
-
-    def stop(self, number, rows, rate):
-        if number == 5:
-            raise KeyboardInterrupt
-        return step(self, number, rows, rate)
-
-    monkeypatch.setattr(Stepper, "step", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_at(5):
         train(other, tmp_path / "stopped", settings, checkpoint_seconds=0)
-    monkeypatch.setattr(Stepper, "step", step)
     monkeypatch.setattr("torchmoji.pretraining_model.start_with_model", None)  # it must not start again
     resumed = train(other, tmp_path / "stopped", settings)
     for key, value in whole.model.state_dict().items():

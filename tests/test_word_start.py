@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from small_corpus import small_corpus
+from stopping import interrupted_at
 
 from torchmoji.pretraining import Settings, train
 from torchmoji.pretraining_loss import PretrainingLoss
 from torchmoji.pretraining_model import new_model
-from torchmoji.pretraining_steps import Stepper
 from torchmoji.word_start import start_with_words
 
 SETTINGS = Settings(
@@ -73,17 +73,8 @@ def test_the_seed_decides_and_the_global_generator_is_not_used(corpus):
 def test_a_run_starts_with_words_once_and_resumes_to_the_same_weights(corpus, tmp_path, monkeypatch):
     whole = train(corpus, tmp_path / "whole", SETTINGS).model.state_dict()
     plain = train(corpus, tmp_path / "plain", dataclasses.replace(SETTINGS, word_passes=0)).model.state_dict()
-    step = Stepper.step
-
-    def stop(self, number, rows, rate):
-        if number == 5:
-            raise KeyboardInterrupt
-        return step(self, number, rows, rate)
-
-    monkeypatch.setattr(Stepper, "step", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_at(5):
         train(corpus, tmp_path / "half", SETTINGS, checkpoint_seconds=0)
-    monkeypatch.undo()
     monkeypatch.setattr("torchmoji.pretraining_model.start_with_words", None)  # it must not start again
     resumed = train(corpus, tmp_path / "half", SETTINGS).model.state_dict()
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)

@@ -29,6 +29,9 @@ class Balance:
         frequencies: Of each class, as the model has learned them (C,), in any unit; None where nobody knows.
         nb_classes: C.
 
+    Attributes:
+        frequencies: As given (C,), or None.
+
     Raises:
         ValueError: The strength is out of range, or frequencies are missing or do not fit.
     """
@@ -36,6 +39,7 @@ class Balance:
     def __init__(self, strength: float, frequencies: Sequence[float] | None, nb_classes: int | None) -> None:
         if not 0 <= strength <= 1:
             raise ValueError(f"balance must be from 0 (as learned) to 1 (all classes alike), got {strength}")
+        self.frequencies: tuple[float, ...] | None = None
         self._weights: npt.NDArray[np.float64] | None = None  # (C,)
         if frequencies is not None:
             learned = checked_frequencies(frequencies)
@@ -43,6 +47,7 @@ class Balance:
                 raise ValueError(
                     f"there are {len(learned)} frequencies for a model of {nb_classes or 'no'} classes"
                 )
+            self.frequencies = tuple(learned.tolist())
             if strength:
                 self._weights = (learned / learned.min()) ** -strength
         elif strength:

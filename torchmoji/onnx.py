@@ -131,8 +131,7 @@ def serialize(
             )
         metadata["classes"] = json.dumps(list(classes))
     if class_frequencies is not None:
-        Balance(0, class_frequencies, nb_classes)  # complains
-        metadata["class_frequencies"] = json.dumps([float(value) for value in class_frequencies])
+        metadata["class_frequencies"] = json.dumps(Balance(0, class_frequencies, nb_classes).frequencies)
     if vocabulary is not None:
         check_fits(vocabulary, sizes.nb_tokens)
         metadata["vocabulary"] = json.dumps(dict(vocabulary))
@@ -268,8 +267,7 @@ class OnnxModel:
             raise ValueError(f"its classes are not a list of {self.nb_classes} names")
         self.classes: tuple[str, ...] | None = None if classes is None else tuple(classes)
         frequencies = json.loads(about.get("class_frequencies", "null"))
-        Balance(0, frequencies, self.nb_classes)  # complains
-        self.class_frequencies: tuple[float, ...] | None = None if frequencies is None else tuple(frequencies)
+        self.class_frequencies = Balance(0, frequencies, self.nb_classes).frequencies
 
     def giving(self, output: str, return_attention: bool = False, max_rows: int | None = None) -> "OnnxModel":
         """The same model for another of its outputs, with the same session.

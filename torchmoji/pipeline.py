@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import numpy as np
 
 from torchmoji import pretrained
-from torchmoji.balancing import Balance, checked_frequencies
+from torchmoji.balancing import Balance
 from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import EMOJIS, alias
 from torchmoji.emotions import emotion_scores
@@ -101,9 +101,7 @@ class MojiPipeline:
             raise ValueError("each of this model's classes is judged on its own: leave balance out")
         self._balanced = Balance(balance, class_frequencies, engine.nb_classes)
         self.balance = balance
-        self.class_frequencies = (
-            None if class_frequencies is None else tuple(checked_frequencies(class_frequencies).tolist())
-        )
+        self.class_frequencies = self._balanced.frequencies
         self.engine = engine
         self.classes: tuple[str, ...] = tuple(classes or ())
         self.max_length = max_length

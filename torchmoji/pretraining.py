@@ -84,7 +84,8 @@ def learned_frequencies(class_counts: Sequence[int], settings: Settings) -> list
     """
     left = max(0.0, 1 - settings.prior_adjustment) * _power(settings)
     numbers = [max(1, count) ** left for count in class_counts]
-    return [float(f"{number / sum(numbers):.6g}") for number in numbers]
+    total = sum(numbers)
+    return [float(f"{number / total:.6g}") for number in numbers]
 
 
 def pretrain(
