@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from small_corpus import EMOJIS, rules, small_corpus
+from stopping import interrupted_at
 
 from torchmoji import MojiPipeline, pretraining_run
 from torchmoji.data_order import DataOrder
@@ -85,18 +86,9 @@ def test_the_same_seed_gives_the_same_weights(corpus, trained, tmp_path):
 
 
 @pytest.mark.parametrize("steps", [1, 11, 12, 13, 30])
-def test_an_interrupted_run_ends_with_the_same_weights(corpus, trained, tmp_path, monkeypatch, steps):
-    step = Stepper.step
-
-    def interrupt(stepper, number, *arguments):
-        if number == steps:
-            raise KeyboardInterrupt
-        return step(stepper, number, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Stepper, "step", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(corpus, tmp_path, SETTINGS, checkpoint_seconds=0)
+def test_an_interrupted_run_ends_with_the_same_weights(corpus, trained, tmp_path, steps):
+    with interrupted_at(steps):
+        train(corpus, tmp_path, SETTINGS, checkpoint_seconds=0)
     resumed = train(corpus, tmp_path, SETTINGS, checkpoint_seconds=0)
     assert resumed.steps == trained.steps
     assert same(weights_of(trained), weights_of(resumed))
@@ -195,19 +187,10 @@ def test_metrics_are_those_of_a_run_without_interruption(corpus, tmp_path, monke
     monkeypatch.setattr(pretraining_run, "_TELL_EVERY", 5)
     settings = changed(evaluate_every=10)
     train(corpus, tmp_path / "whole", settings)
-    step = Stepper.step
-
-    def interrupt(stepper, number, *arguments):
-        if number == 18:
-            raise KeyboardInterrupt
-        return step(stepper, number, *arguments)
-
     times = iter([0.0, *[0.0] * 40, *[1000.0] * 400])  # one checkpoint in the middle
-    with monkeypatch.context() as patch:
-        patch.setattr(Stepper, "step", interrupt)
+    with monkeypatch.context() as patch, interrupted_at(18):
         patch.setattr(pretraining_run.time, "monotonic", lambda: next(times))
-        with pytest.raises(KeyboardInterrupt):
-            train(corpus, tmp_path / "parts", settings)
+        train(corpus, tmp_path / "parts", settings)
     train(corpus, tmp_path / "parts", settings)
     names = ("step", "kind", "loss", "learning_rate", "first_five")
     assert metrics_of(tmp_path / "parts", *names) == metrics_of(tmp_path / "whole", *names)

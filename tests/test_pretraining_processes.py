@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from small_corpus import small_corpus
+from stopping import interrupted_at
 
 from torchmoji import MojiPipeline, pretraining_run
 from torchmoji.pretraining import STORED, Settings, pretrain, train
@@ -99,18 +100,8 @@ def test_two_processes_give_the_loss_curve_of_one(corpus, one, tmp_path):
 
 
 def test_a_run_of_one_process_goes_on_in_two(corpus, one, tmp_path, monkeypatch):
-    from torchmoji.pretraining_steps import Stepper
-
-    step = Stepper.step
-
-    def interrupt(stepper, number, *arguments):
-        if number == 11:
-            raise KeyboardInterrupt
-        return step(stepper, number, *arguments)
-
     monkeypatch.setattr(pretraining_run, "_TELL_EVERY", 1)
-    monkeypatch.setattr(Stepper, "step", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_at(11):
         pretrain(corpus, tmp_path / "run", Settings(**SETTINGS), checkpoint_seconds=0)
     result = torchrun(tmp_path, corpus, tmp_path / "run", 2)
     assert result.returncode == 0, result.stderr
