@@ -57,12 +57,22 @@ class Teacher(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Ids (batch, time), `PAD` where a text has ended, to logits (batch, C)."""
-        kept = (ids != PAD).long()
-        states = self.encoder(input_ids=ids, attention_mask=kept).last_hidden_state
-        mask = kept.unsqueeze(2)
-        mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
-        logits: Tensor = self.output_layer(mean)
+        logits: Tensor = self.output_layer(mean_of_tokens(self.encoder, ids))
         return logits
+
+
+def mean_of_tokens(encoder: nn.Module, ids: Tensor) -> Tensor:
+    """The mean of the encoder's last states over a text's tokens (batch, D).
+
+    Args:
+        encoder: Of `transformers`.
+        ids: (batch, time), `PAD` where a text has ended.
+    """
+    kept = (ids != PAD).long()
+    states = encoder(input_ids=ids, attention_mask=kept).last_hidden_state
+    mask = kept.unsqueeze(2)
+    mean: Tensor = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+    return mean
 
 
 def as_wordpieces(tokenizer: Any, texts: Iterable[str], rows: TokenRows, max_length: int) -> TokenRows:

@@ -51,5 +51,15 @@ def test_texts_without_a_teacher_have_their_labels_alone():
     assert loss_of(Settings(soft_share=0.9), soft=soft) == pytest.approx(loss_of(), rel=1e-6)
 
 
+def test_the_distance_to_embeddings_is_added_for_each_sample():
+    embeddings = np.zeros((6, 2), dtype=np.float16)
+    embeddings[5] = [0.6, 0.8]  # the other text has none
+    loss = PretrainingLoss(Settings(embedding_weight=3.0), (10, 10, 10), embeddings=embeddings)
+    output = torch.cat([LOGITS, torch.tensor([[0.5, 1.0], [7.0, 7.0]])], dim=1)
+    found = loss(output, OWNERS, CLASSES, ROWS).item()
+    assert found == pytest.approx(loss_of() + 2 * 3 * (0.1**2 + 0.2**2), rel=1e-3)  # two labels
+    assert loss(LOGITS, OWNERS, CLASSES, ROWS).item() == pytest.approx(loss_of(), rel=1e-6)
+
+
 def test_a_class_that_never_occurs_does_no_harm():
     assert np.isfinite(loss_of(Settings(class_weights=1.0, label_smoothing=0.1), (80, 15, 0)))

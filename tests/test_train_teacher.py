@@ -1,39 +1,18 @@
 """scripts/train_teacher.py with a tiny encoder in place of one of `transformers`."""
 
 import json
-import sys
-import zlib
 from contextlib import nullcontext
 from functools import partial
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from programs import loaded
+from fake_encoder import with_fake_encoder
 from small_corpus import small_corpus
-from torch import nn
 
 from torchmoji import pretraining_run
 from torchmoji.processes import Processes
 from torchmoji.soft_targets import open_soft_targets
-
-
-class Encoder(nn.Module):
-    """Embeddings and dropout."""
-
-    def __init__(self):
-        super().__init__()
-        self.config = SimpleNamespace(hidden_size=16)
-        self.embed = nn.Embedding(512, 16)
-        self.dropout = nn.Dropout(0.1)
-
-    def forward(self, input_ids, attention_mask):
-        return SimpleNamespace(last_hidden_state=self.dropout(self.embed(input_ids)))
-
-
-def tokenize(texts, truncation, max_length):
-    return {"input_ids": [[1 + zlib.crc32(w.encode()) % 511 for w in t.split()][:max_length] for t in texts]}
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +23,7 @@ def corpus(tmp_path_factory):
 @pytest.fixture
 def program(repository, monkeypatch):
     """The program, with `transformers` replaced."""
-    fake = ModuleType("transformers")
-    fake.AutoModel = SimpleNamespace(from_pretrained=lambda folder, **options: Encoder())
-    fake.AutoTokenizer = SimpleNamespace(from_pretrained=lambda folder, **options: tokenize)
-    monkeypatch.setitem(sys.modules, "transformers", fake)
-    with loaded(repository / "scripts" / "train_teacher.py") as module, torch.random.fork_rng(devices=[]):
+    with with_fake_encoder(repository / "scripts" / "train_teacher.py") as module:
         monkeypatch.setattr(module, "AVERAGE", 0.9)
         yield module
 

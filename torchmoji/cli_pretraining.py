@@ -129,13 +129,15 @@ _HELP = {
     "average": "decay of an average of the weights, such as 0.999",
     "soft_targets": "a teacher's probabilities, float16 (texts, emojis), .npy",
     "soft_share": "weight of the teacher",
+    "embedding_targets": "a sentence encoder's embeddings, float16 (texts, numbers), .npy",
+    "embedding_weight": "weight of the distance to them",
     "prior_adjustment": "take so much of the log frequency off each class at the end",
     "seed": "of weights, order and dropout",
     "evaluate_every": "steps; 0 for at the end only",
     "evaluation_texts": "at most",
 }
 
-_NAMES = {"soft_targets": "FILE", "start_from": "MODEL"}
+_NAMES = {"soft_targets": "FILE", "embedding_targets": "FILE", "start_from": "MODEL"}
 
 
 def add_settings(parser: Any) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from torchmoji.corpus_folder import Corpus
+from torchmoji.embedding_targets import ModelWithEmbeddings, open_embedding_targets
 from torchmoji.model_def import TorchMoji
 from torchmoji.model_start import start_with_model
 from torchmoji.pretraining_run import Trained, loss_of, train_model
@@ -70,7 +71,7 @@ def train(
         The trained model and what it took.
 
     Raises:
-        FileNotFoundError: There is no model to start from, or no file of soft targets.
+        FileNotFoundError: There is no model to start from, or no file of soft targets or embeddings.
         OSError: A model to start from could not be fetched.
         ValueError: The checkpoint is damaged or of another run, or a start or teacher does not fit.
         FloatingPointError: The loss is not finite.
@@ -79,16 +80,20 @@ def train(
     processes = processes or Processes(torch.device("cpu"))
     device = processes.device
 
-    def made() -> TorchMoji:
+    target_size = None
+    if settings.embedding_targets is not None:
+        target_size = open_embedding_targets(settings.embedding_targets, len(corpus.rows("train"))).shape[1]
+
+    def made() -> TorchMoji | ModelWithEmbeddings:
         model = new_model(settings, len(corpus.vocabulary), len(corpus.classes)).to(device)
         if not (Path(folder) / CHECKPOINT_NAME).is_file():
             if settings.start_from is not None:
                 start_with_model(model, settings.start_from, corpus.vocabulary, corpus.classes)
             if settings.word_passes:
                 start_with_words(model, corpus.rows("train"), loss_of(corpus, settings), settings)
-        return model
+        return model if target_size is None else ModelWithEmbeddings(model, target_size)
 
-    return train_model(
+    trained = train_model(
         *(made, corpus, folder, settings),
         processes=processes,
         compiled=compiled,
@@ -96,3 +101,5 @@ def train(
         checkpoint_seconds=checkpoint_seconds,
         progress=progress,
     )
+    model = trained.model.model if isinstance(trained.model, ModelWithEmbeddings) else trained.model
+    return Trained(model, trained.settings, trained.steps, trained.seconds)

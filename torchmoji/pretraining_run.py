@@ -16,6 +16,7 @@ from torch import nn
 from torchmoji.batch_dropout import Place, batch_dropout
 from torchmoji.corpus_folder import MANIFEST_NAME, Corpus
 from torchmoji.data_order import DataOrder, RowNumbers, weights_of_classes
+from torchmoji.embedding_targets import open_embedding_targets
 from torchmoji.emoji_scores import score_emojis
 from torchmoji.files import sha256
 from torchmoji.leftovers import remove_leftovers
@@ -124,8 +125,8 @@ def train_model(
         The trained model and what it took. Torch's global generators are left as they were.
 
     Raises:
-        FileNotFoundError: There is no file of soft targets.
-        ValueError: The checkpoint is damaged or of another run, or soft targets do not fit.
+        FileNotFoundError: There is no file of soft targets or embeddings.
+        ValueError: The checkpoint is damaged or of another run, or soft targets or embeddings do not fit.
         FloatingPointError: The loss is not finite.
         ModuleNotFoundError: TensorBoard is missing.
     """
@@ -151,14 +152,16 @@ def loss_of(corpus: Corpus, settings: Settings) -> PretrainingLoss:
         settings: Of the run.
 
     Raises:
-        FileNotFoundError: There is no file of soft targets.
-        ValueError: Soft targets do not fit.
+        FileNotFoundError: There is no file of soft targets or embeddings.
+        ValueError: They do not fit.
     """
-    counts = corpus.class_counts("train")
-    if settings.soft_targets is None:
-        return PretrainingLoss(settings, counts)
-    shape = (len(corpus.rows("train")), len(counts))
-    return PretrainingLoss(settings, counts, open_soft_targets(settings.soft_targets, shape))
+    counts, texts = corpus.class_counts("train"), len(corpus.rows("train"))
+    soft = embeddings = None
+    if settings.soft_targets is not None:
+        soft = open_soft_targets(settings.soft_targets, (texts, len(counts)))
+    if settings.embedding_targets is not None:
+        embeddings = open_embedding_targets(settings.embedding_targets, texts)
+    return PretrainingLoss(settings, counts, soft, embeddings)
 
 
 class _Run:
@@ -196,8 +199,10 @@ class _Run:
         self.order = DataOrder(rows["train"], settings.batch_size, settings.seed, wanted)
         self.total_steps = max(1, round(self.order.steps_a_pass * settings.passes))
         place = Place(settings.seed)
-        if isinstance(model, TorchMoji):
-            place = stack.enter_context(batch_dropout(model, settings.seed))
+        for part in model.modules():
+            if isinstance(part, TorchMoji):
+                place = stack.enter_context(batch_dropout(part, settings.seed))
+                break
         self.optimizer = torch.optim.Adam(
             model.parameters(),
             lr=settings.learning_rate,

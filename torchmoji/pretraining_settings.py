@@ -4,6 +4,11 @@ import math
 import os
 from dataclasses import dataclass
 
+_NAMES = ("start_from", "soft_targets", "embedding_targets")
+_NOT_NEGATIVE = (
+    *("word_passes", "warmup_steps", "class_weights", "balanced_sampling", "prior_adjustment"),
+    "embedding_weight",
+)
 _SHARES = ("embed_dropout_rate", "final_dropout_rate", "label_smoothing", "average", "soft_share")
 
 
@@ -34,6 +39,9 @@ class Settings:
         average: Decay of an average of the weights over the steps, which is what is stored; 0 for none.
         soft_targets: File of a teacher's probabilities, see `torchmoji.soft_targets`; None for none.
         soft_share: Weight of the teacher, from 0 to 1; that of the labels is the rest.
+        embedding_targets: File of a sentence encoder's embeddings, which the model learns to tell from its
+            features beside its emojis, see `torchmoji.embedding_targets`; None for none.
+        embedding_weight: Weight of the squared distance to them, beside 1 for the emojis.
         prior_adjustment: The logarithm of a class's frequency, as training saw it, is taken off its output so
             many times when the model is stored: 1 makes the guesses those for classes that are all alike
             frequent (Menon et al. 2021).
@@ -66,6 +74,8 @@ class Settings:
     average: float = 0.0
     soft_targets: str | None = None
     soft_share: float = 0.5
+    embedding_targets: str | None = None
+    embedding_weight: float = 1.0
     prior_adjustment: float = 0.0
     seed: int = 42
     bfloat16: bool | None = None
@@ -73,7 +83,7 @@ class Settings:
     evaluation_texts: int = 20_000
 
     def __post_init__(self) -> None:
-        for name in ("start_from", "soft_targets"):  # a path may be given; a checkpoint holds texts
+        for name in _NAMES:  # a path may be given; a checkpoint holds texts
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else os.fspath(given))
         for name in ("embedding_dim", "hidden_size", "batch_size", "accumulation", "max_length"):
@@ -86,7 +96,7 @@ class Settings:
             highest = 1.0 if name == "soft_share" else math.nextafter(1.0, 0.0)
             if not 0 <= getattr(self, name) <= highest:
                 raise ValueError(f"{name} must be a share from 0 to 1, got {getattr(self, name)}")
-        for name in ("word_passes", "warmup_steps", "class_weights", "balanced_sampling", "prior_adjustment"):
+        for name in _NOT_NEGATIVE:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.word_passes and self.start_from is not None:

@@ -73,15 +73,30 @@ def open_soft_targets(path: str | os.PathLike[str], shape: tuple[int, int]) -> n
         FileNotFoundError: There is no such file.
         ValueError: It holds something else.
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no file of soft targets {os.fspath(path)}: check the path")
-    try:
-        stored = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)} is not an .npy file of numbers: {error}") from error
+    stored = open_float16(path, "soft targets")
     if stored.dtype != np.float16 or stored.shape != shape:
         raise ValueError(
             f"{os.fspath(path)} holds {stored.dtype} {stored.shape}, but the corpus needs float16 {shape}: a "
             "row for each training text, a column for each emoji"
         )
+    return stored
+
+
+def open_float16(path: str | os.PathLike[str], content: str) -> npt.NDArray[np.float16]:
+    """Map an .npy file into memory, whatever its shape is; that its numbers are float16 is not checked.
+
+    Args:
+        path: The file.
+        content: What it should hold, for the message.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no .npy file.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no file of {content} {os.fspath(path)}: check the path")
+    try:
+        stored: npt.NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)} is not an .npy file of numbers: {error}") from error
     return stored

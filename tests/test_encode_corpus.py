@@ -1,0 +1,61 @@
+"""scripts/encode_corpus.py with a tiny encoder in place of one of `transformers`."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from fake_encoder import WIDTH, Encoder, tokenize, with_fake_encoder
+from small_corpus import small_corpus
+
+from torchmoji.data_order import DataOrder
+from torchmoji.embedding_targets import open_embedding_targets
+from torchmoji.shards import shard_texts
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return small_corpus(tmp_path_factory.mktemp("encoded"), count=200, keep_text=True)
+
+
+def call(repository, corpus, out, *options):
+    with with_fake_encoder(repository / "scripts" / "encode_corpus.py") as program:
+        torch.manual_seed(3)
+        program.main([str(corpus.folder), "encoder", str(out), "--device", "cpu", *options])
+    return open_embedding_targets(out, len(corpus.rows("train")))
+
+
+def test_each_text_has_the_mean_of_its_tokens(repository, corpus, tmp_path):
+    found = call(repository, corpus, tmp_path / "all.npy")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        encoder = Encoder()
+    texts = list(shard_texts(corpus.shard_paths("train")))
+    ids = tokenize(texts, truncation=True, max_length=64)["input_ids"]
+    expected = torch.stack([encoder.embed.weight[row].mean(0) for row in ids]).detach().numpy()
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert found.shape == (len(texts), WIDTH)
+    assert np.allclose(found, expected, atol=1e-3)
+
+
+def test_a_part_is_what_a_run_of_pretraining_sees(repository, corpus, tmp_path):
+    options = ("--passes", "0.3", "--batch-size", "16", "--seed", "5")
+    found = call(repository, corpus, tmp_path / "part.npy", *options)
+    order = DataOrder(corpus.rows("train"), 16, 5)
+    seen = np.concatenate(list(islice(order.batches(), round(0.3 * order.steps_a_pass))))
+    assert 0 < len(seen) < len(found)
+    assert np.array_equal(np.flatnonzero(found.any(1)), np.sort(seen))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--passes", "0"), "--passes must be above 0, got 0"),
+        (("--device", "cuda:99"), "there is no device cuda:99"),
+    ],
+)
+def test_wrong_options_are_refused(repository, corpus, tmp_path, capsys, options, message):
+    with pytest.raises(SystemExit):
+        call(repository, corpus, tmp_path / "none.npy", *options)
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
