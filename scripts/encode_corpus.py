@@ -3,12 +3,14 @@
 CORPUS is of `torchmoji build-corpus --keep-text`. ENCODER is a folder that `transformers` reads: a BERT-like
 model with its tokenizer, such as all-MiniLM-L6-v2, whose embedding of a text is the mean of its tokens. OUT
 is the file for `torchmoji pretrain --embedding-targets`. With --passes below 1 only those texts are encoded
-that a run of pretraining sees with the same --passes, --batch-size and --seed. It needs
+that a run of pretraining sees with the same --passes, --batch-size and --seed. With --words the words of the
+vocabulary are encoded instead, for `--word-vectors`. It needs
 `pip install transformers` beside torchmoji.
 
 Examples:
     encode_corpus.py corpus/ all-MiniLM-L6-v2/ embeddings.npy
-    torchmoji pretrain corpus/ --out model/ --embedding-targets embeddings.npy
+    encode_corpus.py corpus/ all-MiniLM-L6-v2/ words.npy --words
+    torchmoji pretrain corpus/ --out model/ --embedding-targets embeddings.npy --word-vectors words.npy
 """
 
 import logging
@@ -26,9 +28,10 @@ from torchmoji.arguments import make_parser, positive
 from torchmoji.corpus_folder import Corpus
 from torchmoji.data_order import DataOrder
 from torchmoji.embedding_targets import save_embedding_targets
+from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.pretraining import Settings
 from torchmoji.processes import joined_processes
-from torchmoji.shards import TokenRows, shard_texts
+from torchmoji.shards import TokenRows, in_memory, shard_texts
 
 _ENCODED_TOGETHER = 64
 """Texts, of nearly the same length: more is slower on a CPU, whose caches they leave."""
@@ -65,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("corpus", type=Path, metavar="CORPUS")
     parser.add_argument("encoder", type=Path, metavar="ENCODER")
     parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--words", action="store_true", help="encode the words of the vocabulary")
     parser.add_argument("--passes", type=float, default=1.0, metavar="N", help="default: %(default)s")
     parser.add_argument(
         "--batch-size", type=positive, default=defaults.batch_size, metavar="N", help="default: %(default)s"
@@ -93,16 +97,22 @@ def encode(options: Any, device: torch.device) -> None:
     tokenizer = AutoTokenizer.from_pretrained(options.encoder, local_files_only=True)
     encoder = AutoModel.from_pretrained(options.encoder, local_files_only=True, use_safetensors=True)
     encoder = encoder.float().eval().to(device)  # as stored it may be of half precision
-    own = corpus.rows("train")
-    rows = as_wordpieces(tokenizer, shard_texts(corpus.shard_paths("train")), own, options.max_length)
-    wanted = np.arange(len(own))
-    if options.passes < 1:
+    own, texts = corpus.rows("train"), shard_texts(corpus.shard_paths("train"))
+    if options.words:
+        words = sorted(corpus.vocabulary, key=corpus.vocabulary.__getitem__)
+        own, texts = (
+            TokenRows([in_memory([[index] for index in range(len(words))], [[0]] * len(words))]),
+            words,
+        )
+    rows = as_wordpieces(tokenizer, texts, own, options.max_length)
+    wanted = np.arange(len(SPECIAL_TOKENS) if options.words else 0, len(own))
+    if options.passes < 1 and not options.words:
         order = DataOrder(own, options.batch_size, options.seed)
         steps = max(1, round(order.steps_a_pass * options.passes))
         wanted = np.concatenate(list(islice(order.batches(), steps)))
     shape = (len(own), encoder.config.hidden_size)
     save_embedding_targets(options.out, shape, embeddings(encoder, rows, wanted, device))
-    logger.info("%s: embeddings of %d of %d texts", options.out, len(wanted), len(own))
+    logger.info("%s: embeddings of %d of %d", options.out, len(wanted), len(own))
 
 
 if __name__ == "__main__":

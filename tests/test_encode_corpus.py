@@ -10,6 +10,7 @@ from small_corpus import small_corpus
 
 from torchmoji.data_order import DataOrder
 from torchmoji.embedding_targets import open_embedding_targets
+from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.shards import shard_texts
 
 
@@ -18,11 +19,11 @@ def corpus(tmp_path_factory):
     return small_corpus(tmp_path_factory.mktemp("encoded"), count=200, keep_text=True)
 
 
-def call(repository, corpus, out, *options):
+def call(repository, corpus, out, *options, texts=None):
     with with_fake_encoder(repository / "scripts" / "encode_corpus.py") as program:
         torch.manual_seed(3)
         program.main([str(corpus.folder), "encoder", str(out), "--device", "cpu", *options])
-    return open_embedding_targets(out, len(corpus.rows("train")))
+    return open_embedding_targets(out, texts or len(corpus.rows("train")))
 
 
 def test_each_text_has_the_mean_of_its_tokens(repository, corpus, tmp_path):
@@ -45,6 +46,19 @@ def test_a_part_is_what_a_run_of_pretraining_sees(repository, corpus, tmp_path):
     seen = np.concatenate(list(islice(order.batches(), round(0.3 * order.steps_a_pass))))
     assert 0 < len(seen) < len(found)
     assert np.array_equal(np.flatnonzero(found.any(1)), np.sort(seen))
+
+
+def test_the_words_of_the_vocabulary_have_vectors(repository, corpus, tmp_path):
+    call(repository, corpus, tmp_path / "words.npy", "--words", texts=len(corpus.vocabulary))
+    found = np.load(tmp_path / "words.npy").astype(np.float32)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        weight = Encoder().embed.weight.detach().numpy()
+    assert found.shape == (len(corpus.vocabulary), WIDTH)
+    assert not found[: len(SPECIAL_TOKENS)].any()
+    word, index = next((w, i) for w, i in corpus.vocabulary.items() if i == len(SPECIAL_TOKENS))
+    expected = weight[tokenize([word], truncation=True, max_length=64)["input_ids"][0][0]]
+    assert np.allclose(found[index], expected / np.linalg.norm(expected), atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from small_corpus import EMOJIS, rules, small_corpus
@@ -167,3 +168,26 @@ def test_a_run_starts_once_and_resumes_to_the_same_weights(given, other, tmp_pat
 def test_a_model_that_is_not_there_is_named(other, tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no model 'no such'"):
         train(other, tmp_path, dataclasses.replace(SETTINGS, start_from="no such"))
+
+
+def test_the_start_can_keep_a_share(given, other, tmp_path):
+    settings = dataclasses.replace(
+        SETTINGS, passes=1, start_from=given[0], embedding_targets=tmp_path / "seen.npy"
+    )
+    np.save(tmp_path / "seen.npy", np.ones((len(other.rows("train")), 2), dtype=np.float16))
+    trained = train(other, tmp_path / "trained", settings).model.state_dict()
+    mixed = train(
+        other, tmp_path / "mixed", dataclasses.replace(settings, start_share=0.3)
+    ).model.state_dict()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        start = new_model(settings, len(other.vocabulary), len(other.classes))
+    start_with_model(start, given[0], other.vocabulary, other.classes)
+    for name, weight in start.state_dict().items():
+        assert torch.allclose(mixed[name], 0.7 * trained[name] + 0.3 * weight, atol=1e-6)
+    assert not torch.equal(mixed["embed.weight"], trained["embed.weight"])
+
+
+def test_a_share_of_no_start_is_refused():
+    with pytest.raises(ValueError, match=r"start_share=0\.3 of which weights\? Set start_from"):
+        Settings(start_share=0.3)

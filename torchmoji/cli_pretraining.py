@@ -114,7 +114,9 @@ _HELP = {
     "hidden_size": "units of an LSTM direction",
     "passes": "how often each text is seen",
     "word_passes": "passes before these without the LSTMs, which spare most of a pass",
+    "word_vectors": "begin with these vectors of the words, float16 (words, numbers), .npy",
     "start_from": "begin with a model's weights: default, deepmoji, a folder or a hub id",
+    "start_share": "share of the weights it began with in what is stored",
     "batch_size": "texts in a step, of all processes together",
     "accumulation": "parts in which a process computes a step: less memory",
     "max_length": "tokens after which texts are cut",
@@ -137,7 +139,7 @@ _HELP = {
     "evaluation_texts": "at most",
 }
 
-_NAMES = {"soft_targets": "FILE", "embedding_targets": "FILE", "start_from": "MODEL"}
+_NAMES = {"word_vectors": "FILE", "soft_targets": "FILE", "embedding_targets": "FILE", "start_from": "MODEL"}
 
 
 def add_settings(parser: Any) -> None:

@@ -34,6 +34,15 @@ EXAMPLE_TEXTS = (
 
 
 @lru_cache(maxsize=1 << 12)
+def unnamed_classes(nb_classes: int | None) -> tuple[str, ...] | None:
+    """The classes of a model that does not name them: the 64 emojis where there are so many, else None.
+
+    Args:
+        nb_classes: Of the model; None where it gives features.
+    """
+    return EMOJIS if nb_classes == len(EMOJIS) else None
+
+
 def alias(name: str) -> str:
     """The name of an emoji, such as `face_with_tears_of_joy`; of anything else, itself."""
     described = emoji.demojize(name)

@@ -17,7 +17,7 @@ from torchmoji.conversion import model_sizes
 from torchmoji.corpus_writing import UNKNOWN
 from torchmoji.create_vocab import check_fits
 from torchmoji.emoji_finder import fold
-from torchmoji.emojis import EMOJIS
+from torchmoji.emojis import unnamed_classes
 from torchmoji.model_def import TorchMoji
 from torchmoji.pretrained import find
 from torchmoji.weights import load_state_dict
@@ -65,7 +65,7 @@ def start_with_model(
         if not key.startswith(("embed.", "output_layer.")):
             weights[key].copy_(value)
     weights["embed.weight"].copy_(state["embed.weight"][words])
-    given_classes = files.config.get("classes") or (EMOJIS if sizes.nb_outputs == len(EMOJIS) else [])
+    given_classes = files.config.get("classes") or unnamed_classes(sizes.nb_outputs) or []
     found = _copy_classes(weights, state, given_classes, classes)
     logger.info(
         "starting from %s: %d of %d words and %d of %d emojis are its own",

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from torchmoji.balancing import Balance
 from torchmoji.create_vocab import check_fits
-from torchmoji.emojis import EMOJIS
+from torchmoji.emojis import unnamed_classes
 from torchmoji.files import atomic_path
 from torchmoji.numpy_weights import Layer, layer_sizes, read_layers
 from torchmoji.onnx_session import check_content, default_threads, first_line, make_session, require
@@ -122,8 +122,8 @@ def serialize(
             nb_classes = min(len(classes), 2)  # the one output is the probability of the second
         nb_classes = nb_classes or sizes.nb_outputs
         metadata["nb_classes"] = str(nb_classes)
-        if classes is None and nb_classes == len(EMOJIS):
-            classes = EMOJIS
+        if classes is None:
+            classes = unnamed_classes(nb_classes)
     if classes is not None:
         if len(classes) != nb_classes or isinstance(classes, str):
             raise ValueError(

@@ -19,7 +19,7 @@ import numpy as np
 from torchmoji import pretrained
 from torchmoji.balancing import Balance
 from torchmoji.create_vocab import check_fits
-from torchmoji.emojis import EMOJIS, alias
+from torchmoji.emojis import alias, unnamed_classes
 from torchmoji.emotions import emotion_scores
 from torchmoji.engines import BACKENDS, Engine, OnnxEngine, TorchEngine, onnx_engine, torch_engine
 from torchmoji.results import (
@@ -91,8 +91,8 @@ class MojiPipeline:
             raise ValueError(f"max_length must be at least 1 token, got {max_length}")
         check_fits(vocabulary, engine.nb_tokens)
         if classes is None and engine.nb_classes is not None:
-            are_emojis = engine.nb_classes == len(EMOJIS)
-            classes = EMOJIS if are_emojis else [str(index) for index in range(engine.nb_classes)]
+            numbers = [str(index) for index in range(engine.nb_classes)]
+            classes = unnamed_classes(engine.nb_classes) or numbers
         if classes is not None and len(classes) != engine.nb_classes:
             raise ValueError(
                 f"classes are {len(classes)} names, but the model has {engine.nb_classes or 'no'} classes"

@@ -10,11 +10,12 @@ from torchmoji.corpus_folder import Corpus
 from torchmoji.embedding_targets import ModelWithEmbeddings, open_embedding_targets
 from torchmoji.model_def import TorchMoji
 from torchmoji.model_start import start_with_model
-from torchmoji.pretraining_run import Trained, loss_of, train_model
+from torchmoji.pretraining_run import Trained, loss_of, seeded, train_model
 from torchmoji.pretraining_settings import Settings
 from torchmoji.processes import Processes
 from torchmoji.training_checkpoint import CHECKPOINT_NAME
 from torchmoji.word_start import start_with_words
+from torchmoji.word_vectors import start_with_vectors
 
 
 def new_model(settings: Settings, nb_tokens: int, nb_classes: int) -> TorchMoji:
@@ -84,11 +85,19 @@ def train(
     if settings.embedding_targets is not None:
         target_size = open_embedding_targets(settings.embedding_targets, len(corpus.rows("train"))).shape[1]
 
-    def made() -> TorchMoji | ModelWithEmbeddings:
+    def begun() -> TorchMoji:
         model = new_model(settings, len(corpus.vocabulary), len(corpus.classes)).to(device)
-        if not (Path(folder) / CHECKPOINT_NAME).is_file():
-            if settings.start_from is not None:
-                start_with_model(model, settings.start_from, corpus.vocabulary, corpus.classes)
+        if settings.start_from is not None:
+            start_with_model(model, settings.start_from, corpus.vocabulary, corpus.classes)
+        return model
+
+    def made() -> TorchMoji | ModelWithEmbeddings:
+        if (Path(folder) / CHECKPOINT_NAME).is_file():
+            model = new_model(settings, len(corpus.vocabulary), len(corpus.classes)).to(device)
+        else:
+            model = begun()
+            if settings.word_vectors is not None:
+                start_with_vectors(model, settings.word_vectors)
             if settings.word_passes:
                 start_with_words(model, corpus.rows("train"), loss_of(corpus, settings), settings)
         return model if target_size is None else ModelWithEmbeddings(model, target_size)
@@ -102,4 +111,9 @@ def train(
         progress=progress,
     )
     model = trained.model.model if isinstance(trained.model, ModelWithEmbeddings) else trained.model
+    if settings.start_share:
+        with seeded(device, settings.seed), torch.no_grad():
+            start = begun()
+            for weight, other in zip(model.parameters(), start.parameters(), strict=True):
+                weight.lerp_(other, settings.start_share)
     return Trained(model, trained.settings, trained.steps, trained.seconds)

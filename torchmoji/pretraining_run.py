@@ -68,8 +68,13 @@ class Trained(Generic[Model]):
 
 
 @contextmanager
-def _seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Let torch's generators start from a seed, within the block; after it they are as before."""
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Let torch's generators start from a seed, within the block; after it they are as before.
+
+    Args:
+        device: Of the model, beside the CPU.
+        seed: Of the generators.
+    """
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed all devices
@@ -133,7 +138,7 @@ def train_model(
     processes = processes or Processes(torch.device("cpu"))
     settings = settled(settings, processes)
     rows = rows or {split: corpus.rows(split) for split in ("train", "validation")}
-    with _seeded(processes.device, settings.seed), ExitStack() as stack:
+    with seeded(processes.device, settings.seed), ExitStack() as stack:
         model = make().to(processes.device).train()
         run = _Run(model, rows, corpus, Path(folder), settings, processes, compiled, stack)
         run.resume()

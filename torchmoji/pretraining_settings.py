@@ -4,12 +4,15 @@ import math
 import os
 from dataclasses import dataclass
 
-_NAMES = ("start_from", "soft_targets", "embedding_targets")
+_NAMES = ("word_vectors", "start_from", "soft_targets", "embedding_targets")
 _NOT_NEGATIVE = (
     *("word_passes", "warmup_steps", "class_weights", "balanced_sampling", "prior_adjustment"),
     "embedding_weight",
 )
-_SHARES = ("embed_dropout_rate", "final_dropout_rate", "label_smoothing", "average", "soft_share")
+_SHARES = (
+    *("embed_dropout_rate", "final_dropout_rate", "label_smoothing", "average", "soft_share"),
+    "start_share",
+)
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,12 @@ class Settings:
         passes: How often each text is seen, on average.
         word_passes: Passes before these in which the model learns without its LSTMs, see
             `torchmoji.word_start`: they take minutes and spare most of a pass. 0 for none.
+        word_vectors: File of vectors of the words with which embeddings begin, see `torchmoji.word_vectors`;
+            None for random ones.
         start_from: Begin with the weights of a model, see `torchmoji.model_start`: "default", "deepmoji", a
             folder or a repository of the Hugging Face hub; None for fresh ones.
+        start_share: Share that these weights have in what is stored, those of training having the rest: a mix
+            of both often guesses better than either (Wortsman et al. 2022).
         batch_size: Texts in a step, of all processes together.
         accumulation: Parts in which a process computes its share of a step, one after the other: less memory.
         max_length: Tokens after which training texts are cut.
@@ -59,7 +66,9 @@ class Settings:
     hidden_size: int = 512
     passes: float = 1.0
     word_passes: float = 0.0
+    word_vectors: str | None = None
     start_from: str | None = None
+    start_share: float = 0.0
     batch_size: int = 512
     accumulation: int = 1
     max_length: int = 50
@@ -99,9 +108,14 @@ class Settings:
         for name in _NOT_NEGATIVE:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.word_passes and self.start_from is not None:
+        for name in ("word_passes", "word_vectors"):
+            if getattr(self, name) and self.start_from is not None:
+                raise ValueError(
+                    f"{name} makes new embeddings, start_from takes those of a model: choose one"
+                )
+        if self.start_share and self.start_from is None:
             raise ValueError(
-                "word_passes makes new embeddings, start_from takes those of a model: choose one"
+                f"start_share={self.start_share} of which weights? Set start_from, or leave start_share out"
             )
         if self.class_weights and self.balanced_sampling:
             raise ValueError(

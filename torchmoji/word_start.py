@@ -60,7 +60,8 @@ def start_with_words(model: TorchMoji, rows: TokenRows, loss: PretrainingLoss, s
     Every process does all of it, so that none waits; torch's global generators are not used.
 
     Args:
-        model: With fresh weights and logits as output.
+        model: With fresh weights and logits as output. Its embeddings are drawn anew, nearer to zero, but
+            for `settings.word_vectors`.
         rows: The training texts.
         loss: What is minimized.
         settings: `word_passes` and the seed; the same ones give the same weights.
@@ -70,9 +71,10 @@ def start_with_words(model: TorchMoji, rows: TokenRows, loss: PretrainingLoss, s
     """
     device = model.embed.weight.device
     generator = torch.Generator().manual_seed(settings.seed)
-    with torch.no_grad():
-        fresh = torch.empty(model.embed.weight.shape).uniform_(-_INITIAL, _INITIAL, generator=generator)
-        model.embed.weight.copy_(fresh)
+    if settings.word_vectors is None:
+        with torch.no_grad():
+            fresh = torch.empty(model.embed.weight.shape).uniform_(-_INITIAL, _INITIAL, generator=generator)
+            model.embed.weight.copy_(fresh)
     words = _WordModel(model)
     order = DataOrder(rows, settings.batch_size * STEPS_TOGETHER, settings.seed)
     total = max(1, round(order.steps_a_pass * settings.word_passes))
