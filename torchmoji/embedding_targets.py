@@ -91,10 +91,4 @@ def open_embedding_targets(path: str | os.PathLike[str], texts: int) -> npt.NDAr
         FileNotFoundError: There is no such file.
         ValueError: It holds something else.
     """
-    stored = open_float16(path, "embeddings")
-    if stored.dtype != np.float16 or stored.ndim != 2 or len(stored) != texts:
-        raise ValueError(
-            f"{os.fspath(path)} holds {stored.dtype} {stored.shape}, but the corpus needs float16 "
-            f"({texts}, numbers): a row for each training text"
-        )
-    return stored
+    return open_float16(path, "embeddings", "corpus", (texts, None), "a row for each training text")

@@ -73,25 +73,25 @@ def open_soft_targets(path: str | os.PathLike[str], shape: tuple[int, int]) -> n
         FileNotFoundError: There is no such file.
         ValueError: It holds something else.
     """
-    stored = open_float16(path, "soft targets")
-    if stored.dtype != np.float16 or stored.shape != shape:
-        raise ValueError(
-            f"{os.fspath(path)} holds {stored.dtype} {stored.shape}, but the corpus needs float16 {shape}: a "
-            "row for each training text, a column for each emoji"
-        )
-    return stored
+    meaning = "a row for each training text, a column for each emoji"
+    return open_float16(path, "soft targets", "corpus", shape, meaning)
 
 
-def open_float16(path: str | os.PathLike[str], content: str) -> npt.NDArray[np.float16]:
-    """Map an .npy file into memory, whatever its shape is; that its numbers are float16 is not checked.
+def open_float16(
+    path: str | os.PathLike[str], content: str, owner: str, shape: tuple[int, int | None], meaning: str
+) -> npt.NDArray[np.float16]:
+    """Map an .npy file of float16 into memory.
 
     Args:
         path: The file.
-        content: What it should hold, for the message.
+        content: What it should hold, for the messages, as for `owner` and `meaning`.
+        owner: What it belongs to.
+        shape: Rows, and columns where they are known.
+        meaning: What rows and columns are.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no .npy file.
+        ValueError: It holds something else.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no file of {content} {os.fspath(path)}: check the path")
@@ -99,4 +99,12 @@ def open_float16(path: str | os.PathLike[str], content: str) -> npt.NDArray[np.f
         stored: npt.NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)} is not an .npy file of numbers: {error}") from error
+    rows, columns = shape
+    fits = stored.ndim == 2 and len(stored) == rows and columns in (None, stored.shape[1])
+    if stored.dtype != np.float16 or not fits:
+        needed = f"({rows}, {'numbers' if columns is None else columns})"
+        raise ValueError(
+            f"{os.fspath(path)} holds {stored.dtype} {stored.shape}, but the {owner} needs float16 {needed}: "
+            f"{meaning}"
+        )
     return stored

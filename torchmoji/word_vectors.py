@@ -35,12 +35,8 @@ def start_with_vectors(model: TorchMoji, path: str | os.PathLike[str]) -> None:
         ValueError: It holds something else.
     """
     weight: Tensor = model.embed.weight
-    stored = open_float16(path, "word vectors")
-    if stored.dtype != np.float16 or stored.ndim != 2 or len(stored) != len(weight):
-        raise ValueError(
-            f"{os.fspath(path)} holds {stored.dtype} {stored.shape}, but the vocabulary needs float16 "
-            f"({len(weight)}, numbers): a row for each word, in its order"
-        )
+    meaning = "a row for each word, in its order"
+    stored = open_float16(path, "word vectors", "vocabulary", (len(weight), None), meaning)
     vectors = torch.from_numpy(stored.astype(np.float64))
     is_known = vectors.any(1)
     if not is_known.any() or not torch.isfinite(vectors).all():
