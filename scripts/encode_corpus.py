@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from train_teacher import as_wordpieces, mean_of_tokens
+from train_teacher import as_wordpieces, load_encoder, mean_of_tokens
 
 from torchmoji.arguments import make_parser, positive
 from torchmoji.corpus_folder import Corpus
@@ -89,21 +89,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def encode(options: Any, device: torch.device) -> None:
     """Encode and write, by the options of the command line."""
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoTokenizer
 
     if not options.passes > 0:
         raise ValueError(f"--passes must be above 0, got {options.passes:g}")
     corpus = Corpus.load(options.corpus)
     tokenizer = AutoTokenizer.from_pretrained(options.encoder, local_files_only=True)
-    encoder = AutoModel.from_pretrained(options.encoder, local_files_only=True, use_safetensors=True)
-    encoder = encoder.float().eval().to(device)  # as stored it may be of half precision
+    encoder = load_encoder(options.encoder).eval().to(device)
     own, texts = corpus.rows("train"), shard_texts(corpus.shard_paths("train"))
     if options.words:
         words = sorted(corpus.vocabulary, key=corpus.vocabulary.__getitem__)
-        own, texts = (
-            TokenRows([in_memory([[index] for index in range(len(words))], [[0]] * len(words))]),
-            words,
-        )
+        own = TokenRows([in_memory([[index] for index in range(len(words))], [[0]] * len(words))])
+        texts = iter(words)
     rows = as_wordpieces(tokenizer, texts, own, options.max_length)
     wanted = np.arange(len(SPECIAL_TOKENS) if options.words else 0, len(own))
     if options.passes < 1 and not options.words:

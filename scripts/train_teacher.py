@@ -61,6 +61,18 @@ class Teacher(nn.Module):
         return logits
 
 
+def load_encoder(folder: Path) -> Any:
+    """An encoder of `transformers` in float32: as stored it may be of half precision.
+
+    Args:
+        folder: Of the encoder.
+    """
+    from transformers import AutoModel
+
+    encoder: Any = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    return encoder.float()
+
+
 def mean_of_tokens(encoder: nn.Module, ids: Tensor) -> Tensor:
     """The mean of the encoder's last states over a text's tokens (batch, D).
 
@@ -153,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def make_targets(options: Any, processes: Processes) -> None:
     """Train, score and write, by the options of the command line."""
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoTokenizer
 
     if processes.count > 1:
         raise ValueError(
@@ -177,8 +189,7 @@ def make_targets(options: Any, processes: Processes) -> None:
     }
 
     def make() -> Teacher:
-        encoder = AutoModel.from_pretrained(options.encoder, local_files_only=True, use_safetensors=True)
-        return Teacher(encoder.float(), len(corpus.classes))  # as stored it may be of half precision
+        return Teacher(load_encoder(options.encoder), len(corpus.classes))
 
     trained = train_model(
         make, corpus, options.out, settings, rows, processes=processes, progress=sys.stderr.isatty()
