@@ -4,8 +4,8 @@ CORPUS is of `torchmoji build-corpus --keep-text`. ENCODER is a folder that `tra
 model with its tokenizer, such as all-MiniLM-L6-v2, whose embedding of a text is the mean of its tokens. OUT
 is the file for `torchmoji pretrain --embedding-targets`. With --passes below 1 only those texts are encoded
 that a run of pretraining sees with the same --passes, --batch-size and --seed. With --words the words of the
-vocabulary are encoded instead, for `--word-vectors`. It needs
-`pip install transformers` beside torchmoji.
+vocabulary are encoded instead, for `--word-vectors`. With --resume an interrupted run goes on where it was.
+It needs `pip install transformers` beside torchmoji.
 
 Examples:
     encode_corpus.py corpus/ all-MiniLM-L6-v2/ embeddings.npy
@@ -13,6 +13,7 @@ Examples:
     torchmoji pretrain corpus/ --out model/ --embedding-targets embeddings.npy --word-vectors words.npy
 """
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -25,40 +26,53 @@ import torch
 from train_teacher import as_wordpieces, load_encoder, mean_of_tokens
 
 from torchmoji.arguments import make_parser, positive
-from torchmoji.corpus_folder import Corpus
+from torchmoji.corpus_folder import MANIFEST_NAME, Corpus
+from torchmoji.create_vocab import words_by_id
 from torchmoji.data_order import DataOrder
-from torchmoji.embedding_targets import save_embedding_targets
+from torchmoji.embedding_targets import of_length_1
 from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.pretraining import Settings
-from torchmoji.processes import joined_processes
+from torchmoji.processes import lone_process
+from torchmoji.resuming import ROWS_AT_ONCE, PartialFile, fingerprint
 from torchmoji.shards import TokenRows, in_memory, shard_texts
 
 _ENCODED_TOGETHER = 64
 """Texts, of nearly the same length: more is slower on a CPU, whose caches they leave."""
-_TELL_EVERY = 50_000
+_TELL_EVERY = 25
+"""In windows of `ROWS_AT_ONCE` texts."""
 
 logger = logging.getLogger(__name__)
 
 
 def embeddings(
-    encoder: torch.nn.Module, rows: TokenRows, wanted: npt.NDArray[np.int64], device: torch.device
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.floating]]]:
-    """Encode texts, a few at a time: their numbers (n,) and embeddings (n, D), float32.
+    encoder: Any, rows: TokenRows, is_wanted: npt.NDArray[np.bool_], device: torch.device, done: int = 0
+) -> Iterator[npt.NDArray[np.floating]]:
+    """Encode texts: a row (D,) of length 1 for each in turn, or of zeros where it is not wanted.
 
     Args:
         encoder: Of `transformers`, in evaluation mode.
         rows: The texts as its tokens.
-        wanted: Numbers of texts.
+        is_wanted: Which of them (n,).
         device: Where the encoder is.
+        done: Texts at the beginning to leave out.
+
+    Raises:
+        ValueError: The encoder gives something else than finite numbers.
     """
-    ordered = wanted[np.argsort(rows.lengths(wanted), kind="stable")]
-    for start in range(0, len(ordered), _ENCODED_TOGETHER):
-        some = ordered[start : start + _ENCODED_TOGETHER]
-        with torch.inference_mode():
-            found = mean_of_tokens(encoder, torch.from_numpy(rows.token_ids(some)).to(device))
-        yield some, found.float().cpu().numpy()
-        if start % _TELL_EVERY >= _TELL_EVERY - _ENCODED_TOGETHER:
-            logger.info("%d of %d texts", start + len(some), len(ordered))
+    size = encoder.config.hidden_size
+    for first in range(done, len(rows), ROWS_AT_ONCE):
+        window = np.arange(first, min(first + ROWS_AT_ONCE, len(rows)))
+        wanted = window[is_wanted[window]]
+        ordered = wanted[np.argsort(rows.lengths(wanted), kind="stable")]
+        given = np.zeros((len(window), size), dtype=np.float32)
+        for start in range(0, len(ordered), _ENCODED_TOGETHER):
+            some = ordered[start : start + _ENCODED_TOGETHER]
+            with torch.inference_mode():
+                found = mean_of_tokens(encoder, torch.from_numpy(rows.token_ids(some)).to(device))
+            given[some - first] = of_length_1(found.float().cpu().numpy(), (len(some), size))
+        yield from given
+        if first // ROWS_AT_ONCE % _TELL_EVERY == _TELL_EVERY - 1:
+            logger.info("%d of %d", first + len(window), len(rows))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -76,12 +90,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="default: %(default)s")
     parser.add_argument("--max-length", type=positive, default=64, metavar="N", help="default: %(default)s")
     parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
+    parser.add_argument("--resume", action="store_true", help="go on with half of OUT")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        with joined_processes(options.device) as processes:
-            if processes.count > 1:
-                raise ValueError(f"{processes.count} processes: start it without torchrun")
+        with lone_process(options.device) as processes:
             encode(options, processes.device)
     except (OSError, ValueError) as error:
         parser.error(str(error))
@@ -91,6 +104,8 @@ def encode(options: Any, device: torch.device) -> None:
     """Encode and write, by the options of the command line."""
     from transformers import AutoTokenizer
 
+    if options.out.suffix != ".npy":
+        raise ValueError(f"{options.out} must end with .npy: it is a NumPy array")
     if not options.passes > 0:
         raise ValueError(f"--passes must be above 0, got {options.passes:g}")
     corpus = Corpus.load(options.corpus)
@@ -98,18 +113,27 @@ def encode(options: Any, device: torch.device) -> None:
     encoder = load_encoder(options.encoder).eval().to(device)
     own, texts = corpus.rows("train"), shard_texts(corpus.shard_paths("train"))
     if options.words:
-        words = sorted(corpus.vocabulary, key=corpus.vocabulary.__getitem__)
+        words = words_by_id(corpus.vocabulary)
         own = TokenRows([in_memory([[index] for index in range(len(words))], [[0]] * len(words))])
         texts = iter(words)
     rows = as_wordpieces(tokenizer, texts, own, options.max_length)
-    wanted = np.arange(len(SPECIAL_TOKENS) if options.words else 0, len(own))
+    is_wanted = np.arange(len(own)) >= (len(SPECIAL_TOKENS) if options.words else 0)
     if options.passes < 1 and not options.words:
         order = DataOrder(own, options.batch_size, options.seed)
         steps = max(1, round(order.steps_a_pass * options.passes))
-        wanted = np.concatenate(list(islice(order.batches(), steps)))
-    shape = (len(own), encoder.config.hidden_size)
-    save_embedding_targets(options.out, shape, embeddings(encoder, rows, wanted, device))
-    logger.info("%s: embeddings of %d of %d", options.out, len(wanted), len(own))
+        is_wanted[:] = False
+        is_wanted[np.concatenate(list(islice(order.batches(), steps)))] = True
+    about = {
+        "corpus": fingerprint(options.corpus / MANIFEST_NAME, content=True),
+        "encoder": [[path.name, *fingerprint(path)] for path in sorted(options.encoder.glob("*.*"))],
+        "choice of texts": hashlib.sha256(is_wanted.tobytes()).hexdigest(),
+        "--words": options.words,
+        "--max-length": options.max_length,
+    }
+    size = encoder.config.hidden_size
+    with PartialFile(options.out, size, about, options.resume, dtype="<f2") as file:
+        file.write_arrays(embeddings(encoder, rows, is_wanted, device, file.done))
+    logger.info("%s: embeddings of %d of %d", options.out, is_wanted.sum(), len(own))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from torchmoji.emoji_scores import score_emojis
 from torchmoji.files import atomic_write_text
 from torchmoji.pretraining import Settings
 from torchmoji.pretraining_run import Trained, train_model
-from torchmoji.processes import Processes, joined_processes
+from torchmoji.processes import Processes, lone_process
 from torchmoji.shards import RowBatch, TokenRows, shard_texts
 from torchmoji.soft_targets import save_soft_targets
 
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        with joined_processes(options.device) as processes:
+        with lone_process(options.device) as processes:
             make_targets(options, processes)
     except (OSError, ValueError, FloatingPointError) as error:
         parser.error(str(error))
@@ -167,10 +167,6 @@ def make_targets(options: Any, processes: Processes) -> None:
     """Train, score and write, by the options of the command line."""
     from transformers import AutoTokenizer
 
-    if processes.count > 1:
-        raise ValueError(
-            f"{processes.count} processes: a teacher is trained in one, start it without torchrun"
-        )
     settings = Settings(
         passes=options.passes,
         learning_rate=options.learning_rate,

@@ -10,7 +10,7 @@ import torch
 from fake_encoder import with_fake_encoder
 from small_corpus import small_corpus
 
-from torchmoji import pretraining_run
+from torchmoji import pretraining_run, processes
 from torchmoji.processes import Processes
 from torchmoji.soft_targets import open_soft_targets
 
@@ -79,7 +79,7 @@ def test_a_device_that_is_not_there_is_refused(program, corpus, tmp_path, capsys
 
 def test_several_processes_are_refused(program, corpus, tmp_path, capsys, monkeypatch):
     several = nullcontext(Processes(torch.device("cpu"), 0, 2))
-    monkeypatch.setattr(program, "joined_processes", lambda device: several)
+    monkeypatch.setattr(processes, "joined_processes", lambda device: several)
     with pytest.raises(SystemExit):
         call(program, corpus, tmp_path)
     assert "start it without torchrun" in capsys.readouterr().err

@@ -93,6 +93,11 @@ def load_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:
     return vocabulary
 
 
+def words_by_id(vocabulary: Mapping[str, int]) -> list[str]:
+    """The words of a vocabulary in the order of their ids."""
+    return sorted(vocabulary, key=vocabulary.__getitem__)
+
+
 def check_fits(vocabulary: Mapping[str, int], nb_tokens: int) -> None:
     """Refuse a vocabulary with ids that a model does not have.
 

@@ -70,14 +70,27 @@ def save_embedding_targets(
     with atomic_path(path) as temporary:
         stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
         for rows, embeddings in found:
-            if embeddings.shape != (len(rows), shape[1]) or not np.isfinite(embeddings).all():
-                raise ValueError(
-                    f"the encoder gave {embeddings.shape}, expected {(len(rows), shape[1])} finite numbers"
-                )
-            lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-            stored[rows] = embeddings / np.maximum(lengths, 1e-12)
+            stored[rows] = of_length_1(embeddings, (len(rows), shape[1]))
         stored.flush()
         del stored
+
+
+def of_length_1(embeddings: npt.NDArray[np.floating], shape: tuple[int, int]) -> npt.NDArray[np.floating]:
+    """Embeddings as a file holds them; zeros stay zeros.
+
+    Args:
+        embeddings: Of an encoder (n, D).
+        shape: What is expected of it.
+
+    Raises:
+        ValueError: They are of another shape, or not finite.
+    """
+    if embeddings.shape != shape or not np.isfinite(embeddings).all():
+        raise ValueError(f"the encoder gave {embeddings.shape}, expected {shape} finite numbers")
+    scaled: npt.NDArray[np.floating] = embeddings / np.maximum(
+        np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12
+    )
+    return scaled
 
 
 def open_embedding_targets(path: str | os.PathLike[str], texts: int) -> npt.NDArray[np.float16]:

@@ -83,3 +83,19 @@ def joined_processes(device: str | torch.device | None = None) -> Iterator[Proce
         finally:
             if is_ours:
                 distributed.destroy_process_group()
+
+
+@contextmanager
+def lone_process(device: str | torch.device | None = None) -> Iterator[Processes]:
+    """As `joined_processes`, for a program that works in one process.
+
+    Args:
+        device: See `joined_processes`.
+
+    Raises:
+        ValueError: `torchrun` started more than one, or there is no such device.
+    """
+    with joined_processes(device) as processes:
+        if processes.count > 1:
+            raise ValueError(f"{processes.count} processes: this works in one, start it without torchrun")
+        yield processes

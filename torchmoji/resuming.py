@@ -47,6 +47,7 @@ class PartialFile:
         columns: Numbers in a row of an `.npy` file.
         about: What the rows are made from, as JSON can hold it.
         resume: Go on with half a file, where there is one.
+        dtype: Of the numbers of an `.npy` file.
 
     Attributes:
         done: Rows that are in the file already.
@@ -57,7 +58,12 @@ class PartialFile:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], columns: int, about: Mapping[str, Any], resume: bool
+        self,
+        path: str | os.PathLike[str],
+        columns: int,
+        about: Mapping[str, Any],
+        resume: bool,
+        dtype: str = "<f4",
     ) -> None:
         self._target = Path(path)
         if ending(path) not in RESUMABLE:
@@ -67,6 +73,7 @@ class PartialFile:
             )
         self._kind = ending(path)
         self._columns = columns
+        self._dtype = dtype
         self._about = json.loads(json.dumps(dict(about)))
         self._resume = resume
         self._data = self._target.with_name(f"{self._target.name}.partial")
@@ -88,7 +95,7 @@ class PartialFile:
             self._file.truncate(size)
             self._file.seek(size)
             if self._kind == ".npy" and not size:
-                self._file.write(npy_header(0, self._columns))
+                self._file.write(npy_header(0, self._columns, self._dtype))
         except BaseException:
             self._lock.release()
             raise
@@ -118,8 +125,8 @@ class PartialFile:
         return remaining
 
     def write_arrays(self, rows: Iterable[np.ndarray[Any, Any]]) -> None:
-        """Write rows of float32 (columns,) to an `.npy` file."""
-        self._write(rows, lambda row: np.ascontiguousarray(row, dtype="<f4").tobytes())
+        """Write rows (columns,) to an `.npy` file."""
+        self._write(rows, lambda row: np.ascontiguousarray(row, dtype=self._dtype).tobytes())
 
     def write_rows(self, rows: Iterable[Row]) -> None:
         """Write rows of a table."""
@@ -152,8 +159,8 @@ class PartialFile:
 
     def _finish(self) -> None:
         if self._kind == ".npy":
-            header = npy_header(self.done, self._columns)
-            if len(header) != len(npy_header(0, self._columns)):
+            header = npy_header(self.done, self._columns, self._dtype)
+            if len(header) != len(npy_header(0, self._columns, self._dtype)):
                 raise ValueError(f"{self.done} rows are more than an .npy file of unknown length can hold")
             self._file.seek(0)
             self._file.write(header)

@@ -267,10 +267,10 @@ def write_npy(rows: Iterable[np.ndarray[Any, Any]], columns: int, path: str | os
     return number
 
 
-def npy_header(rows: int, columns: int) -> bytes:
+def npy_header(rows: int, columns: int, dtype: str = "<f4") -> bytes:
     """The head of an .npy file, of the same length for any number of rows: NumPy leaves room to grow."""
     buffer = io.BytesIO()
-    about = {"descr": "<f4", "fortran_order": False, "shape": (rows, columns)}
+    about = {"descr": dtype, "fortran_order": False, "shape": (rows, columns)}
     np.lib.format.write_array_header_1_0(buffer, about)
     return buffer.getvalue()
 
