@@ -121,8 +121,8 @@ def encode(options: Any, device: torch.device) -> None:
     if options.passes < 1 and not options.words:
         order = DataOrder(own, options.batch_size, options.seed)
         steps = max(1, round(order.steps_a_pass * options.passes))
-        is_wanted[:] = False
-        is_wanted[np.concatenate(list(islice(order.batches(), steps)))] = True
+        seen = np.concatenate(list(islice(order.batches(), steps)))
+        is_wanted = np.isin(np.arange(len(own)), seen)
     about = {
         "corpus": fingerprint(options.corpus / MANIFEST_NAME, content=True),
         "encoder": [[path.name, *fingerprint(path)] for path in sorted(options.encoder.glob("*.*"))],

@@ -62,42 +62,24 @@ def test_the_words_of_the_vocabulary_have_vectors(repository, corpus, tmp_path):
     assert np.allclose(found[index], expected / np.linalg.norm(expected), atol=1e-3)
 
 
-@pytest.fixture
-def interrupted(monkeypatch):
-    """Windows of 32 texts, and Ctrl-C in the third."""
-    compute, calls = Encoder.forward, iter(range(2))
-    monkeypatch.setattr(resuming, "ROWS_AT_ONCE", 32)
+def test_an_interrupted_run_goes_on_to_the_same_bytes(repository, corpus, tmp_path, monkeypatch):
+    compute, encoded, out = Encoder.forward, [], tmp_path / "out.npy"
 
-    def stop(self, input_ids, attention_mask):
-        if next(calls, None) is None:
+    def forward(self, input_ids, attention_mask):
+        encoded.append(len(input_ids))
+        if len(encoded) == 3:
             raise KeyboardInterrupt
         return compute(self, input_ids, attention_mask)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Encoder, "forward", stop)
-        yield patch.undo
-
-
-def test_an_interrupted_run_goes_on_to_the_same_bytes(repository, corpus, tmp_path, interrupted):
-    out = tmp_path / "out.npy"
+    monkeypatch.setattr(resuming, "ROWS_AT_ONCE", 32)
+    monkeypatch.setattr(Encoder, "forward", forward)
     with pytest.raises(KeyboardInterrupt):
         call(repository, corpus, out)
-    interrupted()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.npy.partial", "out.npy.partial.json"]
     with pytest.raises(SystemExit):
         call(repository, corpus, out, "--resume", "--max-length", "3")
-    encoded = []
-    with pytest.MonkeyPatch.context() as patch:
-        compute = Encoder.forward
-        patch.setattr(
-            Encoder,
-            "forward",
-            lambda self, input_ids, attention_mask: (
-                encoded.append(len(input_ids)) or compute(self, input_ids, attention_mask)
-            ),
-        )
-        call(repository, corpus, out, "--resume")
-    assert sum(encoded) == len(corpus.rows("train")) - 64
+    call(repository, corpus, out, "--resume")
+    assert sum(encoded[3:]) == len(corpus.rows("train")) - 64
     call(repository, corpus, tmp_path / "whole.npy")
     assert out.read_bytes() == (tmp_path / "whole.npy").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.npy", "whole.npy"]
