@@ -94,8 +94,9 @@ def load_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:
 
 
 def words_by_id(vocabulary: Mapping[str, int]) -> list[str]:
-    """The words of a vocabulary in the order of their ids."""
-    return sorted(vocabulary, key=vocabulary.__getitem__)
+    """The words of a vocabulary in the order of their ids; of words with the same id the last one."""
+    names = {index: word for word, index in vocabulary.items()}
+    return [names[index] for index in sorted(names)]
 
 
 def check_fits(vocabulary: Mapping[str, int], nb_tokens: int) -> None:

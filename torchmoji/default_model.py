@@ -185,10 +185,15 @@ def failures_section(failed: Sequence[tuple[str, str]]) -> str:
 Of {len(JUDGED_TEXTS)} sentences of our own, hard on purpose, the first guess is one that a reader would not
 accept for {len(failed)}. {len(places)} of these:
 
-{_guess_table([failed[place] for place in places])}"""
+{guess_table([failed[place] for place in places])}"""
 
 
-def _guess_table(rows: Sequence[tuple[str, str]]) -> str:
+def guess_table(rows: Sequence[tuple[str, str]]) -> str:
+    """Markdown: texts and emojis.
+
+    Args:
+        rows: Texts, each with its emojis.
+    """
     lines = [f"| {text} | {emojis} |" for text, emojis in rows]
     return "\n".join(["| text | first five guesses |", "|---|---|", *lines])
 
@@ -222,7 +227,7 @@ of the box, without a network. **The original DeepMoji weights (50 000 words, 25
         data_section(report, ABOUT_DATA if is_known_data else ""),
         training_section(report),
         scores_section(report, further),
-        f"## Samples\n\n{_guess_table(sampled)}",
+        f"## Samples\n\n{guess_table(sampled)}",
         report.notes.strip(),
         failures_section(failed),
         f"## Limits\n\n{LIMITS}",

@@ -1,0 +1,229 @@
+"""Write what trained models say of a corpus's texts, from which another model learns beside the emojis.
+
+CORPUS is of `torchmoji build-corpus`, MODEL a folder, a repository of the Hugging Face hub or "default", with
+the corpus's emojis. OUT is the file for `torchmoji pretrain --soft-targets`: of several teachers the
+geometric mean of their probabilities. With --embeddings, a file of encode_corpus.py, a small network learns
+the emojis from these and is one more teacher; texts without an embedding are not asked about then.
+
+Examples:
+    ask_teachers.py corpus/ targets.npy --models runs/one runs/other
+    ask_teachers.py corpus/ targets.npy --models runs/one --embeddings embeddings.npy --embeddings-share 0.3
+    torchmoji pretrain corpus/ --out model/ --start-from default --soft-targets targets.npy
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from torchmoji.arguments import make_parser
+from torchmoji.corpus_folder import MANIFEST_NAME, Corpus
+from torchmoji.corpus_writing import UNKNOWN
+from torchmoji.create_vocab import words_by_id
+from torchmoji.embedding_targets import open_embedding_targets
+from torchmoji.model_def import load_model
+from torchmoji.pretrained import find
+from torchmoji.processes import lone_process
+from torchmoji.resuming import ROWS_AT_ONCE, PartialFile, fingerprint
+from torchmoji.shards import TokenRows
+
+HIDDEN_SIZE = 1024
+PASSES = 3
+BATCH_SIZE = 1024
+LEARNING_RATE = 2e-3
+INPUT_DROPOUT, HIDDEN_DROPOUT = 0.1, 0.4
+SEED = 42
+_SMALLEST = 1e-9
+"""Probability below which a teacher's no counts no more."""
+_TELL_EVERY = 25
+"""In windows of `ROWS_AT_ONCE` texts."""
+
+Rows = npt.NDArray[np.int64]
+Probabilities = npt.NDArray[np.floating]
+Teacher = Callable[[Rows], Probabilities]
+"""Numbers of training texts (n,) to probabilities (n, C)."""
+
+logger = logging.getLogger(__name__)
+
+
+def model_teacher(name: str, corpus: Corpus, rows: TokenRows, device: torch.device) -> Teacher:
+    """A model with the emojis of a corpus; a word that it does not know is unknown to it.
+
+    Args:
+        name: Of the model.
+        corpus: Its vocabulary and emojis.
+        rows: Its training texts.
+        device: Where the model is to be.
+
+    Raises:
+        ValueError: The model has other emojis.
+    """
+    files = find(name)
+    known = files.vocabulary or {}
+    if files.config.get("classes") != list(corpus.classes):
+        raise ValueError(
+            f"the model {name} has other emojis than the corpus: choose one trained with its own"
+        )
+    ids = np.array([known.get(word, UNKNOWN) for word in words_by_id(corpus.vocabulary)])
+    model = load_model(files.weights).to(device)
+
+    def ask(numbers: Rows) -> Probabilities:
+        given: Probabilities = model.run_ids(ids[rows.token_ids(numbers)])[0]
+        return given
+
+    return ask
+
+
+def embedding_teacher(
+    embeddings: npt.NDArray[np.float16], numbers: Rows, rows: TokenRows, nb_classes: int, device: torch.device
+) -> Teacher:
+    """Train a network with one hidden layer on embeddings.
+
+    Args:
+        embeddings: Of the training texts (rows, D).
+        numbers: Those that have one.
+        rows: The training texts.
+        nb_classes: Number of emojis C.
+        device: Where it is trained.
+    """
+    taken = torch.from_numpy(embeddings[numbers].astype(np.float32))
+    mean, scale = taken.mean(0), taken.std(0).clamp(min=1e-3)
+    owners, classes = map(torch.from_numpy, rows.labels(numbers))
+    generator = torch.Generator().manual_seed(SEED)
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        network = nn.Sequential(
+            nn.Dropout(INPUT_DROPOUT),
+            nn.Linear(taken.shape[1], HIDDEN_SIZE),
+            nn.GELU(),
+            nn.Dropout(HIDDEN_DROPOUT),
+            nn.Linear(HIDDEN_SIZE, nb_classes),
+        ).to(device)
+        steps = -(-len(owners) // BATCH_SIZE)
+        optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=PASSES * steps)
+        for number in range(PASSES):
+            losses = []
+            for batch in torch.randperm(len(owners), generator=generator).split(BATCH_SIZE):
+                logits = network(((taken[owners[batch]] - mean) / scale).to(device))
+                loss = F.cross_entropy(logits, classes[batch].to(device))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                losses.append(loss.item())
+            logger.info("embeddings, pass %d of %d: loss %.4f", number + 1, PASSES, np.mean(losses))
+    network.eval()
+
+    @torch.inference_mode()
+    def ask(numbers: Rows) -> Probabilities:
+        given = torch.from_numpy(embeddings[numbers].astype(np.float32))
+        logits: Tensor = network(((given - mean) / scale).to(device))
+        probabilities: Probabilities = torch.softmax(logits, dim=1).cpu().numpy()
+        return probabilities
+
+    return ask
+
+
+def geometric_mean(teachers: Sequence[Teacher], shares: Sequence[float]) -> Teacher:
+    """Ask several teachers and mix what they say.
+
+    Args:
+        teachers: One or more.
+        shares: The weight of each; together 1.
+    """
+
+    def ask(numbers: Rows) -> Probabilities:
+        logs = [np.log(teacher(numbers) + _SMALLEST) for teacher in teachers]
+        mixed = np.exp(sum(share * log for share, log in zip(shares, logs, strict=True)))
+        scaled: Probabilities = mixed / mixed.sum(1, keepdims=True)
+        return scaled
+
+    return ask
+
+
+def answers(
+    teacher: Teacher, is_wanted: npt.NDArray[np.bool_], nb_classes: int, done: int = 0
+) -> Iterator[Probabilities]:
+    """Ask about texts: a row (C,) for each in turn, of zeros where it is not wanted.
+
+    Args:
+        teacher: Is asked.
+        is_wanted: Which texts (n,).
+        nb_classes: Number of emojis C.
+        done: Texts at the beginning to leave out.
+    """
+    for first in range(done, len(is_wanted), ROWS_AT_ONCE):
+        window = np.arange(first, min(first + ROWS_AT_ONCE, len(is_wanted)))
+        wanted = window[is_wanted[window]]
+        given = np.zeros((len(window), nb_classes), dtype=np.float32)
+        if len(wanted):
+            given[wanted - first] = teacher(wanted)
+        yield from given
+        if first // ROWS_AT_ONCE % _TELL_EVERY == _TELL_EVERY - 1:
+            logger.info("%d of %d", first + len(window), len(is_wanted))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, ask, write."""
+    parser = make_parser(__doc__)
+    parser.add_argument("corpus", type=Path, metavar="CORPUS")
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--models", nargs="+", required=True, metavar="MODEL")
+    parser.add_argument("--embeddings", type=Path, metavar="FILE", help="of encode_corpus.py")
+    parser.add_argument(
+        "--embeddings-share",
+        type=float,
+        default=0.3,
+        metavar="N",
+        help="weight of the network that learns from these; the models share the rest (default: %(default)s)",
+    )
+    parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
+    parser.add_argument("--resume", action="store_true", help="go on with half of OUT")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        with lone_process(options.device) as processes:
+            write_targets(options, processes.device)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+def write_targets(options: Any, device: torch.device) -> None:
+    """Ask and write, by the options of the command line."""
+    if options.out.suffix != ".npy":
+        raise ValueError(f"{options.out} must end with .npy: it is a NumPy array")
+    if not 0 < options.embeddings_share < 1:
+        raise ValueError(f"--embeddings-share must be between 0 and 1, got {options.embeddings_share:g}")
+    corpus = Corpus.load(options.corpus)
+    rows, nb_classes = corpus.rows("train"), len(corpus.classes)
+    teachers = [model_teacher(name, corpus, rows, device) for name in options.models]
+    shares = [1 / len(teachers)] * len(teachers)
+    is_wanted = np.ones(len(rows), dtype=bool)
+    about: dict[str, Any] = {
+        "corpus": fingerprint(options.corpus / MANIFEST_NAME, content=True),
+        "models": [fingerprint(find(name).weights, content=True) for name in options.models],
+        "embeddings": None,
+    }
+    if options.embeddings is not None:
+        embeddings = open_embedding_targets(options.embeddings, len(rows))
+        is_wanted = embeddings.any(1)
+        if not is_wanted.any():
+            raise ValueError(f"{options.embeddings} has no embedding: make it with encode_corpus.py")
+        about["embeddings"] = [*fingerprint(options.embeddings), options.embeddings_share]
+        numbers = np.flatnonzero(is_wanted)
+        teachers.append(embedding_teacher(embeddings, numbers, rows, nb_classes, device))
+        shares = [share * (1 - options.embeddings_share) for share in shares] + [options.embeddings_share]
+    with PartialFile(options.out, nb_classes, about, options.resume, dtype="<f2") as file:
+        file.write_arrays(answers(geometric_mean(teachers, shares), is_wanted, nb_classes, file.done))
+    logger.info("%s: probabilities for %d of %d texts", options.out, is_wanted.sum(), len(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,346 @@
+"""Let a trained model read more: hashtags of the words that it knows, and its own emojis.
+
+MODEL is a model's folder or "default", CORPUS of `torchmoji build-corpus --keep-text` with the model's
+emojis. OUT receives the model, in int8. Nothing that the model knew is changed, but for the rarest words, one
+for each emoji, whose places the emojis take.
+
+A hashtag gets the number of its word: "#fear" is read like "fear". The emojis were taken out of all the texts
+that the model learned from; what they say is learned now from texts with several of them. One is left in the
+text, and the model, which stays as it is, has to guess the text's emojis, that one among them.
+
+Examples:
+    widen_vocabulary.py runs/default corpus/ runs/wider
+    widen_vocabulary.py runs/default corpus/ runs/wider --hashtags 40000 --steps 0
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from torchmoji.arguments import make_parser
+from torchmoji.conversion import model_sizes
+from torchmoji.corpus_folder import Corpus
+from torchmoji.corpus_writing import UNKNOWN
+from torchmoji.create_vocab import save_vocabulary, words_by_id
+from torchmoji.default_model import failures, failures_section, guess_table, samples
+from torchmoji.emoji_scores import Scores, score_emojis
+from torchmoji.files import atomic_write_text
+from torchmoji.global_variables import SPECIAL_TOKENS
+from torchmoji.model_def import TorchMoji, load_model
+from torchmoji.pipeline import MojiPipeline
+from torchmoji.pretrained import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME, find
+from torchmoji.pretraining import STORED, Settings
+from torchmoji.pretraining_card import scores_row, scores_table
+from torchmoji.pretraining_model import new_model
+from torchmoji.processes import lone_process
+from torchmoji.sentence_tokenizer import SentenceTokenizer
+from torchmoji.shards import TokenRows, in_memory, shard_texts
+from torchmoji.weights import load_state_dict, save_quantized
+from torchmoji.word_generator import every_word
+
+HASHTAGS = 25_000
+STEPS = 100
+BATCH_SIZE = 256
+LEARNING_RATE = 0.02
+MAX_LENGTH = 50
+MOST_REPEATS = 3
+"""An emoji stands in a text one to so many times."""
+SPELLED_OUT = ("CUSTOM_AT", "CUSTOM_URL", "CUSTOM_NUMBER", "CUSTOM_BREAK")
+HEADING = "## Hashtags and emojis"
+_TELL_EVERY = 20
+
+logger = logging.getLogger(__name__)
+
+
+def with_hashtags(vocabulary: Mapping[str, int], most: int) -> dict[str, int]:
+    """The same words, and hashtags with the numbers of their words.
+
+    A hashtag comes before its word, so that whoever turns the vocabulary round finds the word. `SPELLED_OUT`
+    tokens are known in small letters too: DeepMoji's data sets hold them as text, which the tokenizer lowers.
+
+    Args:
+        vocabulary: Word -> id, frequent words first.
+        most: Hashtags, at most, of words of two letters or more.
+    """
+    words = words_by_id(vocabulary)
+    plain = (word for word in words if len(word) > 1 and word.isalpha() and f"#{word}" not in vocabulary)
+    tagged = set(islice((word for word in plain if word not in SPECIAL_TOKENS), most))
+    wider: dict[str, int] = {}
+    for word in words:
+        if word in tagged:
+            wider[f"#{word}"] = vocabulary[word]
+        elif word in SPELLED_OUT:
+            wider.setdefault(word.lower(), vocabulary[word])
+        wider[word] = vocabulary[word]
+    return wider
+
+
+def with_emojis(vocabulary: Mapping[str, int], emojis: Sequence[str]) -> tuple[dict[str, int], list[int]]:
+    """A vocabulary that has emojis in the places of the rarest words.
+
+    Args:
+        vocabulary: Word -> id, frequent words first.
+        emojis: Those that are one word to the tokenizer and not there yet are taken in.
+
+    Returns:
+        The vocabulary, and for each emoji its id, or -1 where it is several words.
+    """
+    generator = every_word()
+    words = words_by_id(vocabulary)
+    read = [generator.get_words(emoji) for emoji in emojis]
+    single = [found[0] if len(found) == 1 else None for found in read]
+    new = [word for word in dict.fromkeys(single) if word is not None and word not in vocabulary]
+    kept = set(single) | set(SPECIAL_TOKENS)
+    free = [word for word in reversed(words) if word not in kept][: len(new)]
+    places = {word: vocabulary[rare] for word, rare in zip(new, free, strict=True)}
+    gone = set(free)
+    wider = {word: index for word, index in vocabulary.items() if word not in gone} | places
+    return wider, [-1 if word is None else wider[word] for word in single]
+
+
+def emoji_batches(
+    rows: TokenRows, emoji_ids: Sequence[int], generator: np.random.Generator, others: bool = False
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Texts with one of their emojis at the end, and one that is to be guessed, without end.
+
+    Args:
+        rows: Texts with their classes.
+        emoji_ids: The word of each class, or -1.
+        generator: Chooses texts and emojis.
+        others: Never ask for the emoji that is shown; otherwise all emojis of a text are asked for alike.
+
+    Yields:
+        Token ids (`BATCH_SIZE`, time) and classes (`BATCH_SIZE`,).
+
+    Raises:
+        ValueError: No text has two emojis of which one is a word.
+    """
+    several = np.flatnonzero(rows.label_counts(np.arange(len(rows))) > 1)
+    is_word = np.array(emoji_ids) >= 0
+    owners, classes = rows.labels(several)
+    several = several[np.bincount(owners, is_word[classes], minlength=len(several)) > 0]
+    if not len(several):
+        raise ValueError("no text of the corpus has several emojis: emojis cannot be learned, use --steps 0")
+    while True:
+        chosen = generator.choice(several, BATCH_SIZE)
+        owners, classes = rows.labels(chosen)
+        order = np.lexsort((generator.random(len(owners)), ~is_word[classes], owners))
+        first = np.searchsorted(owners, np.arange(BATCH_SIZE))
+        numbers = np.bincount(owners, minlength=BATCH_SIZE)
+        shown = classes[order][first]
+        wanted = classes[order][first + generator.integers(int(others), numbers)]
+        texts = rows.token_ids(chosen, MAX_LENGTH - MOST_REPEATS)
+        ids = np.pad(texts, ((0, 0), (0, MOST_REPEATS)))
+        lengths = (texts != 0).sum(1)
+        repeats = generator.integers(1, MOST_REPEATS + 1, BATCH_SIZE)
+        for number in range(MOST_REPEATS):
+            taken = np.flatnonzero(repeats > number)
+            ids[taken, lengths[taken] + number] = np.array(emoji_ids)[shown[taken]]
+        yield ids, wanted
+
+
+def learn_emojis(model: TorchMoji, rows: TokenRows, emoji_ids: Sequence[int], steps: int, seed: int) -> None:
+    """Learn the embeddings of emojis, in place; all other weights stay.
+
+    Args:
+        model: With logits as output.
+        rows: Texts with their classes.
+        emoji_ids: The word of each class, or -1.
+        steps: Of Adam.
+        seed: Of the choice of texts.
+
+    Raises:
+        ValueError: No text has several emojis.
+    """
+    places = torch.tensor(sorted({index for index in emoji_ids if index >= 0}))
+    base = model.embed.weight.detach().clone()
+    learned = base[UNKNOWN].repeat(len(places), 1).requires_grad_()
+    optimizer = torch.optim.Adam([learned], lr=LEARNING_RATE)
+    batches = emoji_batches(rows, emoji_ids, np.random.default_rng(seed))
+    device, losses = base.device, []
+    for step, (ids, classes) in enumerate(islice(batches, steps)):
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * (1 - step / steps)
+        weight = base.index_copy(0, places.to(device), learned)
+        logits = functional_call(model, {"embed.weight": weight}, (torch.from_numpy(ids).to(device),))
+        loss = F.cross_entropy(logits.float(), torch.from_numpy(classes).to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        if (step + 1) % _TELL_EVERY == 0 or step + 1 == steps:
+            logger.info("emojis, step %d of %d: loss %.4f", step + 1, steps, np.mean(losses))
+            losses.clear()
+    with torch.no_grad():
+        model.embed.weight.copy_(base.index_copy(0, places.to(device), learned.detach()))
+
+
+def read_texts(corpus: Corpus, split: str, vocabulary: Mapping[str, int]) -> TokenRows:
+    """The texts of a corpus as another vocabulary reads them.
+
+    Args:
+        corpus: With texts.
+        split: train or validation.
+        vocabulary: Word -> id.
+    """
+    rows = corpus.rows(split)
+    tokenizer = SentenceTokenizer(vocabulary, MAX_LENGTH)
+    ids = tokenizer.tokenize_sentences(list(shard_texts(corpus.shard_paths(split))))[0]
+    owners, classes = rows.labels(np.arange(len(rows)))
+    labels = np.split(classes, np.searchsorted(owners, np.arange(1, len(rows))))
+    tokens = [row[row != 0].tolist() for row in ids]
+    return TokenRows([in_memory(tokens, [of_row.tolist() for of_row in labels])])
+
+
+def losses_with_emojis(
+    model: TorchMoji, rows: TokenRows, emoji_ids: Sequence[int], seed: int
+) -> tuple[float, float]:
+    """Cross-entropy of another emoji than the one that is shown: without it and with it, in nats.
+
+    Args:
+        model: With logits as output.
+        rows: Texts that nothing was learned from.
+        emoji_ids: The word of each class, or -1.
+        seed: Of the choice of texts.
+    """
+    totals: dict[bool, list[float]] = {False: [], True: []}
+    words = np.array([index for index in emoji_ids if index >= 0])
+    for ids, classes in islice(emoji_batches(rows, emoji_ids, np.random.default_rng(seed), others=True), 8):
+        for is_shown in totals:
+            read = ids if is_shown else np.where(np.isin(ids, words), 0, ids)
+            with torch.no_grad():
+                logits = model(torch.from_numpy(read).to(model.embed.weight.device)).float().cpu()
+            totals[is_shown].append(F.cross_entropy(logits, torch.from_numpy(classes)).item())
+    return float(np.mean(totals[False])), float(np.mean(totals[True]))
+
+
+def section(
+    added: Mapping[str, int], scores: Mapping[str, Scores], losses: tuple[float, float] | None
+) -> str:
+    """What the card says of the change.
+
+    Args:
+        added: How many words of each kind.
+        scores: Of the validation texts, before and after.
+        losses: See `losses_with_emojis`.
+    """
+    kinds = " and ".join(f"{number} {kind}" for kind, number in added.items() if number)
+    table = scores_table([scores_row(*entry) for entry in scores.items()]) if scores else ""
+    told = (
+        f"""
+
+In validation texts with several emojis, another emoji than the one that stands in the text is guessed with a
+cross-entropy of {losses[1]:.2f} nats, and of {losses[0]:.2f} where that one is left out."""
+        if losses
+        else ""
+    )
+    return f"""{HEADING}
+
+Added after training: {kinds or "no words"}. A hashtag has the embedding of its word. Emojis, which training
+took out of all texts, have embeddings from texts with several emojis, of which one is left in the text; they
+have the places of the rarest words. All other weights are as training left them.
+
+{table}{told}"""
+
+
+def new_card(old: str, added: str, pipeline: MojiPipeline) -> str:
+    """The card of a model with what was added, and guesses that are the new model's.
+
+    Args:
+        old: The card.
+        added: See `section`.
+        pipeline: Of the new model.
+    """
+    parts = old.replace(f"| {STORED} |", "| before words were added |").rstrip().split("\n\n## ")
+    renewed = {
+        "Samples\n": f"## Samples\n\n{guess_table(samples(pipeline))}",
+        "Where it fails\n": failures_section(failures(pipeline)),
+    }
+    whole = []
+    for number, part in enumerate(parts):
+        text = part if number == 0 else f"## {part}"
+        fresh = next((new for heading, new in renewed.items() if part.startswith(heading)), text)
+        whole.append(fresh)
+        if part.startswith("Scores\n"):
+            whole.append(added)
+    return "\n\n".join([*whole, *([] if added in whole else [added])]) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, widen, write."""
+    parser = make_parser(__doc__)
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("corpus", type=Path, metavar="CORPUS")
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--hashtags", type=int, default=HASHTAGS, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=STEPS,
+        metavar="N",
+        help="for the emojis; 0 for none (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=42, metavar="N", help="default: %(default)s")
+    parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        with lone_process(options.device) as processes:
+            widen(options, processes.device)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+def widen(options: Any, device: torch.device) -> None:
+    """Read, learn and write, by the options of the command line."""
+    for name in ("hashtags", "steps"):
+        if getattr(options, name) < 0:
+            raise ValueError(f"--{name} must not be negative, got {getattr(options, name)}")
+    files, corpus = find(options.model), Corpus.load(options.corpus)
+    config, old = files.config, files.vocabulary or {}
+    emojis = config.get("classes") or []
+    if emojis != list(corpus.classes):
+        raise ValueError(f"the model {options.model} has other emojis than the corpus {options.corpus}")
+    if options.out.exists():
+        raise FileExistsError(f"{options.out} is there already: give a new folder")
+    state = load_state_dict(files.weights)
+    sizes = model_sizes(state)
+    settings = Settings(embedding_dim=sizes.embedding_dim, hidden_size=sizes.hidden_size)
+    model = new_model(settings, sizes.nb_tokens, len(emojis)).eval().requires_grad_(False)
+    model.load_state_dict(state)
+    model.to(device)
+    validation = {"before": score_emojis(model, read_texts(corpus, "validation", old), len(emojis))}
+    vocabulary, emoji_ids = with_emojis(old, emojis) if options.steps else (old, [])
+    vocabulary = with_hashtags(vocabulary, options.hashtags)
+    held_out, losses = read_texts(corpus, "validation", vocabulary), None
+    if options.steps:
+        learn_emojis(model, read_texts(corpus, "train", vocabulary), emoji_ids, options.steps, options.seed)
+        losses = losses_with_emojis(model, held_out, emoji_ids, options.seed)
+    options.out.mkdir(parents=True)
+    save_quantized(model.state_dict(), options.out / WEIGHTS_NAME)
+    save_vocabulary(vocabulary, options.out / VOCABULARY_NAME)
+    atomic_write_text(options.out / CONFIG_NAME, json.dumps(config, ensure_ascii=False, indent=1) + "\n")
+    stored = load_model(options.out / WEIGHTS_NAME).to(device)
+    validation["after"] = score_emojis(stored, held_out, len(emojis))
+    added = {
+        "hashtags": sum(word[0] == "#" and word not in old for word in vocabulary),
+        "emojis": len({index for index in emoji_ids if index >= 0}),
+    }
+    card = files.weights.with_name(CARD_NAME)
+    own = MojiPipeline.from_pretrained(str(options.out))
+    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {options.out.name}\n"
+    atomic_write_text(options.out / CARD_NAME, new_card(text, section(added, validation, losses), own))
+    logger.info("%s: %s", options.out, added)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""scripts/ask_teachers.py: what trained models say of a corpus, and a network on its texts' embeddings."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from programs import loaded
+from small_corpus import CUES, EMOJIS, rules, small_corpus
+
+from torchmoji import resuming
+from torchmoji.model_def import load_model
+from torchmoji.pretraining import Settings, pretrain
+from torchmoji.shards import shard_texts
+from torchmoji.soft_targets import open_soft_targets
+
+SETTINGS = Settings(
+    embedding_dim=6, hidden_size=5, passes=3, batch_size=8, learning_rate=0.02, warmup_steps=4, bfloat16=False
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return small_corpus(tmp_path_factory.mktemp("asked"), count=200, keep_text=True)
+
+
+@pytest.fixture(scope="module")
+def models(corpus, tmp_path_factory):
+    """Two models of the corpus, from other fresh weights."""
+    folder = tmp_path_factory.mktemp("teachers")
+    names = [str(folder / "1"), str(folder / "2")]
+    for seed, name in enumerate(names, start=1):
+        pretrain(corpus, name, dataclasses.replace(SETTINGS, seed=seed))
+    return names
+
+
+@pytest.fixture
+def program(repository):
+    with loaded(repository / "scripts" / "ask_teachers.py") as module:
+        yield module
+
+
+@pytest.fixture(scope="module")
+def embeddings(corpus, tmp_path_factory):
+    """A file of embeddings that say which cues are in a text; the first ten texts have none."""
+    texts = list(shard_texts(corpus.shard_paths("train")))
+    given = np.array([[cue in text.split() for cue in CUES] for text in texts], dtype=np.float32)
+    given /= np.linalg.norm(given, axis=1, keepdims=True)
+    given[:10] = 0
+    path = tmp_path_factory.mktemp("embeddings") / "embeddings.npy"
+    np.save(path, given.astype(np.float16))
+    return path
+
+
+def call(program, corpus, out, *options):
+    program.main([str(corpus.folder), str(out), "--device", "cpu", *options])
+    return open_soft_targets(out, (len(corpus.rows("train")), len(EMOJIS))).astype(np.float32)
+
+
+def said_by(name, corpus):
+    rows = corpus.rows("train")
+    return load_model(f"{name}/model.safetensors").run_ids(rows.token_ids(np.arange(len(rows))))[0]
+
+
+def test_one_model_is_written_as_it_answers(program, corpus, models, tmp_path):
+    found = call(program, corpus, tmp_path / "one.npy", "--models", models[0])
+    assert np.allclose(found, said_by(models[0], corpus), atol=1e-3)
+
+
+def test_of_several_models_it_is_the_geometric_mean(program, corpus, models, tmp_path):
+    found = call(program, corpus, tmp_path / "two.npy", "--models", *models)
+    expected = np.sqrt(said_by(models[0], corpus) * said_by(models[1], corpus))
+    assert np.allclose(found, expected / expected.sum(1, keepdims=True), atol=1e-3)
+
+
+def test_a_network_learns_from_embeddings(program, corpus, models, embeddings, tmp_path, monkeypatch):
+    monkeypatch.setattr(program, "PASSES", 60)
+    options = ("--models", models[0], "--embeddings", str(embeddings), "--embeddings-share", "0.9")
+    found = call(program, corpus, tmp_path / "all.npy", *options)
+    assert np.array_equal(np.flatnonzero(~found.any(1)), np.arange(10))
+    assert np.allclose(found[10:].sum(1), 1, atol=0.01)
+    owners, classes = corpus.rows("train").labels(np.arange(len(found)))
+    right = {owner for owner, label in zip(owners, classes, strict=True) if found[owner].argmax() == label}
+    assert len(right - set(range(10))) > 0.9 * (len(found) - 10)
+    again = call(program, corpus, tmp_path / "again.npy", *options)
+    assert np.array_equal(found, again)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(program, corpus, models, tmp_path, monkeypatch):
+    ask, asked, out = program.model_teacher, [], tmp_path / "out.npy"
+
+    def interrupted(*arguments):
+        teacher = ask(*arguments)
+
+        def answer(numbers):
+            asked.append(len(numbers))
+            if len(asked) == 3:
+                raise KeyboardInterrupt
+            return teacher(numbers)
+
+        return answer
+
+    monkeypatch.setattr(resuming, "ROWS_AT_ONCE", 32)
+    monkeypatch.setattr(program, "ROWS_AT_ONCE", 32)
+    monkeypatch.setattr(program, "model_teacher", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        call(program, corpus, out, "--models", models[0])
+    with pytest.raises(SystemExit):
+        call(program, corpus, out, "--models", models[1], "--resume")
+    call(program, corpus, out, "--models", models[0], "--resume")
+    assert sum(asked[3:]) == len(corpus.rows("train")) - 64
+    call(program, corpus, tmp_path / "whole.npy", "--models", models[0])
+    assert out.read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.npy", "whole.npy"]
+
+
+def test_a_model_with_other_emojis_is_refused(program, models, tmp_path, capsys):
+    reversed_rules = rules(emojis=EMOJIS[::-1], keep_near_duplicates=True)
+    other = small_corpus(tmp_path / "other", rules=reversed_rules)
+    with pytest.raises(SystemExit):
+        call(program, other, tmp_path / "none.npy", "--models", models[0])
+    assert "has other emojis than the corpus" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("out.csv", (), "out.csv must end with .npy"),
+        ("out.npy", ("--embeddings-share", "1"), "--embeddings-share must be between 0 and 1, got 1"),
+        ("out.npy", ("--embeddings", "nowhere.npy"), "there is no file of embeddings nowhere.npy"),
+        ("out.npy", ("--device", "cuda:99"), "there is no device cuda:99"),
+    ],
+)
+def test_wrong_options_are_refused(program, corpus, models, tmp_path, capsys, name, options, message):
+    with pytest.raises(SystemExit):
+        call(program, corpus, tmp_path / name, "--models", models[0], *options)
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_without_embeddings_is_refused(program, corpus, models, tmp_path, capsys):
+    np.save(tmp_path / "none.npy", np.zeros((len(corpus.rows("train")), 4), dtype=np.float16))
+    options = ("--models", models[0], "--embeddings", str(tmp_path / "none.npy"))
+    with pytest.raises(SystemExit):
+        call(program, corpus, tmp_path / "out.npy", *options)
+    assert "has no embedding: make it with encode_corpus.py" in capsys.readouterr().err
