@@ -52,10 +52,13 @@ STEPS = 100
 BATCH_SIZE = 256
 LEARNING_RATE = 0.02
 MAX_LENGTH = 50
+READ_LENGTH = 200
+"""Tokens after which texts are cut when they are read, and `MAX_LENGTH` when they are learned from."""
 MOST_REPEATS = 3
 """An emoji stands in a text one to so many times."""
 SPELLED_OUT = ("CUSTOM_AT", "CUSTOM_URL", "CUSTOM_NUMBER", "CUSTOM_BREAK")
 HEADING = "## Hashtags and emojis"
+_SCORED_BATCHES = 8
 _TELL_EVERY = 20
 
 logger = logging.getLogger(__name__)
@@ -109,7 +112,7 @@ def with_emojis(vocabulary: Mapping[str, int], emojis: Sequence[str]) -> tuple[d
 
 def emoji_batches(
     rows: TokenRows, emoji_ids: Sequence[int], generator: np.random.Generator, others: bool = False
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """Texts with one of their emojis at the end, and one that is to be guessed, without end.
 
     Args:
@@ -119,7 +122,7 @@ def emoji_batches(
         others: Never ask for the emoji that is shown; otherwise all emojis of a text are asked for alike.
 
     Yields:
-        Token ids (`BATCH_SIZE`, time) and classes (`BATCH_SIZE`,).
+        Token ids (`BATCH_SIZE`, time), and the classes that are shown and wanted (`BATCH_SIZE`,).
 
     Raises:
         ValueError: No text has two emojis of which one is a word.
@@ -145,7 +148,7 @@ def emoji_batches(
         for number in range(MOST_REPEATS):
             taken = np.flatnonzero(repeats > number)
             ids[taken, lengths[taken] + number] = np.array(emoji_ids)[shown[taken]]
-        yield ids, wanted
+        yield ids, shown, wanted
 
 
 def learn_emojis(model: TorchMoji, rows: TokenRows, emoji_ids: Sequence[int], steps: int, seed: int) -> None:
@@ -167,7 +170,7 @@ def learn_emojis(model: TorchMoji, rows: TokenRows, emoji_ids: Sequence[int], st
     optimizer = torch.optim.Adam([learned], lr=LEARNING_RATE)
     batches = emoji_batches(rows, emoji_ids, np.random.default_rng(seed))
     device, losses = base.device, []
-    for step, (ids, classes) in enumerate(islice(batches, steps)):
+    for step, (ids, _, classes) in enumerate(islice(batches, steps)):
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * (1 - step / steps)
         weight = base.index_copy(0, places.to(device), learned)
@@ -193,7 +196,7 @@ def read_texts(corpus: Corpus, split: str, vocabulary: Mapping[str, int]) -> Tok
         vocabulary: Word -> id.
     """
     rows = corpus.rows(split)
-    tokenizer = SentenceTokenizer(vocabulary, MAX_LENGTH)
+    tokenizer = SentenceTokenizer(vocabulary, READ_LENGTH)
     ids = tokenizer.tokenize_sentences(list(shard_texts(corpus.shard_paths(split))))[0]
     owners, classes = rows.labels(np.arange(len(rows)))
     labels = np.split(classes, np.searchsorted(owners, np.arange(1, len(rows))))
@@ -204,21 +207,27 @@ def read_texts(corpus: Corpus, split: str, vocabulary: Mapping[str, int]) -> Tok
 def losses_with_emojis(
     model: TorchMoji, rows: TokenRows, emoji_ids: Sequence[int], seed: int
 ) -> tuple[float, float]:
-    """Cross-entropy of another emoji than the one that is shown: without it and with it, in nats.
+    """Cross-entropy of another emoji of a text than the one that is shown, among all but that one, in nats.
 
     Args:
         model: With logits as output.
         rows: Texts that nothing was learned from.
         emoji_ids: The word of each class, or -1.
         seed: Of the choice of texts.
+
+    Returns:
+        Where the model does not see the emoji that is shown, and where it does.
     """
     totals: dict[bool, list[float]] = {False: [], True: []}
     words = np.array([index for index in emoji_ids if index >= 0])
-    for ids, classes in islice(emoji_batches(rows, emoji_ids, np.random.default_rng(seed), others=True), 8):
+    for ids, shown, classes in islice(
+        emoji_batches(rows, emoji_ids, np.random.default_rng(seed), others=True), 8
+    ):
         for is_shown in totals:
             read = ids if is_shown else np.where(np.isin(ids, words), 0, ids)
             with torch.no_grad():
                 logits = model(torch.from_numpy(read).to(model.embed.weight.device)).float().cpu()
+            logits[np.arange(len(shown)), shown] = -torch.inf
             totals[is_shown].append(F.cross_entropy(logits, torch.from_numpy(classes)).item())
     return float(np.mean(totals[False])), float(np.mean(totals[True]))
 
@@ -238,8 +247,9 @@ def section(
     told = (
         f"""
 
-In validation texts with several emojis, another emoji than the one that stands in the text is guessed with a
-cross-entropy of {losses[1]:.2f} nats, and of {losses[0]:.2f} where that one is left out."""
+In validation texts with several emojis, one stands in the text, and another one is to be told from all but
+that one. This is done with a cross-entropy of {losses[1]:.2f} nats, and of {losses[0]:.2f} where none stands
+in the text."""
         if losses
         else ""
     )

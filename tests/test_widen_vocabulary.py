@@ -134,14 +134,14 @@ def test_batches_show_one_emoji_and_ask_for_one(program, corpus, others):
     for owner, label in zip(owners, classes, strict=True):
         own.setdefault(tuple(rows.token_ids(np.array([owner]))[0]), set()).add(label)
     for _ in range(3):
-        tokens, wanted = next(batches)
-        for row, label in zip(tokens, wanted, strict=True):
+        for row, first, label in zip(*next(batches), strict=True):
             shown = {int(i) for i in row if i >= 900}
             assert len(shown) == 1
             assert 1 <= sum(row >= 900) <= program.MOST_REPEATS
             text = tuple(i for i in row if 0 < i < 900)
             given = next(found for key, found in own.items() if tuple(i for i in key if i) == text)
             emoji = ids.index(shown.pop())
+            assert emoji == first
             assert given >= {emoji, label}
             asked_for_shown += emoji == label
     assert asked_for_shown == 0 if others else 0.4 < asked_for_shown / 3 / program.BATCH_SIZE < 0.6
