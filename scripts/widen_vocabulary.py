@@ -15,6 +15,7 @@ Examples:
 
 import json
 import logging
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -110,6 +111,20 @@ def with_emojis(vocabulary: Mapping[str, int], emojis: Sequence[str]) -> tuple[d
     return wider, [-1 if word is None else wider[word] for word in single]
 
 
+def with_several(rows: TokenRows, emoji_ids: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Numbers of the texts with several emojis, of which one is a word at least.
+
+    Args:
+        rows: Texts with their classes.
+        emoji_ids: The word of each class, or -1.
+    """
+    several = np.flatnonzero(rows.label_counts(np.arange(len(rows))) > 1)
+    owners, classes = rows.labels(several)
+    words = np.bincount(owners, np.array(emoji_ids)[classes] >= 0, minlength=len(several))
+    found: npt.NDArray[np.int64] = several[words > 0]
+    return found
+
+
 def emoji_batches(
     rows: TokenRows, emoji_ids: Sequence[int], generator: np.random.Generator, others: bool = False
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
@@ -127,10 +142,7 @@ def emoji_batches(
     Raises:
         ValueError: No text has two emojis of which one is a word.
     """
-    several = np.flatnonzero(rows.label_counts(np.arange(len(rows))) > 1)
-    is_word = np.array(emoji_ids) >= 0
-    owners, classes = rows.labels(several)
-    several = several[np.bincount(owners, is_word[classes], minlength=len(several)) > 0]
+    several, is_word = with_several(rows, emoji_ids), np.array(emoji_ids) >= 0
     if not len(several):
         raise ValueError("no text of the corpus has several emojis: emojis cannot be learned, use --steps 0")
     while True:
@@ -243,23 +255,26 @@ def section(
         losses: See `losses_with_emojis`.
     """
     kinds = " and ".join(f"{number} {kind}" for kind, number in added.items() if number)
-    table = scores_table([scores_row(*entry) for entry in scores.items()]) if scores else ""
-    told = (
-        f"""
-
-In validation texts with several emojis, one stands in the text, and another one is to be told from all but
-that one. This is done with a cross-entropy of {losses[1]:.2f} nats, and of {losses[0]:.2f} where none stands
-in the text."""
-        if losses
-        else ""
-    )
-    return f"""{HEADING}
-
-Added after training: {kinds or "no words"}. A hashtag has the embedding of its word. Emojis, which training
-took out of all texts, have embeddings from texts with several emojis, of which one is left in the text; they
-have the places of the rarest words. All other weights are as training left them.
-
-{table}{told}"""
+    told = [f"Added after training: {kinds or 'no words'}."]
+    if added.get("hashtags"):
+        told.append("A hashtag has the embedding of its word.")
+    if added.get("emojis"):
+        told.append(
+            "Emojis, which training took out of all texts, have embeddings from texts with several emojis, "
+            "of which one is left in the text; they have the places of the rarest words."
+        )
+    told.append("All other weights are as training left them.")
+    parts = [HEADING, " ".join(told)]
+    if scores:
+        parts.append(scores_table([scores_row(*entry) for entry in scores.items()]))
+    if losses:
+        unseen, seen = losses
+        parts.append(
+            "In validation texts with several emojis, one stands in the text, and another one is to be told "
+            f"from all but that one, with a cross-entropy of {seen:.2f} nats, and of {unseen:.2f} "
+            "where none stands in the text."
+        )
+    return "\n\n".join(parts)
 
 
 def new_card(old: str, added: str, pipeline: MojiPipeline) -> str:
@@ -328,27 +343,37 @@ def widen(options: Any, device: torch.device) -> None:
     model = new_model(settings, sizes.nb_tokens, len(emojis)).eval().requires_grad_(False)
     model.load_state_dict(state)
     model.to(device)
-    validation = {"before": score_emojis(model, read_texts(corpus, "validation", old), len(emojis))}
+    scores: dict[str, Scores] = {}
+    has_validation = len(corpus.rows("validation")) > 0
+    if has_validation:
+        scores["before"] = score_emojis(model, read_texts(corpus, "validation", old), len(emojis))
     vocabulary, emoji_ids = with_emojis(old, emojis) if options.steps else (old, [])
     vocabulary = with_hashtags(vocabulary, options.hashtags)
-    held_out, losses = read_texts(corpus, "validation", vocabulary), None
+    held_out = read_texts(corpus, "validation", vocabulary) if has_validation else None
+    losses = None
     if options.steps:
         learn_emojis(model, read_texts(corpus, "train", vocabulary), emoji_ids, options.steps, options.seed)
-        losses = losses_with_emojis(model, held_out, emoji_ids, options.seed)
-    options.out.mkdir(parents=True)
-    save_quantized(model.state_dict(), options.out / WEIGHTS_NAME)
-    save_vocabulary(vocabulary, options.out / VOCABULARY_NAME)
-    atomic_write_text(options.out / CONFIG_NAME, json.dumps(config, ensure_ascii=False, indent=1) + "\n")
-    stored = load_model(options.out / WEIGHTS_NAME).to(device)
-    validation["after"] = score_emojis(stored, held_out, len(emojis))
+        if held_out is not None and len(with_several(held_out, emoji_ids)):
+            losses = losses_with_emojis(model, held_out, emoji_ids, options.seed)
     added = {
         "hashtags": sum(word[0] == "#" and word not in old for word in vocabulary),
         "emojis": len({index for index in emoji_ids if index >= 0}),
     }
     card = files.weights.with_name(CARD_NAME)
-    own = MojiPipeline.from_pretrained(str(options.out))
     text = card.read_text(encoding="utf-8") if card.is_file() else f"# {options.out.name}\n"
-    atomic_write_text(options.out / CARD_NAME, new_card(text, section(added, validation, losses), own))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.out.parent, prefix=f".{options.out.name}.") as temporary:
+        new = Path(temporary) / options.out.name
+        new.mkdir()
+        save_quantized(model.state_dict(), new / WEIGHTS_NAME)
+        save_vocabulary(vocabulary, new / VOCABULARY_NAME)
+        atomic_write_text(new / CONFIG_NAME, json.dumps(config, ensure_ascii=False, indent=1) + "\n")
+        if held_out is not None:
+            stored = load_model(new / WEIGHTS_NAME).to(device)
+            scores["after"] = score_emojis(stored, held_out, len(emojis))
+        own = MojiPipeline.from_pretrained(new)
+        atomic_write_text(new / CARD_NAME, new_card(text, section(added, scores, losses), own))
+        new.rename(options.out)
     logger.info("%s: %s", options.out, added)
 
 

@@ -7,7 +7,7 @@ from programs import run
 
 from torchmoji import MojiPipeline, default_model
 from torchmoji.corpus import read_labelled_texts
-from torchmoji.create_vocab import load_vocabulary
+from torchmoji.create_vocab import load_vocabulary, words_by_id
 from torchmoji.default_model import make_default_model, prepare
 from torchmoji.emoji_scores import score_emojis
 from torchmoji.emojis import EMOJIS
@@ -168,9 +168,21 @@ def test_the_shipped_model_has_the_shapes_of_the_original():
         64,
     )
     vocabulary = load_vocabulary(folder / "vocabulary.json")
-    assert list(vocabulary.values()) == list(range(NB_TOKENS))
-    assert list(vocabulary)[:10] == SPECIAL_TOKENS
+    assert sorted(set(vocabulary.values())) == list(range(NB_TOKENS))
+    words = words_by_id(vocabulary)
+    further = {word: words[index] for word, index in vocabulary.items() if words[index] != word}
+    assert len(further) > 25_000
+    assert all(word in (f"#{own}", own.lower()) for word, own in further.items())
+    assert set(EMOJIS) <= set(vocabulary)
+    assert words[:10] == list(SPECIAL_TOKENS)
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 24_000_000
+
+
+def test_the_shipped_model_reads_emojis_and_hashtags():
+    pipeline = MojiPipeline.from_pretrained()
+    guesses = [prediction[0].emoji for prediction in pipeline.predict(list(EMOJIS), top_k=1)]
+    assert sum(map(str.__eq__, guesses, EMOJIS)) >= 60
+    assert np.array_equal(pipeline.predict_proba(["so #angry"]), pipeline.predict_proba(["so angry"]))
 
 
 def test_the_shipped_model_tells_glad_from_sad_texts():

@@ -154,6 +154,15 @@ def test_without_steps_no_emoji_is_learned(program, corpus, trained, tmp_path):
     assert "nats" not in (tmp_path / "out" / "README.md").read_text()
 
 
+def test_a_corpus_without_validation_texts_will_do(program, trained, tmp_path):
+    whole = small_corpus(tmp_path / "whole", count=300, validation=0.0, keep_text=True)
+    program.main([str(trained), str(whole.folder), str(tmp_path / "out"), "--steps", "1", "--device", "cpu"])
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "A hashtag has the embedding of its word" in card
+    assert "| after |" not in card
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
+
+
 def test_other_users_of_the_folder_read_it(wider):
     vocabulary = json.loads((wider / "vocabulary.json").read_text())
     tokenizer = SentenceTokenizer(vocabulary, 10)
