@@ -12,13 +12,14 @@ Examples:
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from script_helper import run_alone
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,8 +30,8 @@ from torchmoji.create_vocab import words_by_id
 from torchmoji.embedding_targets import open_embedding_targets
 from torchmoji.model_def import load_model
 from torchmoji.pretrained import find
-from torchmoji.processes import lone_process
-from torchmoji.resuming import ROWS_AT_ONCE, PartialFile, fingerprint
+from torchmoji.processes import Processes
+from torchmoji.resuming import PartialFile, fingerprint, wanted_rows
 from torchmoji.shards import TokenRows
 
 HIDDEN_SIZE = 1024
@@ -41,8 +42,6 @@ INPUT_DROPOUT, HIDDEN_DROPOUT = 0.1, 0.4
 SEED = 42
 _SMALLEST = 1e-9
 """Probability below which a teacher's no counts no more."""
-_TELL_EVERY = 25
-"""In windows of `ROWS_AT_ONCE` texts."""
 
 Rows = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.floating]
@@ -148,28 +147,6 @@ def geometric_mean(teachers: Sequence[Teacher], shares: Sequence[float]) -> Teac
     return ask
 
 
-def answers(
-    teacher: Teacher, is_wanted: npt.NDArray[np.bool_], nb_classes: int, done: int = 0
-) -> Iterator[Probabilities]:
-    """Ask about texts: a row (C,) for each in turn, of zeros where it is not wanted.
-
-    Args:
-        teacher: Is asked.
-        is_wanted: Which texts (n,).
-        nb_classes: Number of emojis C.
-        done: Texts at the beginning to leave out.
-    """
-    for first in range(done, len(is_wanted), ROWS_AT_ONCE):
-        window = np.arange(first, min(first + ROWS_AT_ONCE, len(is_wanted)))
-        wanted = window[is_wanted[window]]
-        given = np.zeros((len(window), nb_classes), dtype=np.float32)
-        if len(wanted):
-            given[wanted - first] = teacher(wanted)
-        yield from given
-        if first // ROWS_AT_ONCE % _TELL_EVERY == _TELL_EVERY - 1:
-            logger.info("%d of %d", first + len(window), len(is_wanted))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, ask, write."""
     parser = make_parser(__doc__)
@@ -184,24 +161,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="N",
         help="weight of the network that learns from these; the models share the rest (default: %(default)s)",
     )
-    parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
     parser.add_argument("--resume", action="store_true", help="go on with half of OUT")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        with lone_process(options.device) as processes:
-            write_targets(options, processes.device)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
+    run_alone(parser, arguments, write_targets)
 
 
-def write_targets(options: Any, device: torch.device) -> None:
+def write_targets(options: Any, processes: Processes) -> None:
     """Ask and write, by the options of the command line."""
     if options.out.suffix != ".npy":
         raise ValueError(f"{options.out} must end with .npy: it is a NumPy array")
     if not 0 < options.embeddings_share < 1:
         raise ValueError(f"--embeddings-share must be between 0 and 1, got {options.embeddings_share:g}")
-    corpus = Corpus.load(options.corpus)
+    corpus, device = Corpus.load(options.corpus), processes.device
     rows, nb_classes = corpus.rows("train"), len(corpus.classes)
     teachers = [model_teacher(name, corpus, rows, device) for name in options.models]
     shares = [1 / len(teachers)] * len(teachers)
@@ -221,7 +191,7 @@ def write_targets(options: Any, device: torch.device) -> None:
         teachers.append(embedding_teacher(embeddings, numbers, rows, nb_classes, device))
         shares = [share * (1 - options.embeddings_share) for share in shares] + [options.embeddings_share]
     with PartialFile(options.out, nb_classes, about, options.resume, dtype="<f2") as file:
-        file.write_arrays(answers(geometric_mean(teachers, shares), is_wanted, nb_classes, file.done))
+        file.write_arrays(wanted_rows(geometric_mean(teachers, shares), is_wanted, nb_classes, file.done))
     logger.info("%s: probabilities for %d of %d texts", options.out, is_wanted.sum(), len(rows))
 
 

@@ -15,7 +15,7 @@ Examples:
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from script_helper import run_alone
 from train_teacher import as_wordpieces, load_encoder, mean_of_tokens
 
 from torchmoji.arguments import make_parser, positive
@@ -32,47 +33,42 @@ from torchmoji.data_order import DataOrder
 from torchmoji.embedding_targets import of_length_1
 from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.pretraining import Settings
-from torchmoji.processes import lone_process
-from torchmoji.resuming import ROWS_AT_ONCE, PartialFile, fingerprint
+from torchmoji.processes import Processes
+from torchmoji.resuming import PartialFile, fingerprint, wanted_rows
 from torchmoji.shards import TokenRows, in_memory, shard_texts
 
 _ENCODED_TOGETHER = 64
 """Texts, of nearly the same length: more is slower on a CPU, whose caches they leave."""
-_TELL_EVERY = 25
-"""In windows of `ROWS_AT_ONCE` texts."""
 
 logger = logging.getLogger(__name__)
 
 
-def embeddings(
-    encoder: Any, rows: TokenRows, is_wanted: npt.NDArray[np.bool_], device: torch.device, done: int = 0
-) -> Iterator[npt.NDArray[np.floating]]:
-    """Encode texts: a row (D,) of length 1 for each in turn, or of zeros where it is not wanted.
+def encoding(
+    encoder: Any, rows: TokenRows, device: torch.device
+) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]]:
+    """What `wanted_rows` asks: embeddings (n, D) of length 1 of the texts of these numbers (n,).
 
     Args:
         encoder: Of `transformers`, in evaluation mode.
         rows: The texts as its tokens.
-        is_wanted: Which of them (n,).
         device: Where the encoder is.
-        done: Texts at the beginning to leave out.
 
     Raises:
         ValueError: The encoder gives something else than finite numbers.
     """
     size = encoder.config.hidden_size
-    for first in range(done, len(rows), ROWS_AT_ONCE):
-        window = np.arange(first, min(first + ROWS_AT_ONCE, len(rows)))
-        wanted = window[is_wanted[window]]
-        ordered = wanted[np.argsort(rows.lengths(wanted), kind="stable")]
-        given = np.zeros((len(window), size), dtype=np.float32)
-        for start in range(0, len(ordered), _ENCODED_TOGETHER):
-            some = ordered[start : start + _ENCODED_TOGETHER]
+
+    def ask(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
+        order = np.argsort(rows.lengths(numbers), kind="stable")
+        given = np.zeros((len(numbers), size), dtype=np.float32)
+        for start in range(0, len(order), _ENCODED_TOGETHER):
+            some = order[start : start + _ENCODED_TOGETHER]
             with torch.inference_mode():
-                found = mean_of_tokens(encoder, torch.from_numpy(rows.token_ids(some)).to(device))
-            given[some - first] = of_length_1(found.float().cpu().numpy(), (len(some), size))
-        yield from given
-        if first // ROWS_AT_ONCE % _TELL_EVERY == _TELL_EVERY - 1:
-            logger.info("%d of %d", first + len(window), len(rows))
+                found = mean_of_tokens(encoder, torch.from_numpy(rows.token_ids(numbers[some])).to(device))
+            given[some] = of_length_1(found.float().cpu().numpy(), (len(some), size))
+        return given
+
+    return ask
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -89,18 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="default: %(default)s")
     parser.add_argument("--max-length", type=positive, default=64, metavar="N", help="default: %(default)s")
-    parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
     parser.add_argument("--resume", action="store_true", help="go on with half of OUT")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        with lone_process(options.device) as processes:
-            encode(options, processes.device)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
+    run_alone(parser, arguments, encode)
 
 
-def encode(options: Any, device: torch.device) -> None:
+def encode(options: Any, processes: Processes) -> None:
     """Encode and write, by the options of the command line."""
     from transformers import AutoTokenizer
 
@@ -108,7 +97,7 @@ def encode(options: Any, device: torch.device) -> None:
         raise ValueError(f"{options.out} must end with .npy: it is a NumPy array")
     if not options.passes > 0:
         raise ValueError(f"--passes must be above 0, got {options.passes:g}")
-    corpus = Corpus.load(options.corpus)
+    corpus, device = Corpus.load(options.corpus), processes.device
     tokenizer = AutoTokenizer.from_pretrained(options.encoder, local_files_only=True)
     encoder = load_encoder(options.encoder).eval().to(device)
     own, texts = corpus.rows("train"), shard_texts(corpus.shard_paths("train"))
@@ -132,7 +121,7 @@ def encode(options: Any, device: torch.device) -> None:
     }
     size = encoder.config.hidden_size
     with PartialFile(options.out, size, about, options.resume, dtype="<f2") as file:
-        file.write_arrays(embeddings(encoder, rows, is_wanted, device, file.done))
+        file.write_arrays(wanted_rows(encoding(encoder, rows, device), is_wanted, size, file.done))
     logger.info("%s: embeddings of %d of %d", options.out, is_wanted.sum(), len(own))
 
 

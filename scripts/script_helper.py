@@ -1,9 +1,15 @@
-"""What the scripts share: argument types, names of data sets, and files with one result a line (JSON)."""
+"""What the scripts share: their call, names of data sets, and files with one result a line (JSON)."""
 
+import argparse
 import json
+import logging
 import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from torchmoji.processes import Processes
 
 RESULTS_ENDING = ".jsonl"
 RESULT_KEYS = ("dataset", "method", "metric", "settings", "seed", "score")
@@ -20,6 +26,28 @@ class Summary(NamedTuple):
     deviation: float | None
     """Sample standard deviation (n - 1); None for a single run."""
     n: int
+
+
+def run_alone(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, work: Callable[[Any, "Processes"], None]
+) -> None:
+    """Parse a command line, with an option for the device, and work in one process; errors end the program.
+
+    Args:
+        parser: Of the command line.
+        arguments: Those given; None for the program's own.
+        work: Is called with the options and this process.
+    """
+    from torchmoji.processes import lone_process  # imports torch, which the scripts about results do without
+
+    parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        with lone_process(options.device) as processes:
+            work(options, processes)
+    except (OSError, ValueError, FloatingPointError) as error:
+        parser.error(str(error))
 
 
 def dataset_name(path: Path) -> str:

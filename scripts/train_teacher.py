@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from script_helper import run_alone
 from torch import Tensor, nn
 
 from torchmoji.arguments import make_parser, positive
@@ -29,7 +30,7 @@ from torchmoji.emoji_scores import score_emojis
 from torchmoji.files import atomic_write_text
 from torchmoji.pretraining import Settings
 from torchmoji.pretraining_run import Trained, train_model
-from torchmoji.processes import Processes, lone_process
+from torchmoji.processes import Processes
 from torchmoji.shards import RowBatch, TokenRows, shard_texts
 from torchmoji.soft_targets import save_soft_targets
 
@@ -152,15 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=positive, default=256, metavar="N", help="default: %(default)s")
     parser.add_argument("--max-length", type=positive, default=64, metavar="N", help="default: %(default)s")
     parser.add_argument("--top-k", type=positive, metavar="N", help="of the emojis (default: all)")
-    parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
     parser.add_argument("--seed", type=int, default=42, metavar="N", help="default: %(default)s")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        with lone_process(options.device) as processes:
-            make_targets(options, processes)
-    except (OSError, ValueError, FloatingPointError) as error:
-        parser.error(str(error))
+    run_alone(parser, arguments, make_targets)
 
 
 def make_targets(options: Any, processes: Processes) -> None:

@@ -17,13 +17,14 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from script_helper import run_alone
 from torch.func import functional_call
 from torch.nn import functional as F
 
@@ -42,7 +43,7 @@ from torchmoji.pretrained import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHT
 from torchmoji.pretraining import STORED, Settings
 from torchmoji.pretraining_card import scores_row, scores_table
 from torchmoji.pretraining_model import new_model
-from torchmoji.processes import lone_process
+from torchmoji.processes import Processes
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.shards import TokenRows, in_memory, shard_texts
 from torchmoji.weights import load_state_dict, save_quantized
@@ -199,19 +200,21 @@ def learn_emojis(model: TorchMoji, rows: TokenRows, emoji_ids: Sequence[int], st
         model.embed.weight.copy_(base.index_copy(0, places.to(device), learned.detach()))
 
 
-def read_texts(corpus: Corpus, split: str, vocabulary: Mapping[str, int]) -> TokenRows:
+def read_texts(corpus: Corpus, split: str, vocabulary: Mapping[str, int], least_emojis: int = 1) -> TokenRows:
     """The texts of a corpus as another vocabulary reads them.
 
     Args:
         corpus: With texts.
         split: train or validation.
         vocabulary: Word -> id.
+        least_emojis: Leave out texts with fewer.
     """
     rows = corpus.rows(split)
-    tokenizer = SentenceTokenizer(vocabulary, READ_LENGTH)
-    ids = tokenizer.tokenize_sentences(list(shard_texts(corpus.shard_paths(split))))[0]
-    owners, classes = rows.labels(np.arange(len(rows)))
-    labels = np.split(classes, np.searchsorted(owners, np.arange(1, len(rows))))
+    is_wanted = rows.label_counts(np.arange(len(rows))) >= least_emojis
+    texts = list(compress(shard_texts(corpus.shard_paths(split)), is_wanted))
+    ids = SentenceTokenizer(vocabulary, READ_LENGTH).tokenize_sentences(texts)[0]
+    owners, classes = rows.labels(np.flatnonzero(is_wanted))
+    labels = np.split(classes, np.searchsorted(owners, np.arange(1, len(texts))))
     tokens = [row[row != 0].tolist() for row in ids]
     return TokenRows([in_memory(tokens, [of_row.tolist() for of_row in labels])])
 
@@ -257,7 +260,10 @@ def section(
     kinds = " and ".join(f"{number} {kind}" for kind, number in added.items() if number)
     told = [f"Added after training: {kinds or 'no words'}."]
     if added.get("hashtags"):
-        told.append("A hashtag has the embedding of its word.")
+        told.append(
+            "A hashtag has the embedding of its word, before which it stands in `vocabulary.json`, as do the "
+            "small letters of special tokens."
+        )
     if added.get("emojis"):
         told.append(
             "Emojis, which training took out of all texts, have embeddings from texts with several emojis, "
@@ -315,22 +321,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="for the emojis; 0 for none (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=42, metavar="N", help="default: %(default)s")
-    parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        with lone_process(options.device) as processes:
-            widen(options, processes.device)
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
+    run_alone(parser, arguments, widen)
 
 
-def widen(options: Any, device: torch.device) -> None:
+def widen(options: Any, processes: Processes) -> None:
     """Read, learn and write, by the options of the command line."""
     for name in ("hashtags", "steps"):
         if getattr(options, name) < 0:
             raise ValueError(f"--{name} must not be negative, got {getattr(options, name)}")
-    files, corpus = find(options.model), Corpus.load(options.corpus)
+    files, corpus, device = find(options.model), Corpus.load(options.corpus), processes.device
     config, old = files.config, files.vocabulary or {}
     emojis = config.get("classes") or []
     if emojis != list(corpus.classes):
@@ -352,7 +351,8 @@ def widen(options: Any, device: torch.device) -> None:
     held_out = read_texts(corpus, "validation", vocabulary) if has_validation else None
     losses = None
     if options.steps:
-        learn_emojis(model, read_texts(corpus, "train", vocabulary), emoji_ids, options.steps, options.seed)
+        several = read_texts(corpus, "train", vocabulary, least_emojis=2)
+        learn_emojis(model, several, emoji_ids, options.steps, options.seed)
         if held_out is not None and len(with_several(held_out, emoji_ids)):
             losses = losses_with_emojis(model, held_out, emoji_ids, options.seed)
     added = {

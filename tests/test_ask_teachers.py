@@ -100,7 +100,6 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(program, corpus, models, t
         return answer
 
     monkeypatch.setattr(resuming, "ROWS_AT_ONCE", 32)
-    monkeypatch.setattr(program, "ROWS_AT_ONCE", 32)
     monkeypatch.setattr(program, "model_teacher", interrupted)
     with pytest.raises(KeyboardInterrupt):
         call(program, corpus, out, "--models", models[0])

@@ -1,6 +1,5 @@
 """scripts/widen_vocabulary.py: hashtags and emojis for a model that has not seen them."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -36,7 +35,7 @@ def corpus(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(corpus, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "model"
-    pretrain(corpus, folder, dataclasses.replace(SETTINGS), int8=True, notes="A reader's view.")
+    pretrain(corpus, folder, SETTINGS, int8=True, notes="A reader's view.")
     return folder
 
 

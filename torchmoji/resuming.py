@@ -6,6 +6,7 @@ trusted, so that a process may be killed at any moment.
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from torchmoji.files import atomic_write_text, sha256
@@ -21,6 +23,10 @@ from torchmoji.tables import Row, ending, line_writer, npy_header
 RESUMABLE = (".csv", ".tsv", ".jsonl", ".npy")
 ROWS_AT_ONCE = 2048
 """Rows between two notes of how far the work is; those of a window, so that batches stay the same."""
+_TELL_EVERY = 25
+"""In windows of so many rows."""
+
+logger = logging.getLogger(__name__)
 
 
 def fingerprint(path: str | os.PathLike[str], content: bool = False) -> list[Any]:
@@ -37,6 +43,31 @@ def fingerprint(path: str | os.PathLike[str], content: bool = False) -> list[Any
         return [sha256(path)]
     about = os.stat(path)
     return [about.st_size, about.st_mtime_ns]
+
+
+def wanted_rows(
+    compute: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]],
+    is_wanted: npt.NDArray[np.bool_],
+    columns: int,
+    done: int = 0,
+) -> Iterator[npt.NDArray[np.floating]]:
+    """Compute rows a window at a time: one (columns,) for each in turn, of zeros where it is not wanted.
+
+    Args:
+        compute: Numbers of rows (k,), of a window, to the rows (k, columns).
+        is_wanted: Which rows (n,).
+        columns: Numbers in a row.
+        done: Rows at the beginning to leave out.
+    """
+    for first in range(done, len(is_wanted), ROWS_AT_ONCE):
+        window = np.arange(first, min(first + ROWS_AT_ONCE, len(is_wanted)))
+        wanted = window[is_wanted[window]]
+        given = np.zeros((len(window), columns), dtype=np.float32)
+        if len(wanted):
+            given[wanted - first] = compute(wanted)
+        yield from given
+        if first // ROWS_AT_ONCE % _TELL_EVERY == _TELL_EVERY - 1:
+            logger.info("%d of %d", first + len(window), len(is_wanted))
 
 
 class PartialFile:
