@@ -49,6 +49,15 @@ def test_the_vectorizer_gives_the_encodings(start):
     assert vectorizer.get_feature_names_out().tolist() == [f"torchmoji{n}" for n in range(32)]
 
 
+def test_rows_follow_the_order_of_the_texts(start):
+    order = np.random.default_rng(0).permutation(len(TEXTS))
+    for rows_of in (
+        TorchMojiVectorizer(start).fit(TEXTS).transform,
+        classifier(start, epochs=1).fit(TEXTS, LABELS).predict_proba,
+    ):
+        np.testing.assert_allclose(rows_of([TEXTS[row] for row in order]), rows_of(TEXTS)[order], atol=1e-6)
+
+
 def test_the_vectorizer_works_in_a_pipeline_and_on_a_column(start):
     model = make_pipeline(
         TorchMojiVectorizer(start, normalize=True), LogisticRegression(C=1e4, max_iter=1000)

@@ -6,8 +6,9 @@ write each row of numbers as a text, a word for each number, and pass it on. Wha
 - `check_array_api_input`: skipped by scikit-learn itself, texts are no arrays of another library;
 - `check_classifiers_multilabel_output_format_decision_function`: skipped, there is no `decision_function`;
 - `check_transformer_preserve_dtypes`: encodings are float32 whatever the texts are made from;
-- `check_methods_sample_order_invariance` of encodings: it wants float64's precision, 1e-7 of each number, but
-  the last digit of float32 depends on which texts share a batch. The classifier passes it.
+- `check_methods_sample_order_invariance`: it wants float64's precision, 1e-7 of each number, but the last
+  digit of float32 depends on which texts share a batch, on some processors more than on others.
+  tests/test_estimator.py asks for the order to 1e-6.
 """
 
 import warnings
@@ -27,6 +28,7 @@ SKIPPED = {
     "check_array_api_input",
     "check_classifiers_multilabel_output_format_decision_function",
 }
+NOT_IN_FLOAT32 = {"check_methods_sample_order_invariance": "it wants the precision of float64"}
 NOT_FOR_TEXTS = {
     "check_transformer_preserve_dtypes": "encodings are float32, whatever the texts are made from"
 }
@@ -117,13 +119,16 @@ class VectorizerOfNumbers(OfNumbers, TorchMojiVectorizer):
         return super().transform(self.checked(X))
 
 
-@pytest.mark.parametrize("kind", [ClassifierOfNumbers, VectorizerOfNumbers])
-def test_every_check_that_applies_passes(kind, start):
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [(ClassifierOfNumbers, NOT_IN_FLOAT32), (VectorizerOfNumbers, NOT_IN_FLOAT32 | NOT_FOR_TEXTS)],
+)
+def test_every_check_that_applies_passes(kind, expected, start):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the checks warn on purpose
         results = check_estimator(
             kind(start),
-            expected_failed_checks=NOT_FOR_TEXTS if kind is VectorizerOfNumbers else {},
+            expected_failed_checks=expected,
             on_fail=None,
             on_skip=None,
         )
@@ -132,5 +137,5 @@ def test_every_check_that_applies_passes(kind, start):
         by_status.setdefault(result["status"], set()).add(result["check_name"])
     assert by_status.get("failed", set()) == set()
     assert by_status["skipped"] <= SKIPPED
-    assert by_status.get("xfail", set()) <= set(NOT_FOR_TEXTS)
+    assert by_status.get("xfail", set()) <= set(expected)
     assert len(by_status["passed"]) > 35
