@@ -26,6 +26,7 @@ from torchmoji.finetuning import (
     tune_trainable,
 )
 from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS, SPECIAL_TOKENS
+from torchmoji.metrics import predicted_classes
 
 LAYERS = ["embed", "lstm_0", "lstm_1", "attention_layer", "output_layer"]
 QUICK = {"batch_size": 10, "epoch_size": 80, "nb_epochs": 2, "verbose": 0}
@@ -242,6 +243,53 @@ def test_methods_train_their_layers_only(method, expected):
     before = weights_of(model)
     tuned(method, model=model)
     assert changed_layers(before, weights_of(model)) == expected
+
+
+def test_classes_that_weigh_more_are_guessed_more():
+    texts, labels = small_task(2)
+    counts = []
+    for class_weight in ([100, 1], None, [1, 100]):
+        model, _ = tuned(class_weight=class_weight, nb_epochs=1)
+        batches = get_data_loader(texts[2], labels[2], 50, extended_batch_sampler=False)
+        counts.append(int(predicted_classes(model, batches)[0].sum()))
+    assert counts[0] < counts[1] < counts[2]
+
+
+@pytest.mark.parametrize("method", FINETUNING_METHODS)
+@pytest.mark.parametrize("nb_classes", [2, 3])
+def test_balanced_weights_are_those_of_the_training_part(method, nb_classes):
+    texts, labels = small_task(nb_classes)
+    kept = np.flatnonzero((labels[0] > 0) | (np.arange(60) < 20))
+    texts, labels = [texts[0][kept], *texts[1:]], [labels[0][kept], *labels[1:]]
+    counts = np.bincount(labels[0])
+    assert counts[0] < counts[1]
+    options = {**QUICK, "method": method, "nb_epochs": 1}
+    models = []
+    for class_weight in ("balanced", (len(kept) / (nb_classes * counts)).tolist(), None):
+        start = small_model(nb_classes)
+        models.append(
+            finetune(start, texts, labels, nb_classes, class_weight=class_weight, **options)[0].state_dict()
+        )
+    balanced, given, plain = (weights["output_layer.0.bias"] for weights in models)
+    torch.testing.assert_close(balanced, given, rtol=0, atol=1e-6)
+    assert (balanced - plain).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ("Balanced", "class_weight.*Balanced.*balanced"),
+        ([1, 2, 3], r"class_weight is \[1, 2, 3\]; give a positive number for each of the 2 classes"),
+        ([1, 0], "give a positive number"),
+        ([1, float("nan")], "give a positive number"),
+    ],
+)
+def test_wrong_class_weights_are_refused(class_weight, message):
+    model = small_model()
+    before = weights_of(model)
+    with pytest.raises(ValueError, match=message):
+        tuned(model=model, class_weight=class_weight)
+    assert not changed_layers(before, weights_of(model))
 
 
 @pytest.fixture

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 from small_task import multi_label_task, small_model, small_task
+from torch.utils.data import DataLoader
 
-from torchmoji import last_layer
+from torchmoji import finetuning, last_layer
 from torchmoji.class_avg_finetuning import class_avg_finetune
 from torchmoji.finetuning import finetune
-from torchmoji.last_layer import LastLayer, on_features
+from torchmoji.last_layer import LastLayer, batches_on_features, on_features
 from torchmoji.model_def import TorchMoji
+from torchmoji.sampling import get_data_loader
 
 EPOCHS, EPOCH_SIZE = 2, 32
 SIZES = (24, 12, 12)
@@ -96,6 +98,22 @@ def test_the_training_of_each_class_is_that_of_the_whole_model(monkeypatch, embe
     )
 
 
+@pytest.mark.parametrize("nb_classes", [2, 4])
+@pytest.mark.parametrize("embed_rate", RATES)
+def test_chain_thaw_is_that_of_the_whole_model(monkeypatch, embed_rate, nb_classes):
+    def tune_by_chain_thaw():
+        model = small_model(nb_classes, embed_dropout_rate=embed_rate, final_dropout_rate=0.5)
+        options = {"epoch_size": EPOCH_SIZE, "nb_epochs": EPOCHS, "verbose": 0}
+        return finetune(model, *small_task(nb_classes, SIZES), nb_classes, 16, "chain-thaw", **options)
+
+    model, score = tune_by_chain_thaw()
+    monkeypatch.setattr(finetuning, "batches_on_features", lambda model, batches: (model, batches))
+    expected, expected_score = tune_by_chain_thaw()
+    assert score == expected_score
+    for name, weight in expected.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], weight, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("embed_rate", RATES)
 def test_parts_may_differ_in_width(embed_rate):
     task = small_task(2, SIZES)
@@ -126,6 +144,21 @@ def test_all_classes_share_the_features(encoded):
     task = multi_label_task(2, SIZES)
     tune_each_class(small_model(embed_dropout_rate=0), task)
     assert sum(encoded) == distinct(task[0])
+
+
+def test_the_first_stage_of_chain_thaw_encodes_each_text_once(encoded, monkeypatch):
+    (train, val, test), labels = small_task(2, SIZES)
+    rows_after_stages, fit_model = [], finetuning.fit_model
+
+    def counting(*args, **options):
+        fit_model(*args, **options)
+        rows_after_stages.append(sum(encoded))
+
+    monkeypatch.setattr(finetuning, "fit_model", counting)
+    options = {"epoch_size": EPOCH_SIZE, "nb_epochs": EPOCHS, "verbose": 0}
+    finetune(small_model(embed_dropout_rate=0), (train, val, test), labels, 2, 16, "chain-thaw", **options)
+    assert rows_after_stages[0] == distinct((train, val))
+    assert rows_after_stages[1] - rows_after_stages[0] == len(val) + EPOCHS * (EPOCH_SIZE + len(val))
 
 
 def test_other_methods_run_the_whole_model(encoded):
@@ -233,3 +266,47 @@ def test_features_up_to_the_limit_are_kept(monkeypatch):
     assert isinstance(on_features(model, parts)[0], LastLayer)
     monkeypatch.setattr(last_layer, "MAX_CACHED_BYTES", size - 1)
     assert_left_alone(model)
+
+
+def a_loader(**options):
+    (x, _, _), (y, _, _) = small_task(2, SIZES)
+    return get_data_loader(x, y, 8, **options)
+
+
+class OwnLoader(DataLoader):
+    """May do anything with the samples."""
+
+
+def test_loaders_take_the_samples_that_those_given_would_have_taken():
+    options = {"epoch_size": EPOCH_SIZE, "seed": 3}
+    layer, (numbered,) = batches_on_features(small_model(), [a_loader(**options)])
+    assert isinstance(layer, LastLayer)
+    same = a_loader(**options)
+    for _ in range(2):
+        for (numbers, kept), (ids, labels) in zip(numbered, same, strict=True):
+            assert torch.equal(torch.from_numpy(layer._ids)[numbers], ids)
+            assert torch.equal(kept, labels)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        lambda: [(torch.ones(2, 3, dtype=torch.int64), torch.zeros(2))],
+        lambda: OwnLoader(a_loader().dataset, batch_size=4),
+        lambda: DataLoader(a_loader().dataset, batch_size=4, collate_fn=list),
+        lambda: DataLoader([1, 2, 3], batch_size=2),
+    ],
+)
+def test_other_batches_come_back(others):
+    model, batches = small_model(), [a_loader(), others()]
+    kept, same = batches_on_features(model, batches)
+    assert kept is model
+    assert all(got is given for got, given in zip(same, batches, strict=True))
+
+
+def test_batches_for_a_model_that_is_left_alone_come_back():
+    model, batches = small_model(), [a_loader()]
+    model.register_forward_hook(lambda *_: None)
+    kept, (same,) = batches_on_features(model, batches)
+    assert kept is model
+    assert same is batches[0]

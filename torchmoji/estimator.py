@@ -17,11 +17,11 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import nn
 
+from torchmoji.class_weights import balanced_weights, loss_of_classes
 from torchmoji.create_vocab import VocabBuilder, extend_vocab
 from torchmoji.engines import TorchEngine
 from torchmoji.files import atomic_write_text
@@ -331,9 +331,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         weights = self._class_weights(targets)
         if self.multi_label_:
             return nn.BCEWithLogitsLoss(pos_weight=weights)
-        if len(self.classes_) == 2:
-            return nn.BCEWithLogitsLoss(pos_weight=None if weights is None else weights[1] / weights[0])
-        return nn.CrossEntropyLoss(weight=weights)
+        return loss_of_classes(len(self.classes_), weights)
 
     def _class_weights(self, targets: npt.NDArray[np.int64]) -> torch.Tensor | None:
         if self.class_weight is None:
@@ -342,10 +340,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             present = np.maximum(targets.sum(0), 1)
             return torch.tensor((len(targets) - present) / present, dtype=torch.float32).clamp(min=1e-3)
         if self.class_weight == "balanced":
-            numbers = np.unique(targets)
-            weights = np.ones(len(self.classes_))
-            weights[numbers] = compute_class_weight("balanced", classes=numbers, y=targets)
-            return torch.tensor(weights, dtype=torch.float32)
+            return balanced_weights(targets, len(self.classes_))
         if not isinstance(self.class_weight, Mapping):
             raise ValueError(
                 "class_weight must be None, 'balanced' or a mapping class -> weight, "

@@ -18,16 +18,18 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from torch import nn
 from torch.optim import Optimizer
 
+from torchmoji.class_weights import balanced_weights, checked_weights, loss_of_classes
 from torchmoji.datasets import read_labelled_texts
 from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS
-from torchmoji.last_layer import on_features
-from torchmoji.metrics import evaluate_using_acc, evaluate_using_weighted_f1, find_f1_threshold
+from torchmoji.last_layer import batches_on_features, on_features
+from torchmoji.metrics import device_of, evaluate_using_acc, evaluate_using_weighted_f1, find_f1_threshold
 from torchmoji.sampling import Array, Batches, DeepMojiBatchSampler, DeepMojiDataset, get_data_loader
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.tokenizer import tokenize
@@ -157,6 +159,7 @@ def finetune(
     *,
     seed: int = 42,
     patience: int = 5,
+    class_weight: Sequence[float] | Literal["balanced"] | None = None,
 ) -> tuple[Model, float]:
     """Fine-tune a model and score it on the test part.
 
@@ -177,6 +180,9 @@ def finetune(
         verbose: 0 is silent, 1 shows progress bars of epochs, 2 also logs each epoch.
         seed: Of the samples and of dropout.
         patience: Stop after so many epochs in a row without a lower validation loss.
+        class_weight: How much a sample counts, by its class, in training and in the validation loss: a
+            positive number for each class, "balanced" for classes that count alike, or None for samples that
+            do.
 
     Returns:
         The model, with the weights of its lowest validation loss, and the score.
@@ -191,7 +197,7 @@ def finetune(
     for _, y in parts:
         check_class_numbers(y, nb_classes)
     tuned, (train, val, test) = on_features(model, parts) if method == "last" else (model, parts)
-    loss_op = nn.BCEWithLogitsLoss() if nb_classes <= 2 else nn.CrossEntropyLoss()
+    loss_op = _loss(parts[0][1], nb_classes, class_weight).to(device_of(model))
     train_gen = get_data_loader(*train, batch_size, epoch_size=epoch_size, seed=seed)
     val_gen = get_data_loader(*val, batch_size, extended_batch_sampler=False)
     test_gen = get_data_loader(*test, batch_size, extended_batch_sampler=False)
@@ -226,6 +232,19 @@ def finetune(
                 verbose=verbose,
             )
     return model, score
+
+
+def _loss(
+    labels: npt.NDArray[Any], nb_classes: int, class_weight: Sequence[float] | Literal["balanced"] | None
+) -> nn.Module:
+    """The loss of `finetune`, whose arguments these are, and the training part's class numbers."""
+    if class_weight is None:
+        return loss_of_classes(nb_classes)
+    classes = max(nb_classes, 2)  # one class has the output of two
+    if isinstance(class_weight, str):
+        check_choice("class_weight", class_weight, ["balanced"])
+        return loss_of_classes(classes, balanced_weights(labels, classes))
+    return loss_of_classes(classes, checked_weights(class_weight, classes))
 
 
 def _evaluate(model: nn.Module, test_gen: Batches, metric: str, verbose: int) -> float:
@@ -307,7 +326,7 @@ def train_by_chain_thaw(
 
     Each stage has an optimizer of its own, starts from the best weights of the stage before and ends like
     `fit_model`; a stage that brings no improvement leaves them as they were. At the end all parameters are
-    thawed.
+    thawed. The first stage computes features once where `torchmoji.last_layer` can.
 
     Args:
         model: Its children are the layers; those without parameters have no stage.
@@ -330,12 +349,14 @@ def train_by_chain_thaw(
         change_trainable(model, False)
         change_trainable(layer, True)
         optimizer = make_optimizer(model, next_lr if i else initial_lr, embed_l2)
+        batches = [train_gen, val_gen]
+        tuned, (training, validation) = (model, batches) if i else batches_on_features(model, batches)
         fit_model(
-            model,
+            tuned,
             loss_op,
             optimizer,
-            train_gen,
-            val_gen,
+            training,
+            validation,
             nb_epochs,
             checkpoint_path,
             patience,

@@ -1,20 +1,22 @@
 """The output layer on its own, over features that are computed once.
 
-The method `last` of fine-tuning leaves everything below the output layer as it is, so a text has the same
-features in every epoch, but for dropout of embedding channels. Where a model has none
-(`torchmoji_transfer(..., embed_dropout_rate=0)`) each text is encoded once for all training; where it has
-some, once for all evaluation.
+The method `last` of fine-tuning, and the first stage of `chain-thaw`, leave everything below the output layer
+as it is, so a text has the same features in every epoch, but for dropout of embedding channels. Where a model
+has none (`torchmoji_transfer(..., embed_dropout_rate=0)`) each text is encoded once for all training; where
+it has some, once for all evaluation.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, default_collate
 
 from torchmoji.model_def import TorchMoji
+from torchmoji.sampling import Batches, DeepMojiDataset
 from torchmoji.scheduling import unique_rows
 
 Part = tuple[npt.NDArray[Any], npt.NDArray[Any]]
@@ -85,6 +87,40 @@ def on_features(model: nn.Module, parts: Sequence[Part]) -> tuple[nn.Module, lis
     numbers = np.split(place, bounds)
     labels = [y for _, y in parts]
     return LastLayer(model, token_ids[first]), list(zip(numbers, labels, strict=True))
+
+
+def batches_on_features(model: nn.Module, batches: Sequence[Batches]) -> tuple[nn.Module, list[Batches]]:
+    """`on_features` for loaders that `torchmoji.sampling.get_data_loader` made; others come back as they are.
+
+    Args:
+        model: Takes token ids.
+        batches: Token ids and labels.
+
+    Returns:
+        A `LastLayer` with loaders of numbers, which take the samples that those given would have taken; or
+        what was given.
+    """
+    loaders = [loader for loader in batches if _is_plain(loader)]
+    if len(loaders) < len(batches):
+        return model, list(batches)
+    data: list[Any] = [loader.dataset for loader in loaders]
+    tuned, parts = on_features(model, [(part.X_in.numpy(), part.y_in.numpy()) for part in data])
+    if tuned is model:
+        return model, list(batches)
+    return tuned, [
+        DataLoader(DeepMojiDataset(*part), batch_sampler=loader.batch_sampler, generator=torch.Generator())
+        for part, loader in zip(parts, loaders, strict=True)
+    ]
+
+
+def _is_plain(batches: Batches) -> TypeGuard["DataLoader[Any]"]:
+    """Whether these are batches of a `DeepMojiDataset` itself, made in no way of somebody's own."""
+    return (
+        type(batches) is DataLoader
+        and type(batches.dataset) is DeepMojiDataset
+        and batches.batch_sampler is not None
+        and batches.collate_fn is default_collate
+    )
 
 
 def _widened(token_ids: npt.NDArray[Any], columns: int) -> npt.NDArray[np.int64]:

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from torchmoji.attlayer import Attention
-from torchmoji.global_variables import NB_TOKENS
+from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS
 from torchmoji.lstm import LSTMHardSigmoid
 from torchmoji.recurrence import is_traced
 from torchmoji.scheduling import run_by_length
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 EMBEDDING_DIM = 256
 HIDDEN_SIZE = 512
+UNKNOWN_ID = SPECIAL_TOKENS.index("CUSTOM_UNKNOWN")
 
 Tokens = npt.NDArray[Any] | Tensor | PackedSequence
 Output = npt.NDArray[Any] | Tensor
@@ -386,7 +387,8 @@ def torchmoji_transfer(
         nb_classes: Number of classes; one output where there are two.
         weight_path: A torch, safetensors or Keras file, whose sizes are taken; None for new weights in the
             original's sizes.
-        extend_embedding: Number of words added to the vocabulary; their embeddings are new.
+        extend_embedding: Number of words added to the vocabulary. Their embeddings start as that of unknown
+            words, which they were before; without weights they are new like all others.
         embed_dropout_rate: Probability of dropping an embedding channel of a sequence, in training.
         final_dropout_rate: Probability of dropping a feature before the output layer, in training.
 
@@ -411,6 +413,8 @@ def torchmoji_transfer(
     )
     if state is not None:
         _copy_weights(model, state, ["output_layer"], extend_embedding)
+        embeddings = model.embed.weight.data
+        embeddings[len(embeddings) - extend_embedding :] = embeddings[UNKNOWN_ID]
     return model
 
 
