@@ -65,6 +65,10 @@ class Benchmark(NamedTuple):
     tasks: Mapping[str, Task]
     run: Run
     data_help: str
+    own_settings: tuple[str, ...] = ()
+    """Names of arguments that only this program has, which make two runs the same as well."""
+    add_options: Callable[[Callable[..., object]], None] | None = None
+    """Adds them, with the `add_argument` that it is given."""
 
     def command_line(self) -> argparse.ArgumentParser:
         """Describe the command line."""
@@ -91,6 +95,8 @@ class Benchmark(NamedTuple):
             metavar="N",
             help="of embedding channels; with 0 `last` encodes each text once (default: %(default)s)",
         )
+        if self.add_options is not None:
+            self.add_options(add)
         add("--bfloat16", action="store_true", help="matrix products in bfloat16, not float32")
         add("--output", type=Path, metavar="FILE", help="Markdown; default: standard output")
         add("--resume", type=Path, metavar="FILE", help="JSONL: results so far, to be continued")
@@ -103,8 +109,10 @@ class Benchmark(NamedTuple):
         arguments = self.command_line().parse_args(argv)
         earlier = read_results(arguments.resume) if arguments.resume else []
         results = []
-        for settings in planned_runs(arguments):
-            result = next((r for r in earlier if all(r.get(key) == settings[key] for key in SETTINGS)), None)
+        names = (*SETTINGS, *self.own_settings)
+        for planned in planned_runs(arguments):
+            settings = planned | {name: getattr(arguments, name) for name in self.own_settings}
+            result = next((r for r in earlier if all(r.get(name) == settings[name] for name in names)), None)
             if result is None:
                 print(
                     f"{settings['dataset']}, {settings['method']}, seed {settings['seed']}", file=sys.stderr

@@ -9,16 +9,16 @@ import torch
 from programs import run
 from small_task import small_model
 
-from benchmarks.tweeteval import leaderboard_score, read_part
+from benchmarks.tweeteval import class_weights, leaderboard_score, read_part, tokenizer_for
 from torchmoji.create_vocab import save_vocabulary
 from torchmoji.global_variables import SPECIAL_TOKENS
 
 WORDS = ["good", "bad", "fine", "day"]
 
 
-def write_part(folder, part, labels):
+def write_part(folder, part, labels, words=WORDS):
     folder.mkdir(parents=True, exist_ok=True)
-    texts = "".join(f"{WORDS[label % len(WORDS)]} thing\n" for label in labels)
+    texts = "".join(f"{words[label % len(words)]} thing\n" for label in labels)
     (folder / f"{part}_text.txt.gz").write_bytes(gzip.compress(texts.encode()))
     (folder / f"{part}_labels.txt").write_text("".join(f"{label}\n" for label in labels))
 
@@ -57,12 +57,13 @@ def test_table_has_the_leaderboard_beside_each_task(benchmark, tmp_path):
     )
     lines = [line.strip("| ").split(" | ") for line in (tmp_path / "out.md").read_text().splitlines()]
     assert lines[0][3:8] == ["torchMoji", "LSTM", "FastText", "SVM", "BERTweet"]
-    assert [row[:3] for row in lines[2:5]] == [
+    assert [row[:3] for row in lines[2:6]] == [
         ["emotion", "macro-F1", "last"],
         ["irony", "F1 of the ironic class", "last"],
         ["emoji", "macro-F1", "last"],
+        ["emoji-selectors", "macro-F1", "last"],
     ]
-    assert [row[3] for row in lines[2:5]] == [f"{result['score']:.3f}" for result in results]
+    assert [row[3] for row in lines[2:6]] == [f"{result['score']:.3f}" for result in results]
     assert lines[2][4:8] == ["0.660", "0.652", "0.647", "0.793"]
     assert "python benchmarks/tweeteval.py --data data" in (tmp_path / "out.md").read_text()
 
@@ -89,3 +90,29 @@ def test_texts_without_labels_are_refused(benchmark, data):
     (data / "irony" / "val_labels.txt").write_text("0\n1\n")
     with pytest.raises(ValueError, match="irony has 40 texts and 2 labels in its part val"):
         benchmark("--methods", "last", "--datasets", "irony")
+
+
+@pytest.mark.parametrize(("dataset", "ids"), [("emoji", [2, 3]), ("emoji-selectors", [1, 2, 1, 1, 3])])
+def test_selectors_are_words_in_their_own_task_only(dataset, ids):
+    tokenizer = tokenizer_for(dataset, {"so": 2, "nice": 3}, 6)
+    row = tokenizer.tokenize_sentences(["\ufe0f so \ufe0f \ufe0f nice"])[0][0]
+    assert row[row != 0].tolist() == ids
+
+
+def test_runs_with_other_weights_of_classes_are_other_runs(benchmark, data):
+    for part in ("train", "val", "test"):
+        write_part(data / "irony", part, [0, 0, 0, 1] * 10, words=["fine"])
+    options = ["--methods", "new", "--datasets", "irony", "--epochs", "3", "--epoch-size", "40"]
+    benchmark(*options)
+    results = benchmark(*options, "--class-weight-power", "2")
+    assert [result["class_weight_power"] for result in results] == [0, 2]
+    assert results[0]["score"] == 0
+    assert results[1]["score"] > 0.3  # all texts are alike, so all get the class that weighs more
+    assert benchmark(*options, "--class-weight-power", "2") == results
+
+
+def test_weights_of_classes_are_a_power_of_the_balanced_ones():
+    labels = np.array([0, 0, 0, 1])
+    assert class_weights(labels, 2, 0) is None
+    assert class_weights(labels, 2, 1) == pytest.approx([2 / 3, 2])
+    assert class_weights(labels, 2, 0.5) == pytest.approx([(2 / 3) ** 0.5, 2**0.5])
