@@ -34,6 +34,7 @@ SETTINGS = (
     "weights",
     "vocabulary",
     "epochs",
+    "first_stage_epochs",
     "epoch_size",
     "patience",
     "extend_with",
@@ -84,6 +85,7 @@ class Benchmark(NamedTuple):
         add("--weights", metavar="PATH", help="default: the installed model; none: random weights")
         add("--vocabulary", metavar="PATH", help="default: that of the installed model")
         add("--epochs", type=int, default=1000, metavar="N", help="at most (default: %(default)s)")
+        add("--first-stage-epochs", type=int, metavar="N", help="of chain-thaw (default: as in the others)")
         add("--epoch-size", type=int, default=5000, metavar="N", help="default: %(default)s")
         add("--patience", type=int, default=5, metavar="N", help="in epochs (default: %(default)s)")
         add("--seeds", nargs="+", type=int, default=[42], metavar="N", help="default: 42")
@@ -144,6 +146,7 @@ def planned_runs(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     "weights": "none" if method == "new" else str(arguments.weights or PRETRAINED_PATH),
                     "vocabulary": str(arguments.vocabulary or VOCAB_PATH),
                     "epochs": arguments.epochs,
+                    "first_stage_epochs": arguments.first_stage_epochs if method == "chain-thaw" else None,
                     "epoch_size": arguments.epoch_size,
                     "patience": arguments.patience,
                     "extend_with": arguments.extend_with if method in EXTENDING_METHODS else 0,
@@ -173,6 +176,7 @@ def tuning_options(settings: Mapping[str, Any], quiet: bool) -> dict[str, Any]:
         "verbose": 0 if quiet else 1,
         "epoch_size": settings["epoch_size"],
         "nb_epochs": settings["epochs"],
+        "first_stage_epochs": settings["first_stage_epochs"],
         "patience": settings["patience"],
         "seed": settings["seed"],
     }

@@ -14,6 +14,7 @@ from small_task import changed_layers, small_model, small_task, weights_of
 from torch import nn
 
 from torchmoji import finetuning
+from torchmoji.class_avg_finetuning import class_avg_finetune
 from torchmoji.finetuning import (
     calculate_batchsize_maxlen,
     chain_thaw,
@@ -316,6 +317,21 @@ def test_chain_thaw_trains_one_layer_after_the_other_then_all(stages):
     assert list(rates) == [{1e-3}, *[{1e-4}] * 5]
     assert list(decays) == [{0}, {1e-5}, {0}, {0}, {0}, {0, 1e-5}]
     assert list(changed) == list(trainable)
+
+
+@pytest.mark.parametrize("tune", [finetune, class_avg_finetune])
+def test_the_first_stage_may_have_epochs_of_its_own(tune, monkeypatch):
+    epochs, fit_model = [], finetuning.fit_model
+
+    def recording(model, loss_op, optimizer, train, val, nb_epochs, *args, **options):
+        epochs.append(nb_epochs)
+        return fit_model(model, loss_op, optimizer, train, val, nb_epochs, *args, **options)
+
+    monkeypatch.setattr(finetuning, "fit_model", recording)
+    for first_stage_epochs in (3, None):
+        options = {**QUICK, "nb_epochs": 1, "first_stage_epochs": first_stage_epochs}
+        tune(small_model(), *small_task(2), 2, method="chain-thaw", **options)
+    assert epochs == [3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
 
 
 def test_chain_thaw_stage_starts_from_the_best_weights_of_the_stage_before(monkeypatch):

@@ -254,6 +254,7 @@ def class_avg_chainthaw(
     *,
     embed_l2: float = 1e-6,
     seed: int = 42,
+    first_stage_epochs: int | None = None,
 ) -> float:
     """Train each class by chain-thaw and give the class-average F1.
 
@@ -275,6 +276,7 @@ def class_avg_chainthaw(
         verbose: False is silent.
         embed_l2: L2 regularisation of the embedding.
         seed: Of the samples.
+        first_stage_epochs: At most so many in the first stage; None for `nb_epochs`.
     """
 
     def fit(train_gen: Loader, val_gen: Loader, description: str) -> None:
@@ -291,6 +293,7 @@ def class_avg_chainthaw(
             embed_l2,
             int(verbose),
             description=f"{description}, chain-thaw",
+            first_stage_epochs=first_stage_epochs,
         )
 
     return _class_average_f1(
@@ -312,6 +315,7 @@ def class_avg_finetune(
     *,
     seed: int = 42,
     patience: int = 5,
+    first_stage_epochs: int | None = None,
 ) -> tuple[Model, float]:
     """Fine-tune a model for each class against the rest and give the class-average F1 of the test part.
 
@@ -331,6 +335,7 @@ def class_avg_finetune(
         verbose: True shows progress bars and logs the score of each class, False is silent.
         seed: Of the samples and of dropout.
         patience: Stop after so many epochs in a row without a lower validation loss.
+        first_stage_epochs: See `torchmoji.finetuning.finetune`.
 
     Returns:
         The model, with the weights for the last class, and the mean F1 of the classes.
@@ -366,6 +371,7 @@ def class_avg_finetune(
                 verbose=verbose,
                 embed_l2=embed_l2,
                 seed=seed,
+                first_stage_epochs=first_stage_epochs,
             )
         else:
             f1 = class_avg_tune_trainable(

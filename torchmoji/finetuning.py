@@ -160,6 +160,7 @@ def finetune(
     seed: int = 42,
     patience: int = 5,
     class_weight: Sequence[float] | Literal["balanced"] | None = None,
+    first_stage_epochs: int | None = None,
 ) -> tuple[Model, float]:
     """Fine-tune a model and score it on the test part.
 
@@ -183,6 +184,8 @@ def finetune(
         class_weight: How much a sample counts, by its class, in training and in the validation loss: a
             positive number for each class, "balanced" for classes that count alike, or None for samples that
             do.
+        first_stage_epochs: At most so many in chain-thaw's first stage, whose epochs take next to no time
+            where the model has no embedding dropout; None for as many as in the others.
 
     Returns:
         The model, with the weights of its lowest validation loss, and the score.
@@ -216,6 +219,7 @@ def finetune(
                 evaluate=metric,
                 verbose=verbose,
                 patience=patience,
+                first_stage_epochs=first_stage_epochs,
             )
         else:
             score = tune_trainable(
@@ -287,6 +291,8 @@ def chain_thaw(
     evaluate: str = "acc",
     verbose: int = 1,
     patience: int = 5,
+    *,
+    first_stage_epochs: int | None = None,
 ) -> float:
     """Train by chain-thaw and score the test part; see `train_by_chain_thaw` and `finetune`."""
     check_choice("evaluate", evaluate, FINETUNING_METRICS)
@@ -302,6 +308,7 @@ def chain_thaw(
         next_lr=next_lr,
         embed_l2=embed_l2,
         verbose=verbose,
+        first_stage_epochs=first_stage_epochs,
     )
     return _evaluate(model, test_gen, evaluate, verbose)
 
@@ -321,6 +328,7 @@ def train_by_chain_thaw(
     *,
     description: str = "chain-thaw",
     on_epoch: Callable[[str, float, float], None] | None = None,
+    first_stage_epochs: int | None = None,
 ) -> None:
     """Train the last layer, then each other layer alone, first to last, then everything.
 
@@ -334,7 +342,7 @@ def train_by_chain_thaw(
         val_gen: Batches of the validation set.
         loss_op: Loss.
         patience: Of each stage.
-        nb_epochs: Of each stage.
+        nb_epochs: At most so many in each stage.
         checkpoint_path: Where the best weights are kept.
         initial_lr: Learning rate of the first stage.
         next_lr: Learning rate of all others.
@@ -342,6 +350,7 @@ def train_by_chain_thaw(
         verbose: See `fit_model`.
         description: Of the progress bars.
         on_epoch: See `fit_model`.
+        first_stage_epochs: At most so many in the first stage; None for `nb_epochs`.
     """
     layers = [(name, layer) for name, layer in model.named_children() if list(layer.parameters())]
     stages = [layers[-1], *layers[:-1], ("everything", model)]
@@ -357,7 +366,7 @@ def train_by_chain_thaw(
             optimizer,
             training,
             validation,
-            nb_epochs,
+            nb_epochs if i or first_stage_epochs is None else first_stage_epochs,
             checkpoint_path,
             patience,
             verbose,
