@@ -2,12 +2,14 @@
 
 CORPUS is of `torchmoji build-corpus`, MODEL a folder, a repository of the Hugging Face hub or "default", with
 the corpus's emojis. OUT is the file for `torchmoji pretrain --soft-targets`: of several teachers the
-geometric mean of their probabilities. With --embeddings, a file of encode_corpus.py, a small network learns
-the emojis from these and is one more teacher; texts without an embedding are not asked about then.
+geometric mean of their probabilities. With --targets, such files are teachers as well. With --embeddings, a
+file of encode_corpus.py, a small network learns the emojis from these and is one more teacher. Texts for
+which one of these files has nothing are not asked about.
 
 Examples:
     ask_teachers.py corpus/ targets.npy --models runs/one runs/other
     ask_teachers.py corpus/ targets.npy --models runs/one --embeddings embeddings.npy --embeddings-share 0.3
+    ask_teachers.py corpus/ targets.npy --models runs/one --targets teacher/targets.npy
     torchmoji pretrain corpus/ --out model/ --start-from default --soft-targets targets.npy
 """
 
@@ -33,6 +35,7 @@ from torchmoji.pretrained import find
 from torchmoji.processes import Processes
 from torchmoji.resuming import PartialFile, fingerprint, wanted_rows
 from torchmoji.shards import TokenRows
+from torchmoji.soft_targets import open_soft_targets
 
 HIDDEN_SIZE = 1024
 PASSES = 3
@@ -75,6 +78,17 @@ def model_teacher(name: str, corpus: Corpus, rows: TokenRows, device: torch.devi
     def ask(numbers: Rows) -> Probabilities:
         given: Probabilities = model.run_ids(ids[rows.token_ids(numbers)])[0]
         return given
+
+    return ask
+
+
+def file_teacher(targets: npt.NDArray[np.float16]) -> Teacher:
+    """What a file of soft targets (rows, C) says."""
+
+    def ask(numbers: Rows) -> Probabilities:
+        given = targets[numbers].astype(np.float32)
+        scaled: Probabilities = given / given.sum(1, keepdims=True)
+        return scaled
 
     return ask
 
@@ -152,14 +166,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = make_parser(__doc__)
     parser.add_argument("corpus", type=Path, metavar="CORPUS")
     parser.add_argument("out", type=Path, metavar="OUT")
-    parser.add_argument("--models", nargs="+", required=True, metavar="MODEL")
+    parser.add_argument("--models", nargs="+", default=[], metavar="MODEL")
+    parser.add_argument("--targets", nargs="+", type=Path, default=[], metavar="FILE", help="soft targets")
     parser.add_argument("--embeddings", type=Path, metavar="FILE", help="of encode_corpus.py")
     parser.add_argument(
         "--embeddings-share",
         type=float,
         default=0.3,
         metavar="N",
-        help="weight of the network that learns from these; the models share the rest (default: %(default)s)",
+        help="weight of the network that learns from these; the others share the rest (default: %(default)s)",
     )
     parser.add_argument("--resume", action="store_true", help="go on with half of OUT")
     run_alone(parser, arguments, write_targets)
@@ -171,25 +186,35 @@ def write_targets(options: Any, processes: Processes) -> None:
         raise ValueError(f"{options.out} must end with .npy: it is a NumPy array")
     if not 0 < options.embeddings_share < 1:
         raise ValueError(f"--embeddings-share must be between 0 and 1, got {options.embeddings_share:g}")
+    if not options.models and not options.targets:
+        raise ValueError("there is no teacher: give --models or --targets")
     corpus, device = Corpus.load(options.corpus), processes.device
     rows, nb_classes = corpus.rows("train"), len(corpus.classes)
+    files = [open_soft_targets(path, (len(rows), nb_classes)) for path in options.targets]
     teachers = [model_teacher(name, corpus, rows, device) for name in options.models]
+    teachers += map(file_teacher, files)
     shares = [1 / len(teachers)] * len(teachers)
     is_wanted = np.ones(len(rows), dtype=bool)
+    for targets in files:
+        is_wanted &= targets.any(1)
     about: dict[str, Any] = {
         "corpus": fingerprint(options.corpus / MANIFEST_NAME, content=True),
         "models": [fingerprint(find(name).weights, content=True) for name in options.models],
+        "targets": [fingerprint(path) for path in options.targets],
         "embeddings": None,
     }
     if options.embeddings is not None:
         embeddings = open_embedding_targets(options.embeddings, len(rows))
-        is_wanted = embeddings.any(1)
-        if not is_wanted.any():
+        has_embedding = embeddings.any(1)
+        if not has_embedding.any():
             raise ValueError(f"{options.embeddings} has no embedding: make it with encode_corpus.py")
+        is_wanted &= has_embedding
         about["embeddings"] = [*fingerprint(options.embeddings), options.embeddings_share]
-        numbers = np.flatnonzero(is_wanted)
+        numbers = np.flatnonzero(has_embedding)
         teachers.append(embedding_teacher(embeddings, numbers, rows, nb_classes, device))
         shares = [share * (1 - options.embeddings_share) for share in shares] + [options.embeddings_share]
+    if not is_wanted.any():
+        raise ValueError("no text has an answer of every file: make them for the same texts")
     with PartialFile(options.out, nb_classes, about, options.resume, dtype="<f2") as file:
         file.write_arrays(wanted_rows(geometric_mean(teachers, shares), is_wanted, nb_classes, file.done))
     logger.info("%s: probabilities for %d of %d texts", options.out, is_wanted.sum(), len(rows))

@@ -16,7 +16,6 @@ Examples:
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from script_helper import run_alone
-from train_teacher import as_wordpieces, load_encoder, mean_of_tokens
+from train_teacher import as_wordpieces, encoder_files, load_encoder, mean_of_tokens
 
 from torchmoji.arguments import make_parser, positive
 from torchmoji.corpus_folder import MANIFEST_NAME, Corpus
@@ -95,8 +94,6 @@ def encode(options: Any, processes: Processes) -> None:
 
     if options.out.suffix != ".npy":
         raise ValueError(f"{options.out} must end with .npy: it is a NumPy array")
-    if not options.passes > 0:
-        raise ValueError(f"--passes must be above 0, got {options.passes:g}")
     corpus, device = Corpus.load(options.corpus), processes.device
     tokenizer = AutoTokenizer.from_pretrained(options.encoder, local_files_only=True)
     encoder = load_encoder(options.encoder).eval().to(device)
@@ -106,15 +103,13 @@ def encode(options: Any, processes: Processes) -> None:
         own = TokenRows([in_memory([[index] for index in range(len(words))], [[0]] * len(words))])
         texts = iter(words)
     rows = as_wordpieces(tokenizer, texts, own, options.max_length)
-    is_wanted = np.arange(len(own)) >= (len(SPECIAL_TOKENS) if options.words else 0)
-    if options.passes < 1 and not options.words:
-        order = DataOrder(own, options.batch_size, options.seed)
-        steps = max(1, round(order.steps_a_pass * options.passes))
-        seen = np.concatenate(list(islice(order.batches(), steps)))
-        is_wanted = np.isin(np.arange(len(own)), seen)
+    if options.words:
+        is_wanted = np.arange(len(own)) >= len(SPECIAL_TOKENS)
+    else:
+        is_wanted = DataOrder(own, options.batch_size, options.seed).seen(options.passes)
     about = {
         "corpus": fingerprint(options.corpus / MANIFEST_NAME, content=True),
-        "encoder": [[path.name, *fingerprint(path)] for path in sorted(options.encoder.glob("*.*"))],
+        "encoder": encoder_files(options.encoder),
         "choice of texts": hashlib.sha256(is_wanted.tobytes()).hexdigest(),
         "--words": options.words,
         "--max-length": options.max_length,

@@ -2,14 +2,19 @@
 
 CORPUS is of `torchmoji build-corpus --keep-text`. ENCODER is a folder that `transformers` reads: a BERT-like
 model with its tokenizer, such as all-MiniLM-L6-v2. OUT receives `targets.npy` for `torchmoji pretrain
---soft-targets`, and `scores.json`. An interrupted run goes on where it was when the same command is given
-again. It needs `pip install transformers` beside torchmoji.
+--soft-targets`, and `scores.json`. With --target-passes it is asked only about the texts that a run of
+pretraining sees with the same --passes, and with --target-batch-size and --target-seed as its own. An
+interrupted run goes on where it was when the same command is given again. It needs `pip install transformers`
+beside torchmoji.
 
 Examples:
     train_teacher.py corpus/ all-MiniLM-L6-v2/ teacher/
+    train_teacher.py corpus/ all-MiniLM-L6-v2/ teacher/ --passes 0.5 --target-passes 0.4
     torchmoji pretrain corpus/ --out model/ --soft-targets teacher/targets.npy
 """
 
+import dataclasses
+import hashlib
 import json
 import logging
 import sys
@@ -25,19 +30,22 @@ from script_helper import run_alone
 from torch import Tensor, nn
 
 from torchmoji.arguments import make_parser, positive
-from torchmoji.corpus_folder import Corpus
+from torchmoji.corpus_folder import MANIFEST_NAME, Corpus
+from torchmoji.data_order import DataOrder
 from torchmoji.emoji_scores import score_emojis
 from torchmoji.files import atomic_write_text
 from torchmoji.pretraining import Settings
 from torchmoji.pretraining_run import Trained, train_model
 from torchmoji.processes import Processes
+from torchmoji.resuming import PartialFile, fingerprint, wanted_rows
 from torchmoji.shards import RowBatch, TokenRows, shard_texts
-from torchmoji.soft_targets import save_soft_targets
+from torchmoji.soft_targets import highest
 
 AVERAGE = 0.999
 PAD = 0  # of BERT's vocabularies, and of `TokenRows`
 _TOKENIZED_TOGETHER = 10_000
-_SCORED_TOGETHER = 256
+_ASKED_TOGETHER = 64
+"""Texts, of nearly the same length: more is slower on a CPU, whose caches they leave."""
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +96,11 @@ def mean_of_tokens(encoder: nn.Module, ids: Tensor) -> Tensor:
     return mean
 
 
+def encoder_files(folder: Path) -> list[list[Any]]:
+    """What tells the files of an encoder from others."""
+    return [[path.name, *fingerprint(path)] for path in sorted(folder.glob("*.*"))]
+
+
 def as_wordpieces(tokenizer: Any, texts: Iterable[str], rows: TokenRows, max_length: int) -> TokenRows:
     """The texts of a corpus as the encoder's tokens, with the same labels.
 
@@ -114,29 +127,27 @@ def as_wordpieces(tokenizer: Any, texts: Iterable[str], rows: TokenRows, max_len
 
 
 def probabilities(
-    trained: Trained[Teacher], device: torch.device
+    trained: Trained[Teacher], rows: TokenRows, nb_classes: int, device: torch.device
 ) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]]:
-    """What `save_soft_targets` asks: probabilities (n, C) of ids (n, time).
+    """What `wanted_rows` asks: probabilities (n, C) of the texts of these numbers (n,).
 
     Args:
         trained: The teacher.
+        rows: The texts as its tokens.
+        nb_classes: Number of emojis C.
         device: Where it is.
     """
     is_bfloat16 = bool(trained.settings.bfloat16)
 
     @torch.no_grad()
-    def ask(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
-        order = np.argsort((ids != PAD).sum(1), kind="stable")
-        found: npt.NDArray[np.floating] | None = None
-        for some in np.array_split(order, max(1, len(order) // _SCORED_TOGETHER)):
-            longest = int((ids[some] != PAD).sum(1).max())
+    def ask(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
+        order = np.argsort(rows.lengths(numbers), kind="stable")
+        found = np.zeros((len(numbers), nb_classes), dtype=np.float32)
+        for start in range(0, len(order), _ASKED_TOGETHER):
+            some = order[start : start + _ASKED_TOGETHER]
             with torch.autocast(device.type, torch.bfloat16, enabled=is_bfloat16):
-                logits = trained.model(torch.from_numpy(ids[some, :longest]).to(device))
-            given = torch.softmax(logits.float(), dim=1).cpu().numpy()
-            if found is None:
-                found = np.zeros((len(ids), given.shape[1]), dtype=np.float32)
-            found[some] = given
-        assert found is not None
+                logits = trained.model(torch.from_numpy(rows.token_ids(numbers[some])).to(device))
+            found[some] = torch.softmax(logits.float(), dim=1).cpu().numpy()
         return found
 
     return ask
@@ -154,6 +165,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--max-length", type=positive, default=64, metavar="N", help="default: %(default)s")
     parser.add_argument("--top-k", type=positive, metavar="N", help="of the emojis (default: all)")
     parser.add_argument("--seed", type=int, default=42, metavar="N", help="default: %(default)s")
+    of_run = Settings()
+    parser.add_argument(
+        "--target-passes",
+        type=float,
+        default=1.0,
+        metavar="N",
+        help="see above (default: all texts)",
+    )
+    parser.add_argument("--target-batch-size", type=positive, default=of_run.batch_size, metavar="N")
+    parser.add_argument("--target-seed", type=int, default=of_run.seed, metavar="N")
     run_alone(parser, arguments, make_targets)
 
 
@@ -170,6 +191,8 @@ def make_targets(options: Any, processes: Processes) -> None:
         seed=options.seed,
     )
     corpus = Corpus.load(options.corpus)
+    order = DataOrder(corpus.rows("train"), options.target_batch_size, options.target_seed)
+    is_wanted = order.seen(options.target_passes)
     tokenizer = AutoTokenizer.from_pretrained(options.encoder, local_files_only=True)
     rows = {
         split: as_wordpieces(
@@ -189,10 +212,22 @@ def make_targets(options: Any, processes: Processes) -> None:
         scores = score_emojis(trained.model, rows["validation"], len(corpus.classes), processes=processes)
     logger.info("first guess %.1f%%, first five %.1f%%", 100 * scores.first, 100 * scores.first_five)
     atomic_write_text(options.out / "scores.json", json.dumps(scores.summary(), indent=1) + "\n")
-    save_soft_targets(
-        *(options.out / "targets.npy", corpus, probabilities(trained, device), options.top_k),
-        rows=rows["train"],
-    )
+    about = {
+        "corpus": fingerprint(options.corpus / MANIFEST_NAME, content=True),
+        "encoder": encoder_files(options.encoder),
+        "settings": dataclasses.asdict(trained.settings),
+        "choice of texts": hashlib.sha256(is_wanted.tobytes()).hexdigest(),
+        "--top-k": options.top_k,
+    }
+    ask = probabilities(trained, rows["train"], len(corpus.classes), device)
+    with PartialFile(options.out / "targets.npy", len(corpus.classes), about, True, dtype="<f2") as file:
+        file.write_arrays(
+            wanted_rows(
+                *(lambda numbers: highest(ask(numbers), options.top_k), is_wanted),
+                *(len(corpus.classes), file.done),
+            )
+        )
+    logger.info("probabilities for %d of %d texts", is_wanted.sum(), len(is_wanted))
 
 
 def _batched(texts: Iterable[str], size: int) -> Iterable[list[str]]:

@@ -85,6 +85,42 @@ def test_a_network_learns_from_embeddings(program, corpus, models, embeddings, t
     assert np.array_equal(found, again)
 
 
+def test_files_of_targets_are_teachers(program, corpus, models, tmp_path):
+    given = np.random.default_rng(0).random((len(corpus.rows("train")), len(EMOJIS))).astype(np.float16)
+    given[5:20] = 0
+    np.save(tmp_path / "given.npy", given)
+    alone = call(program, corpus, tmp_path / "alone.npy", "--targets", str(tmp_path / "given.npy"))
+    assert np.array_equal(np.flatnonzero(~alone.any(1)), np.arange(5, 20))
+    scaled = given / np.maximum(given.sum(1, keepdims=True, dtype=np.float32), 1e-6)
+    assert np.allclose(alone, scaled, atol=1e-3)
+    options = ("--models", models[0], "--targets", str(tmp_path / "given.npy"))
+    found = call(program, corpus, tmp_path / "both.npy", *options)
+    expected = np.sqrt(scaled * said_by(models[0], corpus))
+    expected[expected.any(1)] /= expected[expected.any(1)].sum(1, keepdims=True)
+    assert np.allclose(found, expected, atol=1e-3)
+
+
+def test_files_for_no_common_text_are_refused(program, corpus, tmp_path, capsys):
+    for name, first in (("even", 0), ("odd", 1)):
+        given = np.zeros((len(corpus.rows("train")), len(EMOJIS)), np.float16)
+        given[first::2] = 0.25
+        np.save(tmp_path / f"{name}.npy", given)
+    with pytest.raises(SystemExit):
+        call(
+            program,
+            corpus,
+            tmp_path / "out.npy",
+            *("--targets", str(tmp_path / "even.npy"), str(tmp_path / "odd.npy")),
+        )
+    assert "no text has an answer of every file" in capsys.readouterr().err
+
+
+def test_without_a_teacher_it_says_so(program, corpus, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        call(program, corpus, tmp_path / "out.npy")
+    assert "there is no teacher: give --models or --targets" in capsys.readouterr().err
+
+
 def test_an_interrupted_run_goes_on_to_the_same_bytes(program, corpus, models, tmp_path, monkeypatch):
     ask, asked, out = program.model_teacher, [], tmp_path / "out.npy"
 

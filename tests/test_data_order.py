@@ -36,6 +36,19 @@ def test_a_pass_sees_every_text_once_in_batches_of_like_length():
     assert np.mean([np.ptp(lengths[numbers]) for numbers in found]) < 5
 
 
+@pytest.mark.parametrize(("passes", "steps"), [(1e-6, 1), (0.5, 8), (1, 16), (2.5, 40)])
+def test_the_texts_of_some_passes_are_those_of_their_steps(passes, steps):
+    order = DataOrder(rows_of(500), 32, seed=1)
+    seen = set(np.concatenate(batches(order, count=steps)).tolist())
+    assert set(np.flatnonzero(order.seen(passes)).tolist()) == seen
+
+
+@pytest.mark.parametrize("passes", [0, -1, float("nan")])
+def test_passes_that_see_nothing_are_refused(passes):
+    with pytest.raises(ValueError, match="passes must be above 0"):
+        DataOrder(rows_of(10), 4, seed=1).seen(passes)
+
+
 def test_the_order_is_that_of_the_seed_and_the_pass():
     rows = rows_of(200)
     one, two = (batches(DataOrder(rows, 32, seed=1), count=14) for _ in range(2))

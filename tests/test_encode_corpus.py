@@ -94,7 +94,7 @@ def test_the_file_ends_with_npy(repository, corpus, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--passes", "0"), "--passes must be above 0, got 0"),
+        (("--passes", "0"), "passes must be above 0, got 0"),
         (("--device", "cuda:99"), "there is no device cuda:99"),
     ],
 )

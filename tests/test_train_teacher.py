@@ -10,7 +10,8 @@ import torch
 from fake_encoder import with_fake_encoder
 from small_corpus import small_corpus
 
-from torchmoji import pretraining_run, processes
+from torchmoji import pretraining_run, processes, resuming
+from torchmoji.data_order import DataOrder
 from torchmoji.processes import Processes
 from torchmoji.soft_targets import open_soft_targets
 
@@ -63,6 +64,40 @@ def test_an_interrupted_run_gives_the_same_targets(program, corpus, tmp_path, mo
     assert not (tmp_path / "stopped" / "targets.npy").exists()
     assert np.array_equal(call(program, corpus, tmp_path / "stopped"), undisturbed)
     assert saved[4:6] == [5, 6]
+
+
+def test_only_texts_that_pretraining_sees_are_asked_about(program, corpus, tmp_path):
+    options = ("--target-passes", "0.4", "--target-batch-size", "10", "--target-seed", "3")
+    some = np.array(call(program, corpus, tmp_path / "some", *options), np.float32)
+    every = np.array(call(program, corpus, tmp_path / "every"), np.float32)
+    is_seen = DataOrder(corpus.rows("train"), 10, 3).seen(0.4)
+    assert 0.3 < is_seen.mean() < 0.5
+    assert np.allclose(some[is_seen], every[is_seen], atol=2e-3)
+    assert not some[~is_seen].any()
+
+
+def test_interrupted_asking_goes_on(program, corpus, tmp_path, monkeypatch):
+    undisturbed = np.array(call(program, corpus, tmp_path / "undisturbed"))
+    asked, ask_of = [], program.probabilities
+
+    def interrupted(*arguments):
+        ask = ask_of(*arguments)
+
+        def answer(numbers):
+            asked.append(len(numbers))
+            if len(asked) == 3:
+                raise KeyboardInterrupt
+            return ask(numbers)
+
+        return answer
+
+    monkeypatch.setattr(resuming, "ROWS_AT_ONCE", 32)
+    monkeypatch.setattr(program, "probabilities", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        call(program, corpus, tmp_path / "stopped")
+    found = call(program, corpus, tmp_path / "stopped")
+    assert np.allclose(found.astype(np.float32), undisturbed.astype(np.float32), atol=2e-3)
+    assert sum(asked[3:]) == len(undisturbed) - 64
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -8,6 +8,7 @@ any step of a run can be found without going through those before it.
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,19 @@ class DataOrder:
                 yield from self._window(number, window, blocks)[skipped:]
                 window, skipped = window + 1, 0
             number, window = number + 1, 0
+
+    def seen(self, passes: float) -> npt.NDArray[np.bool_]:
+        """Which of the texts (n,) training sees in so many passes, above 0.
+
+        Raises:
+            ValueError: They are not above 0.
+        """
+        if not passes > 0:
+            raise ValueError(f"passes must be above 0, got {passes:g}")
+        is_seen = np.zeros(len(self.rows), dtype=bool)
+        for numbers in islice(self.batches(), max(1, round(self.steps_a_pass * passes))):
+            is_seen[numbers] = True
+        return is_seen
 
     def _blocks(self, number: int) -> RowNumbers:
         """The blocks of a pass in order; one of fewer rows is the last, so that passes are alike."""

@@ -25,6 +25,7 @@ ROWS_AT_ONCE = 2048
 """Rows between two notes of how far the work is; those of a window, so that batches stay the same."""
 _TELL_EVERY = 25
 """In windows of so many rows."""
+_ANEW = "to begin anew delete it, or leave --resume out"
 
 logger = logging.getLogger(__name__)
 
@@ -139,12 +140,9 @@ class PartialFile:
         note = json.loads(self._note.read_text(encoding="utf-8"))
         differing = [name for name in self._about if note["about"].get(name) != self._about[name]]
         if differing:
-            raise ValueError(
-                f"{self._data} was made from another {' and '.join(differing)}: without --resume the work "
-                "begins anew"
-            )
+            raise ValueError(f"{self._data} was made from another {' and '.join(differing)}: {_ANEW}")
         if self._data.stat().st_size < note["bytes"]:
-            raise ValueError(f"{self._data} is shorter than it was: without --resume the work begins anew")
+            raise ValueError(f"{self._data} is shorter than it was: {_ANEW}")
         self.done = int(note["rows"])
         return int(note["bytes"])
 

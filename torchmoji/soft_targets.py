@@ -54,12 +54,22 @@ def save_soft_targets(
             found = np.asarray(teacher(rows.token_ids(numbers)))
             if found.shape != (len(numbers), shape[1]):
                 raise ValueError(f"the teacher gave {found.shape}, expected {(len(numbers), shape[1])}")
-            if top_k is not None and top_k < shape[1]:
-                limit = -np.partition(-found, top_k - 1, axis=1)[:, top_k - 1 : top_k]
-                found = np.where(found >= limit, found, 0)
-            stored[start : start + len(numbers)] = found
+            stored[start : start + len(numbers)] = highest(found, top_k)
         stored.flush()
         del stored
+
+
+def highest(probabilities: Probabilities, top_k: int | None) -> Probabilities:
+    """Probabilities with the highest of each row alone, the others 0.
+
+    Args:
+        probabilities: (n, C).
+        top_k: How many of each row, all where it is None.
+    """
+    if top_k is None or top_k >= probabilities.shape[1]:
+        return probabilities
+    limits = -np.partition(-probabilities, top_k - 1, axis=1)[:, top_k - 1 : top_k]
+    return np.where(probabilities >= limits, probabilities, 0)
 
 
 def open_soft_targets(path: str | os.PathLike[str], shape: tuple[int, int]) -> npt.NDArray[np.float16]:
