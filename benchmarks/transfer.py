@@ -21,12 +21,10 @@ from benchmarks.report import write_report
 from torchmoji.files import atomic_write_text
 from torchmoji.global_variables import FINETUNING_METHODS, PRETRAINED_PATH, VOCAB_PATH
 from torchmoji.machine import processor, versions
-from torchmoji.model_def import TorchMoji, torchmoji_transfer
+from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
 
 EXTENDING_METHODS = ("full", "chain-thaw")
 """Those that train the embedding, so that new words can learn something."""
-EMBED_DROPOUT = 0.1
-"""The default of `torchmoji_transfer`."""
 SETTINGS = (
     "dataset",
     "method",
@@ -93,7 +91,7 @@ class Benchmark(NamedTuple):
         add(
             "--embed-dropout",
             type=float,
-            default=EMBED_DROPOUT,
+            default=EMBED_DROPOUT_RATE,
             metavar="N",
             help="of embedding channels; with 0 `last` encodes each text once (default: %(default)s)",
         )

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from script_helper import run_alone
+from script_helper import check_emojis, run_alone
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -68,10 +68,7 @@ def model_teacher(name: str, corpus: Corpus, rows: TokenRows, device: torch.devi
     """
     files = find(name)
     known = files.vocabulary or {}
-    if files.config.get("classes") != list(corpus.classes):
-        raise ValueError(
-            f"the model {name} has other emojis than the corpus: choose one trained with its own"
-        )
+    check_emojis(name, files.config.get("classes"), corpus)
     ids = np.array([known.get(word, UNKNOWN) for word in words_by_id(corpus.vocabulary)])
     model = load_model(files.weights).to(device)
 

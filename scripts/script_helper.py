@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from torchmoji.corpus_folder import Corpus
     from torchmoji.processes import Processes
 
 RESULTS_ENDING = ".jsonl"
@@ -48,6 +49,24 @@ def run_alone(
             work(options, processes)
     except (OSError, ValueError, FloatingPointError) as error:
         parser.error(str(error))
+
+
+def check_emojis(name: str, classes: Sequence[str] | None, corpus: "Corpus") -> None:
+    """Refuse a model for a corpus of other emojis.
+
+    Args:
+        name: Of the model.
+        classes: Its emojis.
+        corpus: Of the texts.
+
+    Raises:
+        ValueError: They are not the corpus's, in its order.
+    """
+    if list(classes or []) != list(corpus.classes):
+        raise ValueError(
+            f"the model {name} has other emojis than the corpus {corpus.folder}: choose one that was trained "
+            "with its own"
+        )
 
 
 def dataset_name(path: Path) -> str:

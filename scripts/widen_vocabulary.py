@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from script_helper import run_alone
+from script_helper import check_emojis, run_alone
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from torchmoji.arguments import make_parser
+from torchmoji.arguments import make_parser, not_negative
 from torchmoji.conversion import model_sizes
 from torchmoji.corpus_folder import Corpus
 from torchmoji.corpus_writing import UNKNOWN
@@ -312,10 +312,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("corpus", type=Path, metavar="CORPUS")
     parser.add_argument("out", type=Path, metavar="OUT")
-    parser.add_argument("--hashtags", type=int, default=HASHTAGS, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--hashtags", type=not_negative, default=HASHTAGS, metavar="N", help="default: %(default)s"
+    )
     parser.add_argument(
         "--steps",
-        type=int,
+        type=not_negative,
         default=STEPS,
         metavar="N",
         help="for the emojis; 0 for none (default: %(default)s)",
@@ -326,14 +328,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def widen(options: Any, processes: Processes) -> None:
     """Read, learn and write, by the options of the command line."""
-    for name in ("hashtags", "steps"):
-        if getattr(options, name) < 0:
-            raise ValueError(f"--{name} must not be negative, got {getattr(options, name)}")
     files, corpus, device = find(options.model), Corpus.load(options.corpus), processes.device
     config, old = files.config, files.vocabulary or {}
     emojis = config.get("classes") or []
-    if emojis != list(corpus.classes):
-        raise ValueError(f"the model {options.model} has other emojis than the corpus {options.corpus}")
+    check_emojis(options.model, emojis, corpus)
     if options.out.exists():
         raise FileExistsError(f"{options.out} is there already: give a new folder")
     state = load_state_dict(files.weights)

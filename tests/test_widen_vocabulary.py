@@ -173,8 +173,8 @@ def test_other_users_of_the_folder_read_it(wider):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--hashtags", "-1"), "--hashtags must not be negative, got -1"),
-        (("--steps", "-2"), "--steps must not be negative, got -2"),
+        (("--hashtags", "-1"), "argument --hashtags: -1 is below 0"),
+        (("--steps", "-2"), "argument --steps: -2 is below 0"),
         (("--device", "cuda:99"), "there is no device cuda:99"),
     ],
 )

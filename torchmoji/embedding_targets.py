@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torchmoji.files import atomic_path
 from torchmoji.model_def import TorchMoji
 from torchmoji.soft_targets import open_float16
+from torchmoji.text_rows import unit_rows
 
 Rows = npt.NDArray[np.int64]
 
@@ -87,10 +88,7 @@ def of_length_1(embeddings: npt.NDArray[np.floating], shape: tuple[int, int]) ->
     """
     if embeddings.shape != shape or not np.isfinite(embeddings).all():
         raise ValueError(f"the encoder gave {embeddings.shape}, expected {shape} finite numbers")
-    scaled: npt.NDArray[np.floating] = embeddings / np.maximum(
-        np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12
-    )
-    return scaled
+    return unit_rows(embeddings)
 
 
 def open_embedding_targets(path: str | os.PathLike[str], texts: int) -> npt.NDArray[np.float16]:

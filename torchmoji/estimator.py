@@ -29,7 +29,7 @@ from torchmoji.finetuning import train_by_chain_thaw
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.last_layer import on_features
 from torchmoji.metrics import predict
-from torchmoji.model_def import TorchMoji, torchmoji_transfer
+from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
 from torchmoji.pipeline import LONGEST, MojiPipeline
 from torchmoji.pretrained import find
 from torchmoji.sampling import get_data_loader
@@ -288,7 +288,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             # without dropout of embeddings each text is encoded once for "last"
-            dropout = 0.0 if self.method == "last" else 0.1
+            dropout = 0.0 if self.method == "last" else EMBED_DROPOUT_RATE
             model = torchmoji_transfer(outputs, files.weights, added, embed_dropout_rate=dropout)
             if self.method == "new":
                 model.init_weights()

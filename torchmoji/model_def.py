@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 EMBEDDING_DIM = 256
 HIDDEN_SIZE = 512
+EMBED_DROPOUT_RATE = 0.1
+"""Of `torchmoji_transfer`."""
 UNKNOWN_ID = SPECIAL_TOKENS.index("CUSTOM_UNKNOWN")
 
 Tokens = npt.NDArray[Any] | Tensor | PackedSequence
@@ -378,7 +380,7 @@ def torchmoji_transfer(
     nb_classes: int,
     weight_path: str | os.PathLike[str] | None = None,
     extend_embedding: int = 0,
-    embed_dropout_rate: float = 0.1,
+    embed_dropout_rate: float = EMBED_DROPOUT_RATE,
     final_dropout_rate: float = 0.5,
 ) -> TorchMoji:
     """Make a classifier for fine-tuning: pretrained weights below a new output layer that gives logits.

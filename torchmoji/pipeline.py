@@ -42,6 +42,7 @@ from torchmoji.text_rows import (
     checked_windows,
     joined_attention,
     token_rows,
+    unit_rows,
 )
 
 if TYPE_CHECKING:
@@ -382,8 +383,7 @@ class MojiPipeline:
                 self.engine.features(tokens.ids, batch_size), tokens.texts, len(window)
             )
             if normalize_embeddings:
-                lengths = np.linalg.norm(features, axis=1, keepdims=True)
-                features = np.asarray(features / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+                features = np.asarray(unit_rows(features), dtype=np.float32)
             return features
 
         def converted(array: Floats) -> Any:

@@ -126,3 +126,10 @@ def checked_windows(texts: Iterable[str]) -> Iterator[list[str]]:
     """
     check_are_texts(texts)
     return text_windows(texts, WINDOW)
+
+
+def unit_rows(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Rows (n, D) scaled to the length 1, in their own type; rows of zeros stay zeros."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: npt.NDArray[np.floating] = rows / np.where(lengths > 0, lengths, 1).astype(rows.dtype)
+    return scaled
