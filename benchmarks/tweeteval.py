@@ -7,7 +7,8 @@ results file under the same settings is not repeated.
 
 The texts of the emoji task still have the variation selector of an emoji that was taken out of them, which
 gives two of its 20 classes away: the red heart and the sun. The tokenizer removes selectors. In
-emoji-selectors, the same task, it keeps them as words, as the models of the leaderboard had them.
+emoji-selectors, the same task, they are kept, as the models of the leaderboard had them: where the vocabulary
+is extended as a word of their own, else as unknown words.
 
 Examples:
     tweeteval.py --data DIR --methods last chain-thaw --seeds 1 2 3 --resume runs.jsonl --output table.md
@@ -34,7 +35,6 @@ from torchmoji.finetuning import calculate_batchsize_maxlen, finetune
 from torchmoji.metrics import predicted_classes
 from torchmoji.sampling import get_data_loader
 from torchmoji.sentence_tokenizer import SentenceTokenizer
-from torchmoji.word_generator import every_word
 
 PARTS = ("train", "val", "test")
 MACRO_F1 = "macro-F1"
@@ -53,6 +53,8 @@ TASKS = {
 }
 KEEPING = "-selectors"
 """Ends the name of a task whose texts keep their variation selectors."""
+SELECTOR = "\ufe0f"
+"""Asks for a picture in colour."""
 TASKS[f"emoji{KEEPING}"] = TASKS["emoji"]
 
 
@@ -89,7 +91,12 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
     bounds = np.cumsum([0, *(len(part) for part, _ in parts)])
     split = [list(range(start, end)) for start, end in pairwise(bounds)]
     batch_size, maxlen = calculate_batchsize_maxlen(texts)
-    tokenizer = tokenizer_for(settings["dataset"], load_vocabulary(settings["vocabulary"]), maxlen)
+    tokenizer, known = tokenizer_for(
+        settings["dataset"],
+        load_vocabulary(settings["vocabulary"]),
+        maxlen,
+        settings["extend_with"] > 0,
+    )
     ids, labels, added = tokenizer.split_train_val_test(
         texts,
         [int(label) for _, part in parts for label in part],
@@ -97,7 +104,7 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
         extend_with=settings["extend_with"],
     )
     model, _ = finetune(
-        new_model(settings, task.nb_classes, added),
+        new_model(settings, task.nb_classes, known + added),
         ids,
         [np.asarray(part) for part in labels],
         task.nb_classes,
@@ -110,24 +117,34 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
     return leaderboard_score(*predicted_classes(model, batches), task.nb_classes)
 
 
-def tokenizer_for(dataset: str, vocabulary: Mapping[str, int], maxlen: int) -> SentenceTokenizer:
-    """The tokenizer of a task: the usual one, or one that keeps variation selectors."""
+def tokenizer_for(
+    dataset: str, vocabulary: Mapping[str, int], maxlen: int, is_extended: bool
+) -> tuple[SentenceTokenizer, int]:
+    """The tokenizer of a task, and how many words it has beside those of the vocabulary.
+
+    Args:
+        dataset: Name of the task.
+        vocabulary: Word -> id.
+        maxlen: Tokens of a text, at most.
+        is_extended: Words of the training part are to be added.
+    """
     if not dataset.endswith(KEEPING):
-        return SentenceTokenizer(vocabulary, maxlen)
-    words = every_word()
-    words.remove_variation_selectors = False
-    return SentenceTokenizer(vocabulary, maxlen, words)
+        return SentenceTokenizer(vocabulary, maxlen), 0
+    new = {SELECTOR: max(vocabulary.values()) + 1} if is_extended else {}
+    tokenizer = SentenceTokenizer({**vocabulary, **new}, maxlen)
+    tokenizer.wordgen.remove_variation_selectors = False
+    return tokenizer, len(new)
 
 
-def class_weights(labels: npt.NDArray[np.int64], nb_classes: int, power: float) -> list[float] | None:
-    """A power of the weights with which all classes count alike; None for 0.
+def class_weights(labels: npt.NDArray[np.int64], nb_classes: int, power: float | None) -> list[float] | None:
+    """A power of the weights with which all classes count alike; None for samples that do.
 
     Args:
         labels: Class numbers of the training part (n,).
         nb_classes: Of the task.
-        power: 0 for samples that count alike, 1 for classes that do.
+        power: 1 for classes that count alike; None for samples that do.
     """
-    return (balanced_weights(labels, nb_classes) ** power).tolist() if power else None
+    return (balanced_weights(labels, nb_classes) ** power).tolist() if power is not None else None
 
 
 def leaderboard_score(
@@ -148,9 +165,8 @@ def add_options(add: Callable[..., object]) -> None:
     add(
         "--class-weight-power",
         type=float,
-        default=0.0,
         metavar="P",
-        help="1: classes count alike, 0: samples do, in between: rare classes gain (default: %(default)s)",
+        help="1: classes count alike, in between 0 and 1: rare classes gain (default: samples count alike)",
     )
 
 

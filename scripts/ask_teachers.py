@@ -27,9 +27,9 @@ from torch.nn import functional as F
 
 from torchmoji.arguments import make_parser
 from torchmoji.corpus_folder import MANIFEST_NAME, Corpus
-from torchmoji.corpus_writing import UNKNOWN
 from torchmoji.create_vocab import words_by_id
 from torchmoji.embedding_targets import open_embedding_targets
+from torchmoji.global_variables import UNKNOWN_ID
 from torchmoji.model_def import load_model
 from torchmoji.pretrained import find
 from torchmoji.processes import Processes
@@ -69,7 +69,7 @@ def model_teacher(name: str, corpus: Corpus, rows: TokenRows, device: torch.devi
     files = find(name)
     known = files.vocabulary or {}
     check_emojis(name, files.config.get("classes"), corpus)
-    ids = np.array([known.get(word, UNKNOWN) for word in words_by_id(corpus.vocabulary)])
+    ids = np.array([known.get(word, UNKNOWN_ID) for word in words_by_id(corpus.vocabulary)])
     model = load_model(files.weights).to(device)
 
     def ask(numbers: Rows) -> Probabilities:
@@ -80,10 +80,17 @@ def model_teacher(name: str, corpus: Corpus, rows: TokenRows, device: torch.devi
 
 
 def file_teacher(targets: npt.NDArray[np.float16]) -> Teacher:
-    """What a file of soft targets (rows, C) says."""
+    """What a file of soft targets (rows, C) says; emojis that it leaves out share what is left of the sum 1.
+
+    They get no more than the least likely one that it has, since float16 rounds.
+    """
 
     def ask(numbers: Rows) -> Probabilities:
         given = targets[numbers].astype(np.float32)
+        is_left_out = given == 0
+        rest = (1 - given.sum(1)).clip(0) / is_left_out.sum(1).clip(1)
+        least = np.where(is_left_out, np.inf, given).min(1)
+        given = np.where(is_left_out, np.minimum(rest, least)[:, np.newaxis], given)
         scaled: Probabilities = given / given.sum(1, keepdims=True)
         return scaled
 
@@ -177,6 +184,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run_alone(parser, arguments, write_targets)
 
 
+def check_some(is_wanted: npt.NDArray[np.bool_]) -> None:
+    """Refuse to ask about no text.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if not is_wanted.any():
+        raise ValueError("no text has an answer in every file: make the files for the same texts")
+
+
 def write_targets(options: Any, processes: Processes) -> None:
     """Ask and write, by the options of the command line."""
     if options.out.suffix != ".npy":
@@ -194,6 +211,7 @@ def write_targets(options: Any, processes: Processes) -> None:
     is_wanted = np.ones(len(rows), dtype=bool)
     for targets in files:
         is_wanted &= targets.any(1)
+    check_some(is_wanted)
     about: dict[str, Any] = {
         "corpus": fingerprint(options.corpus / MANIFEST_NAME, content=True),
         "models": [fingerprint(find(name).weights, content=True) for name in options.models],
@@ -206,12 +224,11 @@ def write_targets(options: Any, processes: Processes) -> None:
         if not has_embedding.any():
             raise ValueError(f"{options.embeddings} has no embedding: make it with encode_corpus.py")
         is_wanted &= has_embedding
+        check_some(is_wanted)
         about["embeddings"] = [*fingerprint(options.embeddings), options.embeddings_share]
         numbers = np.flatnonzero(has_embedding)
         teachers.append(embedding_teacher(embeddings, numbers, rows, nb_classes, device))
         shares = [share * (1 - options.embeddings_share) for share in shares] + [options.embeddings_share]
-    if not is_wanted.any():
-        raise ValueError("no text has an answer of every file: make them for the same texts")
     with PartialFile(options.out, nb_classes, about, options.resume, dtype="<f2") as file:
         file.write_arrays(wanted_rows(geometric_mean(teachers, shares), is_wanted, nb_classes, file.done))
     logger.info("%s: probabilities for %d of %d texts", options.out, is_wanted.sum(), len(rows))

@@ -3,7 +3,8 @@
 CORPUS is of `torchmoji build-corpus --keep-text`. ENCODER is a folder that `transformers` reads: a BERT-like
 model with its tokenizer, such as all-MiniLM-L6-v2, whose embedding of a text is the mean of its tokens. OUT
 is the file for `torchmoji pretrain --embedding-targets`. With --passes below 1 only those texts are encoded
-that a run of pretraining sees with the same --passes, --batch-size and --seed. With --words the words of the
+that a run of pretraining sees with the same --passes, --batch-size and --seed, without --balanced-sampling.
+With --words the words of the
 vocabulary are encoded instead, for `--word-vectors`. With --resume an interrupted run goes on where it was.
 It needs `pip install transformers` beside torchmoji.
 
@@ -95,18 +96,17 @@ def encode(options: Any, processes: Processes) -> None:
     if options.out.suffix != ".npy":
         raise ValueError(f"{options.out} must end with .npy: it is a NumPy array")
     corpus, device = Corpus.load(options.corpus), processes.device
-    tokenizer = AutoTokenizer.from_pretrained(options.encoder, local_files_only=True)
-    encoder = load_encoder(options.encoder).eval().to(device)
     own, texts = corpus.rows("train"), shard_texts(corpus.shard_paths("train"))
     if options.words:
         words = words_by_id(corpus.vocabulary)
         own = TokenRows([in_memory([[index] for index in range(len(words))], [[0]] * len(words))])
         texts = iter(words)
-    rows = as_wordpieces(tokenizer, texts, own, options.max_length)
-    if options.words:
         is_wanted = np.arange(len(own)) >= len(SPECIAL_TOKENS)
     else:
         is_wanted = DataOrder(own, options.batch_size, options.seed).seen(options.passes)
+    tokenizer = AutoTokenizer.from_pretrained(options.encoder, local_files_only=True)
+    encoder = load_encoder(options.encoder).eval().to(device)
+    rows = as_wordpieces(tokenizer, texts, own, options.max_length)
     about = {
         "corpus": fingerprint(options.corpus / MANIFEST_NAME, content=True),
         "encoder": encoder_files(options.encoder),

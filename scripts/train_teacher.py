@@ -3,7 +3,8 @@
 CORPUS is of `torchmoji build-corpus --keep-text`. ENCODER is a folder that `transformers` reads: a BERT-like
 model with its tokenizer, such as all-MiniLM-L6-v2. OUT receives `targets.npy` for `torchmoji pretrain
 --soft-targets`, and `scores.json`. With --target-passes it is asked only about the texts that a run of
-pretraining sees with the same --passes, and with --target-batch-size and --target-seed as its own. An
+pretraining sees with the same --passes, with --target-batch-size and --target-seed as its own, and without
+--balanced-sampling. An
 interrupted run goes on where it was when the same command is given again. It needs `pip install transformers`
 beside torchmoji.
 
@@ -13,7 +14,6 @@ Examples:
     torchmoji pretrain corpus/ --out model/ --soft-targets teacher/targets.npy
 """
 
-import dataclasses
 import hashlib
 import json
 import logging
@@ -40,6 +40,7 @@ from torchmoji.processes import Processes
 from torchmoji.resuming import PartialFile, fingerprint, wanted_rows
 from torchmoji.shards import RowBatch, TokenRows, shard_texts
 from torchmoji.soft_targets import highest
+from torchmoji.training_checkpoint import CHECKPOINT_NAME
 
 AVERAGE = 0.999
 PAD = 0  # of BERT's vocabularies, and of `TokenRows`
@@ -214,8 +215,7 @@ def make_targets(options: Any, processes: Processes) -> None:
     atomic_write_text(options.out / "scores.json", json.dumps(scores.summary(), indent=1) + "\n")
     about = {
         "corpus": fingerprint(options.corpus / MANIFEST_NAME, content=True),
-        "encoder": encoder_files(options.encoder),
-        "settings": dataclasses.asdict(trained.settings),
+        "training": fingerprint(options.out / CHECKPOINT_NAME),
         "choice of texts": hashlib.sha256(is_wanted.tobytes()).hexdigest(),
         "--top-k": options.top_k,
     }

@@ -31,12 +31,11 @@ from torch.nn import functional as F
 from torchmoji.arguments import make_parser, not_negative
 from torchmoji.conversion import model_sizes
 from torchmoji.corpus_folder import Corpus
-from torchmoji.corpus_writing import UNKNOWN
 from torchmoji.create_vocab import save_vocabulary, words_by_id
 from torchmoji.default_model import failures, failures_section, guess_table, samples
 from torchmoji.emoji_scores import Scores, score_emojis
 from torchmoji.files import atomic_write_text
-from torchmoji.global_variables import SPECIAL_TOKENS
+from torchmoji.global_variables import SPECIAL_TOKENS, UNKNOWN_ID
 from torchmoji.model_def import TorchMoji, load_model
 from torchmoji.pipeline import MojiPipeline
 from torchmoji.pretrained import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME, find
@@ -179,7 +178,7 @@ def learn_emojis(model: TorchMoji, rows: TokenRows, emoji_ids: Sequence[int], st
     """
     places = torch.tensor(sorted({index for index in emoji_ids if index >= 0}))
     base = model.embed.weight.detach().clone()
-    learned = base[UNKNOWN].repeat(len(places), 1).requires_grad_()
+    learned = base[UNKNOWN_ID].repeat(len(places), 1).requires_grad_()
     optimizer = torch.optim.Adam([learned], lr=LEARNING_RATE)
     batches = emoji_batches(rows, emoji_ids, np.random.default_rng(seed))
     device, losses = base.device, []

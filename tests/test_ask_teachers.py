@@ -100,6 +100,19 @@ def test_files_of_targets_are_teachers(program, corpus, models, tmp_path):
     assert np.allclose(found, expected, atol=1e-3)
 
 
+def test_emojis_that_a_file_leaves_out_share_the_rest(program, corpus, tmp_path):
+    given = np.tile([0.5, 0.25, 0, 0], (len(corpus.rows("train")), 1)).astype(np.float16)
+    given[0] = [0.9, 0.0625, 0, 0]
+    given[1] = [1, 0, 0, 0]
+    given[2] = [0.5, 0.01, 0, 0]
+    np.save(tmp_path / "given.npy", given)
+    found = call(program, corpus, tmp_path / "out.npy", "--targets", str(tmp_path / "given.npy"))
+    assert np.allclose(found[3:], [0.5, 0.25, 0.125, 0.125], atol=1e-3)
+    assert np.allclose(found[0], [0.9, 0.0625, 0.01875, 0.01875], atol=1e-3)
+    assert np.allclose(found[1], [1, 0, 0, 0], atol=1e-3)
+    assert np.allclose(found[2], np.array([0.5, 0.01, 0.01, 0.01]) / 0.53, atol=1e-3)
+
+
 def test_files_for_no_common_text_are_refused(program, corpus, tmp_path, capsys):
     for name, first in (("even", 0), ("odd", 1)):
         given = np.zeros((len(corpus.rows("train")), len(EMOJIS)), np.float16)
@@ -112,7 +125,7 @@ def test_files_for_no_common_text_are_refused(program, corpus, tmp_path, capsys)
             tmp_path / "out.npy",
             *("--targets", str(tmp_path / "even.npy"), str(tmp_path / "odd.npy")),
         )
-    assert "no text has an answer of every file" in capsys.readouterr().err
+    assert "no text has an answer in every file" in capsys.readouterr().err
 
 
 def test_without_a_teacher_it_says_so(program, corpus, tmp_path, capsys):

@@ -92,11 +92,26 @@ def test_texts_without_labels_are_refused(benchmark, data):
         benchmark("--methods", "last", "--datasets", "irony")
 
 
-@pytest.mark.parametrize(("dataset", "ids"), [("emoji", [2, 3]), ("emoji-selectors", [1, 2, 1, 1, 3])])
-def test_selectors_are_words_in_their_own_task_only(dataset, ids):
-    tokenizer = tokenizer_for(dataset, {"so": 2, "nice": 3}, 6)
+@pytest.mark.parametrize(
+    ("dataset", "is_extended", "ids"),
+    [
+        ("emoji", False, [2, 3]),
+        ("emoji", True, [2, 3]),
+        ("emoji-selectors", False, [1, 2, 1, 1, 3]),
+        ("emoji-selectors", True, [4, 2, 4, 4, 3]),
+    ],
+)
+def test_selectors_are_words_in_their_own_task_only(dataset, is_extended, ids):
+    tokenizer, known = tokenizer_for(dataset, {"so": 2, "nice": 3}, 6, is_extended)
     row = tokenizer.tokenize_sentences(["\ufe0f so \ufe0f \ufe0f nice"])[0][0]
     assert row[row != 0].tolist() == ids
+    assert known == (4 in ids)
+
+
+def test_a_selector_of_an_extended_vocabulary_is_trained(benchmark):
+    options = ["--methods", "chain-thaw", "--epochs", "1", "--epoch-size", "8", "--extend-with", "1"]
+    (result,) = benchmark(*options, "--datasets", "emoji-selectors")
+    assert result["extend_with"] == 1  # "thing" and the selector have rows of the embedding
 
 
 def test_runs_with_other_weights_of_classes_are_other_runs(benchmark, data):
@@ -105,7 +120,7 @@ def test_runs_with_other_weights_of_classes_are_other_runs(benchmark, data):
     options = ["--methods", "new", "--datasets", "irony", "--epochs", "3", "--epoch-size", "40"]
     benchmark(*options)
     results = benchmark(*options, "--class-weight-power", "2")
-    assert [result["class_weight_power"] for result in results] == [0, 2]
+    assert [result["class_weight_power"] for result in results] == [None, 2]
     assert results[0]["score"] == 0
     assert results[1]["score"] > 0.3  # all texts are alike, so all get the class that weighs more
     assert benchmark(*options, "--class-weight-power", "2") == results
@@ -113,6 +128,6 @@ def test_runs_with_other_weights_of_classes_are_other_runs(benchmark, data):
 
 def test_weights_of_classes_are_a_power_of_the_balanced_ones():
     labels = np.array([0, 0, 0, 1])
-    assert class_weights(labels, 2, 0) is None
+    assert class_weights(labels, 2, None) is None
     assert class_weights(labels, 2, 1) == pytest.approx([2 / 3, 2])
     assert class_weights(labels, 2, 0.5) == pytest.approx([(2 / 3) ** 0.5, 2**0.5])

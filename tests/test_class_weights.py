@@ -39,7 +39,9 @@ def test_weights_may_be_of_any_kind():
         assert checked_weights(weights, 2).tolist() == [1, 2.5]
 
 
-@pytest.mark.parametrize("weights", [[1], [1, 2, 3], [[1, 2]], [1, -1], [0, 1], [1, float("inf")]])
+@pytest.mark.parametrize(
+    "weights", [[1], [1, 2, 3], [[1, 2]], [1, -1], [0, 1], [1, float("inf")], {0: 1, 1: 2}, ["a", "b"]]
+)
 def test_wrong_weights_are_refused(weights):
-    with pytest.raises(ValueError, match="give a positive number for each of the 2 classes, 'balanced' or"):
+    with pytest.raises(ValueError, match="give a positive number for each of the 2 classes, in their order"):
         checked_weights(weights, 2)

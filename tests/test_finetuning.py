@@ -276,6 +276,14 @@ def test_balanced_weights_are_those_of_the_training_part(method, nb_classes):
     assert (balanced - plain).abs().max() > 1e-4
 
 
+def test_weights_of_classes_take_the_type_of_the_model():
+    texts, labels = small_task(3)
+    model, _ = finetune(
+        small_model(3).double(), texts, labels, 3, method="last", class_weight=[1, 2, 3], **QUICK
+    )
+    assert model.output_layer[0].weight.any()
+
+
 @pytest.mark.parametrize(
     ("class_weight", "message"),
     [

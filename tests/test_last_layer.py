@@ -11,23 +11,25 @@ from torchmoji.class_avg_finetuning import class_avg_finetune
 from torchmoji.finetuning import finetune
 from torchmoji.last_layer import LastLayer, batches_on_features, on_features
 from torchmoji.model_def import TorchMoji
-from torchmoji.sampling import get_data_loader
+from torchmoji.sampling import DeepMojiBatchSampler, get_data_loader
 
 EPOCHS, EPOCH_SIZE = 2, 32
 SIZES = (24, 12, 12)
 RATES = [0.0, 0.1]
 
 
-def tune(model, task=None, nb_classes=2):
+MANY = 400  # so that an epoch has every text of the training part
+OPTIONS = {"epoch_size": EPOCH_SIZE, "nb_epochs": EPOCHS, "verbose": 0, "patience": EPOCHS}
+
+
+def tune(model, task=None, nb_classes=2, **options):
     texts, labels = task or small_task(nb_classes, SIZES)
-    options = {"epoch_size": EPOCH_SIZE, "nb_epochs": EPOCHS, "verbose": 0, "patience": EPOCHS}
-    return finetune(model, texts, labels, nb_classes, 16, "last", **options)
+    return finetune(model, texts, labels, nb_classes, 16, "last", **{**OPTIONS, **options})
 
 
-def tune_each_class(model, task=None):
+def tune_each_class(model, task=None, **options):
     texts, labels = task or multi_label_task(2, SIZES)
-    options = {"epoch_size": EPOCH_SIZE, "nb_epochs": EPOCHS, "verbose": False, "patience": EPOCHS}
-    return class_avg_finetune(model, texts, labels, 2, 16, "last", **options)
+    return class_avg_finetune(model, texts, labels, 2, 16, "last", **{**OPTIONS, **options})
 
 
 def keep_the_model(monkeypatch):
@@ -130,23 +132,32 @@ def test_parts_may_differ_in_width(embed_rate):
 
 def test_without_dropout_of_channels_each_text_is_encoded_once(encoded):
     task = small_task(2, SIZES)
-    tune(small_model(embed_dropout_rate=0), task)
+    tune(small_model(embed_dropout_rate=0), task, epoch_size=MANY)
     assert sum(encoded) == distinct(task[0])
 
 
-def test_with_dropout_of_channels_samples_are_encoded_besides(encoded):
-    task = small_task(2, SIZES)
-    tune(small_model(embed_dropout_rate=0.1), task)
-    assert sum(encoded) == distinct(task[0]) + EPOCHS * EPOCH_SIZE
+def test_texts_that_are_not_drawn_are_not_encoded(encoded):
+    (train, val, test), labels = task = small_task(2, SIZES)
+    tune(small_model(embed_dropout_rate=0), task, epoch_size=4, nb_epochs=1)
+    drawn = DeepMojiBatchSampler(labels[0], 16, epoch_size=4, seed=42)
+    numbers = [number for batch in drawn for number in batch]
+    assert sum(encoded) == distinct((train[numbers], val, test)) < distinct(task[0])
+
+
+def test_with_dropout_of_channels_samples_are_encoded_instead(encoded):
+    (train, val, test), labels = small_task(2, SIZES)
+    tune(small_model(embed_dropout_rate=0.1), ((train, val, test), labels))
+    assert sum(encoded) == distinct((val, test)) + EPOCHS * EPOCH_SIZE
 
 
 def test_all_classes_share_the_features(encoded):
     task = multi_label_task(2, SIZES)
-    tune_each_class(small_model(embed_dropout_rate=0), task)
+    tune_each_class(small_model(embed_dropout_rate=0), task, epoch_size=MANY)
     assert sum(encoded) == distinct(task[0])
 
 
-def test_the_first_stage_of_chain_thaw_encodes_each_text_once(encoded, monkeypatch):
+@pytest.mark.parametrize("embed_rate", RATES)
+def test_the_first_stage_of_chain_thaw_encodes_each_text_once(encoded, monkeypatch, embed_rate):
     (train, val, test), labels = small_task(2, SIZES)
     rows_after_stages, fit_model = [], finetuning.fit_model
 
@@ -155,10 +166,12 @@ def test_the_first_stage_of_chain_thaw_encodes_each_text_once(encoded, monkeypat
         rows_after_stages.append(sum(encoded))
 
     monkeypatch.setattr(finetuning, "fit_model", counting)
-    options = {"epoch_size": EPOCH_SIZE, "nb_epochs": EPOCHS, "verbose": 0}
-    finetune(small_model(embed_dropout_rate=0), (train, val, test), labels, 2, 16, "chain-thaw", **options)
-    assert rows_after_stages[0] == distinct((train, val))
-    assert rows_after_stages[1] - rows_after_stages[0] == len(val) + EPOCHS * (EPOCH_SIZE + len(val))
+    options = {"epoch_size": MANY, "nb_epochs": EPOCHS, "verbose": 0}
+    model = small_model(embed_dropout_rate=embed_rate)
+    finetune(model, (train, val, test), labels, 2, 16, "chain-thaw", **options)
+    expected = distinct((val,)) + EPOCHS * MANY if embed_rate else distinct((train, val))
+    assert rows_after_stages[0] == expected
+    assert rows_after_stages[1] - rows_after_stages[0] == len(val) + EPOCHS * (MANY + len(val))
 
 
 def test_other_methods_run_the_whole_model(encoded):
@@ -277,15 +290,28 @@ class OwnLoader(DataLoader):
     """May do anything with the samples."""
 
 
-def test_loaders_take_the_samples_that_those_given_would_have_taken():
-    options = {"epoch_size": EPOCH_SIZE, "seed": 3}
-    layer, (numbered,) = batches_on_features(small_model(), [a_loader(**options)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: a_loader(epoch_size=EPOCH_SIZE, seed=3),
+        lambda: a_loader(extended_batch_sampler=False),
+        lambda: DataLoader(a_loader().dataset, batch_size=5, shuffle=True),
+        lambda: DataLoader(
+            a_loader().dataset, batch_size=5, shuffle=True, generator=torch.Generator().manual_seed(1)
+        ),
+    ],
+)
+def test_loaders_take_the_samples_that_those_given_would_have_taken(make):
+    def two_epochs(loader):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return [pair for _ in range(2) for pair in loader]
+
+    layer, (numbered,) = batches_on_features(small_model(), [make()])
     assert isinstance(layer, LastLayer)
-    same = a_loader(**options)
-    for _ in range(2):
-        for (numbers, kept), (ids, labels) in zip(numbered, same, strict=True):
-            assert torch.equal(torch.from_numpy(layer._ids)[numbers], ids)
-            assert torch.equal(kept, labels)
+    for (numbers, kept), (ids, labels) in zip(two_epochs(numbered), two_epochs(make()), strict=True):
+        assert torch.equal(torch.from_numpy(layer._ids)[numbers], ids)
+        assert torch.equal(kept, labels)
 
 
 @pytest.mark.parametrize(

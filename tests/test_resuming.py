@@ -86,7 +86,7 @@ def test_half_a_file_of_something_else_is_refused(few_at_once, tmp_path):
     with pytest.raises(Interrupted):
         write(tmp_path / "out.csv", 12, fail_at=11)
     with pytest.raises(
-        ValueError, match=r"out.csv.partial was made from another model: to begin anew delete it"
+        ValueError, match=r"out.csv.partial was made from another model: delete it to begin anew"
     ):
         write(tmp_path / "out.csv", 12, resume=True, about={**ABOUT, "model": "other"})
     os.truncate(tmp_path / "out.csv.partial", 10)

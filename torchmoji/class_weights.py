@@ -52,10 +52,14 @@ def checked_weights(weights: Sequence[float], nb_classes: int) -> Tensor:
     Raises:
         ValueError: There are more or fewer, or one is not a positive finite number.
     """
-    tensor = torch.as_tensor(weights, dtype=torch.float32)
-    if tensor.shape != (nb_classes,) or not (tensor.isfinite() & (tensor > 0)).all():
+    try:
+        tensor = torch.as_tensor(weights, dtype=torch.float32)
+        is_right = tensor.shape == (nb_classes,) and bool((tensor.isfinite() & (tensor > 0)).all())
+    except (TypeError, ValueError, RuntimeError):  # a mapping, words
+        is_right = False
+    if not is_right:
         raise ValueError(
-            f"class_weight is {weights!r}; give a positive number for each of the {nb_classes} classes, "
-            "'balanced' or None"
+            f"class_weight is {weights!r}; give a positive number for each of the {nb_classes} classes, in "
+            "their order, 'balanced' or None"
         )
     return tensor

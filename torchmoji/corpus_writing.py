@@ -13,7 +13,7 @@ from torchmoji.corpus_chunks import chunk_path
 from torchmoji.corpus_selection import SPLITS, selection_path
 from torchmoji.duplicates import Hashes, hash_words
 from torchmoji.files import atomic_write_text, sha256
-from torchmoji.global_variables import SPECIAL_TOKENS
+from torchmoji.global_variables import UNKNOWN_ID
 from torchmoji.shards import Pieces, write_shard
 
 SHARD_ROWS = 1 << 18
@@ -21,7 +21,6 @@ SHARD_ROWS = 1 << 18
 MOST_SHARDS = 512
 MOST_NARROW_IDS = 1 << 16
 """Words up to which ids are uint16."""
-UNKNOWN = SPECIAL_TOKENS.index("CUSTOM_UNKNOWN")
 
 _LOOKUP_NAME = "vocabulary.arrow"
 
@@ -44,7 +43,7 @@ class _Lookup:
 
     def __call__(self, hashes: Hashes) -> npt.NDArray[np.int64]:
         places = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        found: npt.NDArray[np.int64] = np.where(self._hashes[places] == hashes, self._ids[places], UNKNOWN)
+        found: npt.NDArray[np.int64] = np.where(self._hashes[places] == hashes, self._ids[places], UNKNOWN_ID)
         return found
 
 
@@ -106,7 +105,7 @@ def write_rows(task: ShardTask) -> dict[str, Any]:
         nonlocal unknown
         for chunk, start, end in task.pieces:
             piece = _piece(task, lookup, chunk, start, end)
-            unknown += int((piece.tokens == UNKNOWN).sum())
+            unknown += int((piece.tokens == UNKNOWN_ID).sum())
             yield piece
 
     is_narrow = lookup.size <= MOST_NARROW_IDS

@@ -71,6 +71,10 @@ class DataOrder:
                 window, skipped = window + 1, 0
             number, window = number + 1, 0
 
+    def steps(self, passes: float) -> int:
+        """Steps of a run of so many passes, one or more."""
+        return max(1, round(self.steps_a_pass * passes))
+
     def seen(self, passes: float) -> npt.NDArray[np.bool_]:
         """Which of the texts (n,) training sees in so many passes, above 0.
 
@@ -80,7 +84,7 @@ class DataOrder:
         if not passes > 0:
             raise ValueError(f"passes must be above 0, got {passes:g}")
         is_seen = np.zeros(len(self.rows), dtype=bool)
-        for numbers in islice(self.batches(), max(1, round(self.steps_a_pass * passes))):
+        for numbers in islice(self.batches(), self.steps(passes)):
             is_seen[numbers] = True
         return is_seen
 

@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -200,7 +201,8 @@ def finetune(
     for _, y in parts:
         check_class_numbers(y, nb_classes)
     tuned, (train, val, test) = on_features(model, parts) if method == "last" else (model, parts)
-    loss_op = _loss(parts[0][1], nb_classes, class_weight).to(device_of(model))
+    loss_op = _loss(parts[0][1], nb_classes, class_weight)
+    loss_op.to(device_of(model), torch.promote_types(next(model.parameters()).dtype, torch.float32))
     train_gen = get_data_loader(*train, batch_size, epoch_size=epoch_size, seed=seed)
     val_gen = get_data_loader(*val, batch_size, extended_batch_sampler=False)
     test_gen = get_data_loader(*test, batch_size, extended_batch_sampler=False)
@@ -343,7 +345,8 @@ def train_by_chain_thaw(
         loss_op: Loss.
         patience: Of each stage.
         nb_epochs: At most so many in each stage.
-        checkpoint_path: Where the best weights are kept.
+        checkpoint_path: Where the best weights are kept; in the first stage it may be those of the output
+            layer alone.
         initial_lr: Learning rate of the first stage.
         next_lr: Learning rate of all others.
         embed_l2: L2 regularisation of the embedding.

@@ -23,6 +23,9 @@ SPECIAL_TOKENS = [
 ]
 SPECIAL_TOKENS.extend(f"{SPECIAL_PREFIX}BLANK_{i}" for i in range(6, 10))
 
+UNKNOWN_ID = SPECIAL_TOKENS.index("CUSTOM_UNKNOWN")
+"""Id of the words that a vocabulary lacks."""
+
 NB_TOKENS = 50000
 """Size of the vocabulary of the original weights and of the default model."""
 NB_EMOJI_CLASSES = 64

@@ -2,8 +2,8 @@
 
 The method `last` of fine-tuning, and the first stage of `chain-thaw`, leave everything below the output layer
 as it is, so a text has the same features in every epoch, but for dropout of embedding channels. Where a model
-has none (`torchmoji_transfer(..., embed_dropout_rate=0)`) each text is encoded once for all training; where
-it has some, once for all evaluation.
+has none (`torchmoji_transfer(..., embed_dropout_rate=0)`) each text is encoded once, when it is first wanted;
+where it has some, once for all evaluation.
 """
 
 from collections.abc import Sequence
@@ -38,16 +38,24 @@ class LastLayer(nn.Module):
         super().__init__()
         self._body = [model]  # in a list: neither its weights nor its mode are this module's
         self._ids = token_ids.astype(np.int64)
-        self._features: Tensor | None = None
+        self._features: Tensor | None = None  # (n, F)
+        self._is_known = torch.zeros(len(token_ids), dtype=torch.bool)
         self.final_dropout = model.final_dropout
         self.output_layer = model.output_layer
 
-    @property
-    def _all_features(self) -> Tensor:
-        if self._features is None:
-            self._features = self._body[0].eval().encode_ids(self._ids)
+    def _features_of(self, numbers: Tensor) -> Tensor:
+        """Features (batch, F) without dropout, computed where they are not known yet."""
+        wanted = numbers.cpu()
+        missing = wanted[~self._is_known[wanted]].unique()
+        if len(missing):
+            found = self._body[0].eval().encode_ids(self._ids[missing.numpy()])
             self.train(self.training)  # the output layer is in both
-        return self._features
+            if self._features is None:
+                self._features = found.new_zeros(len(self._ids), found.shape[1])
+            self._features[missing.to(found.device)] = found
+            self._is_known[missing] = True
+        assert self._features is not None
+        return self._features[numbers]
 
     def forward(self, numbers: Tensor) -> Tensor:
         """What the model gives for the texts of these numbers (batch,)."""
@@ -58,7 +66,7 @@ class LastLayer(nn.Module):
                 rows = torch.from_numpy(self._ids[numbers.cpu().numpy()])
                 features = model.features_of(rows.to(numbers.device))
         else:
-            features = self._all_features[numbers]
+            features = self._features_of(numbers)
         return self.output_layer(self.final_dropout(features))
 
 
@@ -90,15 +98,15 @@ def on_features(model: nn.Module, parts: Sequence[Part]) -> tuple[nn.Module, lis
 
 
 def batches_on_features(model: nn.Module, batches: Sequence[Batches]) -> tuple[nn.Module, list[Batches]]:
-    """`on_features` for loaders that `torchmoji.sampling.get_data_loader` made; others come back as they are.
+    """`on_features` for loaders of a `DeepMojiDataset`; other batches come back as they are.
 
     Args:
         model: Takes token ids.
         batches: Token ids and labels.
 
     Returns:
-        A `LastLayer` with loaders of numbers, which take the samples that those given would have taken; or
-        what was given.
+        A `LastLayer` with loaders of numbers, which share the samplers and generators of those given and so
+        take the samples that these would have taken; or what was given.
     """
     loaders = [loader for loader in batches if _is_plain(loader)]
     if len(loaders) < len(batches):
@@ -108,7 +116,7 @@ def batches_on_features(model: nn.Module, batches: Sequence[Batches]) -> tuple[n
     if tuned is model:
         return model, list(batches)
     return tuned, [
-        DataLoader(DeepMojiDataset(*part), batch_sampler=loader.batch_sampler, generator=torch.Generator())
+        DataLoader(DeepMojiDataset(*part), batch_sampler=loader.batch_sampler, generator=loader.generator)
         for part, loader in zip(parts, loaders, strict=True)
     ]
 

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from torchmoji.attlayer import Attention
-from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS
+from torchmoji.global_variables import NB_TOKENS, UNKNOWN_ID
 from torchmoji.lstm import LSTMHardSigmoid
 from torchmoji.recurrence import is_traced
 from torchmoji.scheduling import run_by_length
@@ -36,7 +36,6 @@ EMBEDDING_DIM = 256
 HIDDEN_SIZE = 512
 EMBED_DROPOUT_RATE = 0.1
 """Of `torchmoji_transfer`."""
-UNKNOWN_ID = SPECIAL_TOKENS.index("CUSTOM_UNKNOWN")
 
 Tokens = npt.NDArray[Any] | Tensor | PackedSequence
 Output = npt.NDArray[Any] | Tensor

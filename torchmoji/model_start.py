@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from torchmoji.conversion import model_sizes
-from torchmoji.corpus_writing import UNKNOWN
 from torchmoji.create_vocab import check_fits, words_by_id
 from torchmoji.emoji_finder import fold
 from torchmoji.emojis import unnamed_classes
+from torchmoji.global_variables import UNKNOWN_ID
 from torchmoji.model_def import TorchMoji
 from torchmoji.pretrained import find
 from torchmoji.weights import load_state_dict
@@ -59,7 +59,7 @@ def start_with_model(
             f"the run {own[0]} and {own[1]}: set those of the model that it starts from"
         )
     check_fits(known, sizes.nb_tokens)
-    words = [known.get(word, UNKNOWN) for word in words_by_id(vocabulary)]
+    words = [known.get(word, UNKNOWN_ID) for word in words_by_id(vocabulary)]
     weights = model.state_dict()
     for key, value in state.items():
         if not key.startswith(("embed.", "output_layer.")):

@@ -202,7 +202,7 @@ class _Run:
         if settings.balanced_sampling:
             wanted = weights_of_classes(corpus.class_counts("train"), settings.balanced_sampling)
         self.order = DataOrder(rows["train"], settings.batch_size, settings.seed, wanted)
-        self.total_steps = max(1, round(self.order.steps_a_pass * settings.passes))
+        self.total_steps = self.order.steps(settings.passes)
         place = Place(settings.seed)
         for part in model.modules():
             if isinstance(part, TorchMoji):

@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 2048
 """Rows between two notes of how far the work is; those of a window, so that batches stay the same."""
 _TELL_EVERY = 25
 """In windows of so many rows."""
-_ANEW = "to begin anew delete it, or leave --resume out"
+_ANEW = "delete it to begin anew"
 
 logger = logging.getLogger(__name__)
 

@@ -77,7 +77,7 @@ def start_with_words(model: TorchMoji, rows: TokenRows, loss: PretrainingLoss, s
             model.embed.weight.copy_(fresh)
     words = _WordModel(model)
     order = DataOrder(rows, settings.batch_size * STEPS_TOGETHER, settings.seed)
-    total = max(1, round(order.steps_a_pass * settings.word_passes))
+    total = order.steps(settings.word_passes)
     warmup = min(_WARMUP, total // 2)
     fused = device.type in ("cpu", "cuda") or None
     optimizer = torch.optim.Adam(words.parameters(), lr=LEARNING_RATE, fused=fused)
