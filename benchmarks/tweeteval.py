@@ -7,8 +7,8 @@ results file under the same settings is not repeated.
 
 The texts of the emoji task still have the variation selector of an emoji that was taken out of them, which
 gives two of its 20 classes away: the red heart and the sun. The tokenizer removes selectors. In
-emoji-selectors, the same task, they are kept, as the models of the leaderboard had them: where the vocabulary
-is extended as a word of their own, else as unknown words.
+emoji-selectors, the same task, they are kept, as the models of the leaderboard had them: each is one of the
+special tokens that DeepMoji's vocabularies keep free.
 
 Examples:
     tweeteval.py --data DIR --methods last chain-thaw --seeds 1 2 3 --resume runs.jsonl --output table.md
@@ -55,6 +55,7 @@ KEEPING = "-selectors"
 """Ends the name of a task whose texts keep their variation selectors."""
 SELECTOR = "\ufe0f"
 """Asks for a picture in colour."""
+SELECTOR_TOKEN = "CUSTOM_BLANK_6"
 TASKS[f"emoji{KEEPING}"] = TASKS["emoji"]
 
 
@@ -91,12 +92,7 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
     bounds = np.cumsum([0, *(len(part) for part, _ in parts)])
     split = [list(range(start, end)) for start, end in pairwise(bounds)]
     batch_size, maxlen = calculate_batchsize_maxlen(texts)
-    tokenizer, known = tokenizer_for(
-        settings["dataset"],
-        load_vocabulary(settings["vocabulary"]),
-        maxlen,
-        settings["extend_with"] > 0,
-    )
+    tokenizer = tokenizer_for(settings["dataset"], load_vocabulary(settings["vocabulary"]), maxlen)
     ids, labels, added = tokenizer.split_train_val_test(
         texts,
         [int(label) for _, part in parts for label in part],
@@ -104,7 +100,7 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
         extend_with=settings["extend_with"],
     )
     model, _ = finetune(
-        new_model(settings, task.nb_classes, known + added),
+        new_model(settings, task.nb_classes, added),
         ids,
         [np.asarray(part) for part in labels],
         task.nb_classes,
@@ -117,23 +113,19 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
     return leaderboard_score(*predicted_classes(model, batches), task.nb_classes)
 
 
-def tokenizer_for(
-    dataset: str, vocabulary: Mapping[str, int], maxlen: int, is_extended: bool
-) -> tuple[SentenceTokenizer, int]:
-    """The tokenizer of a task, and how many words it has beside those of the vocabulary.
+def tokenizer_for(dataset: str, vocabulary: Mapping[str, int], maxlen: int) -> SentenceTokenizer:
+    """The tokenizer of a task.
 
     Args:
         dataset: Name of the task.
         vocabulary: Word -> id.
         maxlen: Tokens of a text, at most.
-        is_extended: Words of the training part are to be added.
     """
     if not dataset.endswith(KEEPING):
-        return SentenceTokenizer(vocabulary, maxlen), 0
-    new = {SELECTOR: max(vocabulary.values()) + 1} if is_extended else {}
-    tokenizer = SentenceTokenizer({**vocabulary, **new}, maxlen)
+        return SentenceTokenizer(vocabulary, maxlen)
+    tokenizer = SentenceTokenizer({**vocabulary, SELECTOR: vocabulary[SELECTOR_TOKEN]}, maxlen)
     tokenizer.wordgen.remove_variation_selectors = False
-    return tokenizer, len(new)
+    return tokenizer
 
 
 def class_weights(labels: npt.NDArray[np.int64], nb_classes: int, power: float | None) -> list[float] | None:

@@ -92,26 +92,12 @@ def test_texts_without_labels_are_refused(benchmark, data):
         benchmark("--methods", "last", "--datasets", "irony")
 
 
-@pytest.mark.parametrize(
-    ("dataset", "is_extended", "ids"),
-    [
-        ("emoji", False, [2, 3]),
-        ("emoji", True, [2, 3]),
-        ("emoji-selectors", False, [1, 2, 1, 1, 3]),
-        ("emoji-selectors", True, [4, 2, 4, 4, 3]),
-    ],
-)
-def test_selectors_are_words_in_their_own_task_only(dataset, is_extended, ids):
-    tokenizer, known = tokenizer_for(dataset, {"so": 2, "nice": 3}, 6, is_extended)
+@pytest.mark.parametrize(("dataset", "ids"), [("emoji", [10, 11]), ("emoji-selectors", [6, 10, 6, 6, 11])])
+def test_selectors_are_words_in_their_own_task_only(dataset, ids):
+    vocabulary = {word: number for number, word in enumerate([*SPECIAL_TOKENS, "so", "nice"])}
+    tokenizer = tokenizer_for(dataset, vocabulary, 6)
     row = tokenizer.tokenize_sentences(["\ufe0f so \ufe0f \ufe0f nice"])[0][0]
     assert row[row != 0].tolist() == ids
-    assert known == (4 in ids)
-
-
-def test_a_selector_of_an_extended_vocabulary_is_trained(benchmark):
-    options = ["--methods", "chain-thaw", "--epochs", "1", "--epoch-size", "8", "--extend-with", "1"]
-    (result,) = benchmark(*options, "--datasets", "emoji-selectors")
-    assert result["extend_with"] == 1  # "thing" and the selector have rows of the embedding
 
 
 def test_runs_with_other_weights_of_classes_are_other_runs(benchmark, data):
