@@ -31,8 +31,8 @@ from torch.nn import functional as F
 from torchmoji.arguments import make_parser, not_negative
 from torchmoji.conversion import model_sizes
 from torchmoji.corpus_folder import Corpus
-from torchmoji.create_vocab import save_vocabulary, words_by_id
-from torchmoji.default_model import failures, failures_section, guess_table, samples
+from torchmoji.create_vocab import save_vocabulary, with_hashtags, words_by_id
+from torchmoji.default_model import HASHTAGS, failures, failures_section, guess_table, samples
 from torchmoji.emoji_scores import Scores, score_emojis
 from torchmoji.files import atomic_write_text
 from torchmoji.global_variables import SPECIAL_TOKENS, UNKNOWN_ID
@@ -48,7 +48,6 @@ from torchmoji.shards import TokenRows, in_memory, shard_texts
 from torchmoji.weights import load_state_dict, save_quantized
 from torchmoji.word_generator import every_word
 
-HASHTAGS = 25_000
 STEPS = 100
 BATCH_SIZE = 256
 LEARNING_RATE = 0.02
@@ -57,35 +56,11 @@ READ_LENGTH = 200
 """Tokens after which texts are cut when they are read, and `MAX_LENGTH` when they are learned from."""
 MOST_REPEATS = 3
 """An emoji stands in a text one to so many times."""
-SPELLED_OUT = ("CUSTOM_AT", "CUSTOM_URL", "CUSTOM_NUMBER", "CUSTOM_BREAK")
 HEADING = "## Hashtags and emojis"
 _SCORED_BATCHES = 8
 _TELL_EVERY = 20
 
 logger = logging.getLogger(__name__)
-
-
-def with_hashtags(vocabulary: Mapping[str, int], most: int) -> dict[str, int]:
-    """The same words, and hashtags with the numbers of their words.
-
-    A hashtag comes before its word, so that whoever turns the vocabulary round finds the word. `SPELLED_OUT`
-    tokens are known in small letters too: DeepMoji's data sets hold them as text, which the tokenizer lowers.
-
-    Args:
-        vocabulary: Word -> id, frequent words first.
-        most: Hashtags, at most, of words of two letters or more.
-    """
-    words = words_by_id(vocabulary)
-    plain = (word for word in words if len(word) > 1 and word.isalpha() and f"#{word}" not in vocabulary)
-    tagged = set(islice((word for word in plain if word not in SPECIAL_TOKENS), most))
-    wider: dict[str, int] = {}
-    for word in words:
-        if word in tagged:
-            wider[f"#{word}"] = vocabulary[word]
-        elif word in SPELLED_OUT:
-            wider.setdefault(word.lower(), vocabulary[word])
-        wider[word] = vocabulary[word]
-    return wider
 
 
 def with_emojis(vocabulary: Mapping[str, int], emojis: Sequence[str]) -> tuple[dict[str, int], list[int]]:
@@ -106,8 +81,8 @@ def with_emojis(vocabulary: Mapping[str, int], emojis: Sequence[str]) -> tuple[d
     kept = set(single) | set(SPECIAL_TOKENS)
     free = [word for word in reversed(words) if word not in kept][: len(new)]
     places = {word: vocabulary[rare] for word, rare in zip(new, free, strict=True)}
-    gone = set(free)
-    wider = {word: index for word, index in vocabulary.items() if word not in gone} | places
+    freed = set(places.values())
+    wider = {word: index for word, index in vocabulary.items() if index not in freed} | places
     return wider, [-1 if word is None else wider[word] for word in single]
 
 

@@ -100,7 +100,18 @@ def test_every_option_of_the_corpus_arrives_in_the_manifest(tmp_path, capsys):
     command = [
         *("build-corpus", str(path), "--out", str(tmp_path / "corpus"), "--quiet", "--json"),
         *("--no-header", "--text-column", "2", "--labels-column", "1", "--emojis", "😂,😭"),
-        *("--nb-tokens", "30", "--min-count", "1", "--min-words", "2", "--max-tokens", "7"),
+        *(
+            "--nb-tokens",
+            "30",
+            "--hashtags",
+            "3",
+            "--min-count",
+            "1",
+            "--min-words",
+            "2",
+            "--max-tokens",
+            "7",
+        ),
         *("--language", str(words), "--keep-retweets", "--keep-links", "--drop-mentions"),
         *("--keep-duplicates", "--keep-near-duplicates", "--keep-text", "--skip-bad-lines"),
         *("--validation-from", str(path.with_name("more.csv")), "--workers", "1"),
@@ -123,6 +134,7 @@ def test_every_option_of_the_corpus_arrives_in_the_manifest(tmp_path, capsys):
     assert manifest["settings"] == {
         "columns": {"text": "2", "labels": "1", "header": False},
         "nb_tokens": 30,
+        "hashtags": 3,
         "min_count": 1,
         "validation": 0.0,
         "skip_bad_lines": True,

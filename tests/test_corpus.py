@@ -23,6 +23,7 @@ from torchmoji.shards import shard_texts
 
 
 def build(tmp_path, lines, settings=None, **options):
+    tmp_path.mkdir(exist_ok=True)
     path = write_texts(tmp_path / "texts.txt", lines)
     settings = settings or CorpusSettings(rules=rules(), min_count=1)
     build_corpus(path, tmp_path / "corpus", settings, **{"workers": 1, **options})
@@ -127,6 +128,21 @@ def test_the_vocabulary_has_its_limits(tmp_path):
     assert list(corpus.vocabulary)[10:] == ["a"]
     assert corpus.rows("train").token_ids(np.arange(2)).tolist() == [[1, 10, 1, 10], [10, 1, 1, 0]]
     assert corpus.manifest["splits"]["train"]["known_tokens"] == round(3 / 7, 6)
+
+
+def test_hashtags_may_share_the_ids_of_their_words(tmp_path):
+    lines = ["love is love #love 😂", "#is it #love #it 😭"]
+    limits = {"rules": rules(), "min_count": 2}
+    few = build(tmp_path / "few", lines, CorpusSettings(**limits))
+    shared = build(tmp_path / "shared", lines, CorpusSettings(**limits, hashtags=10))
+    assert few.nb_tokens == shared.nb_tokens == 12
+    assert list(few.vocabulary)[10:] == ["#love", "love"]
+    assert [shared.vocabulary[word] for word in ("#love", "love")] == [10, 11]
+    assert shared.manifest["vocabulary"]["words"] == 12
+    more = build(tmp_path / "more", ["fear me fear 😂", "#fear 😭"], CorpusSettings(**limits, hashtags=10))
+    assert more.vocabulary["#fear"] == more.vocabulary["fear"] == 10
+    assert more.rows("train").token_ids(np.arange(2)).tolist() == [[10, 1, 10], [10, 0, 0]]
+    assert more.manifest["splits"]["train"]["known_tokens"] == 0.75
 
 
 def test_words_of_held_out_texts_do_not_enter_the_vocabulary(tmp_path):

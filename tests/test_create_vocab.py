@@ -14,7 +14,10 @@ from torchmoji.create_vocab import (
     load_vocabulary,
     load_word_counts,
     most_frequent_first,
+    rows_of_embedding,
     save_vocabulary,
+    with_hashtags,
+    words_by_id,
 )
 from torchmoji.global_variables import SPECIAL_TOKENS, VOCAB_PATH
 from torchmoji.word_generator import WordGenerator
@@ -384,3 +387,33 @@ def test_failed_extension_leaves_the_file_alone(tmp_path):
         extend_vocab_in_file(counted(TEXTS), vocab_path=path)
     assert path.read_text() == '{"a": "7"}'
     assert list(tmp_path.iterdir()) == [path]
+
+
+# --- hashtags ---------------------------------------------------------------------------------------------
+
+WORDS = {"CUSTOM_MASK": 0, "CUSTOM_UNKNOWN": 1, "CUSTOM_AT": 2, "love": 3, "#love": 4, "fear": 5, "'s": 6}
+
+
+def test_hashtags_share_the_ids_of_their_words():
+    wide = with_hashtags(WORDS, 10)
+    assert wide == {**WORDS, "custom_at": 2, "#fear": 5}
+    assert {index: word for word, index in wide.items()} == {index: word for word, index in WORDS.items()}
+    assert words_by_id(wide) == words_by_id(WORDS)
+    assert rows_of_embedding(wide) == rows_of_embedding(WORDS) == 7
+    assert with_hashtags(WORDS, 0) == {**WORDS, "custom_at": 2}
+
+
+def test_hashtags_are_those_of_the_commonest_words_and_stay():
+    words = {"a": 0, "one": 1, "two": 2, "CUSTOM_AT": 3, "three": 4}
+    wide = with_hashtags(words, 2)
+    assert list(wide.items()) == [
+        *(("a", 0), ("#one", 1), ("one", 1), ("#two", 2), ("two", 2)),
+        *(("custom_at", 3), ("CUSTOM_AT", 3), ("three", 4)),
+    ]
+    assert list(with_hashtags(wide, 2).items()) == list(wide.items())
+    assert list(with_hashtags(wide, 0).items()) == list(wide.items())
+    assert with_hashtags(wide, 3) == {**wide, "#three": 4}
+
+
+def test_an_empty_vocabulary_needs_no_embeddings():
+    assert rows_of_embedding({}) == 0

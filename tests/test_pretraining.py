@@ -243,6 +243,16 @@ def test_the_average_of_the_weights_is_what_comes_out(corpus, trained, tmp_path)
     assert same(state["average"], weights_of(averaged))
 
 
+def test_hashtags_that_share_ids_travel_with_the_model(tmp_path):
+    corpus = small_corpus(tmp_path, hashtags=5)
+    made = pretrain(corpus, tmp_path / "model", dataclasses.replace(SETTINGS, passes=1))
+    pipeline = MojiPipeline.from_pretrained(made.folder)
+    hashtags = [word for word in corpus.vocabulary if word[0] == "#"]
+    assert len(hashtags) == 5
+    assert corpus.nb_tokens < len(corpus.vocabulary)
+    assert np.array_equal(pipeline.encode(hashtags), pipeline.encode([word[1:] for word in hashtags]))
+
+
 def test_a_teacher_is_learned_from(corpus, tmp_path):
     """A teacher who always says the last class, and has all the say."""
     save_soft_targets(tmp_path / "soft.npy", corpus, lambda ids: np.tile([0.0, 0, 0, 1], (len(ids), 1)))

@@ -98,21 +98,11 @@ def test_the_card_tells_of_it(program, wider):
     assert len(found) == 1
 
 
-def test_ids_of_both_vocabularies_have_the_same_words_back(program):
-    vocabulary = {
-        "CUSTOM_MASK": 0,
-        "CUSTOM_UNKNOWN": 1,
-        "CUSTOM_AT": 2,
-        "love": 3,
-        "#love": 4,
-        "fear": 5,
-        "'s": 6,
-    }
-    wide = program.with_hashtags(vocabulary, 10)
-    assert wide == {**vocabulary, "custom_at": 2, "#fear": 5}
-    assert {index: word for word, index in wide.items()} == {index: w for w, index in vocabulary.items()}
-    assert words_by_id(wide) == words_by_id(vocabulary)
-    assert program.with_hashtags(vocabulary, 0) == {**vocabulary, "custom_at": 2}
+def test_words_whose_place_an_emoji_takes_lose_their_hashtags_too(program):
+    vocabulary = {"CUSTOM_MASK": 0, "CUSTOM_UNKNOWN": 1, "fear": 2, "#rare": 3, "rare": 3}
+    wide, ids = program.with_emojis(vocabulary, ["😂"])
+    assert wide == {"CUSTOM_MASK": 0, "CUSTOM_UNKNOWN": 1, "fear": 2, "😂": 3}
+    assert ids == [3]
 
 
 def test_an_emoji_that_is_there_keeps_its_place(program):

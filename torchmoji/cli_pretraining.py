@@ -8,6 +8,7 @@ import sys
 from dataclasses import fields
 from typing import Any
 
+from torchmoji.arguments import not_negative
 from torchmoji.pretraining_settings import Settings
 
 _ABOUT_CORPUS = """Find emojis in texts, take them out, and write what is left for `torchmoji pretrain`.
@@ -65,6 +66,13 @@ def _add_build_corpus(add: Any) -> None:
         default=50_000,
         metavar="N",
         help="vocabulary, at most (default: %(default)s)",
+    )
+    command.add_argument(
+        "--hashtags",
+        type=not_negative,
+        default=0,
+        metavar="N",
+        help="commonest words that share their embeddings with their hashtags (default: none)",
     )
     command.add_argument(
         "--min-count",
@@ -234,6 +242,7 @@ def _build_corpus(options: argparse.Namespace) -> None:
         rules=rules,
         columns=Columns(options.text_column, options.labels_column, not options.no_header),
         nb_tokens=options.nb_tokens,
+        hashtags=options.hashtags,
         min_count=options.min_count,
         validation=options.validation,
         skip_bad_lines=options.skip_bad_lines,

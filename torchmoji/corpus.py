@@ -44,7 +44,7 @@ from torchmoji.corpus_selection import (
 from torchmoji.corpus_settings import CorpusSettings
 from torchmoji.corpus_sources import Inputs, Source, find_sources, import_pyarrow
 from torchmoji.corpus_writing import save_lookup, shard_tasks, write_rows
-from torchmoji.create_vocab import save_vocabulary
+from torchmoji.create_vocab import rows_of_embedding, save_vocabulary, with_hashtags
 from torchmoji.emoji_finder import EmojiFinder
 from torchmoji.files import atomic_write_text, sha256
 from torchmoji.global_variables import SPECIAL_TOKENS, VOCABULARY_NAME
@@ -155,7 +155,7 @@ class _Builder:
         shards = self._write(kept)
         manifest = plan | corpus_manifest.results(
             *(self.classes, self.sources, chunks, kept, shards),
-            *(self.out / VOCABULARY_NAME, len(vocabulary)),
+            *(self.out / VOCABULARY_NAME, rows_of_embedding(vocabulary)),
         )
         atomic_write_text(path, json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
         return manifest
@@ -227,6 +227,8 @@ class _Builder:
         tasks = word_ranges(self.work, len(kept), words, most, self.settings.min_count)
         parts = self._bar(self.pool.map(frequent_words, tasks), "counting words", "ranges", lambda _: 1)
         vocabulary = vocabulary_of(self.work, parts, self.settings.nb_tokens)
+        if self.settings.hashtags:
+            vocabulary = with_hashtags(vocabulary, self.settings.hashtags)
         save_vocabulary(vocabulary, self.out / VOCABULARY_NAME)
         save_lookup(self.work, vocabulary)
         return vocabulary

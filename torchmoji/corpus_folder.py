@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from torchmoji.create_vocab import load_vocabulary
+from torchmoji.create_vocab import load_vocabulary, rows_of_embedding
 from torchmoji.global_variables import VOCABULARY_NAME
 from torchmoji.shards import TokenRows
 
@@ -70,6 +70,11 @@ class Corpus:
     def vocabulary(self) -> dict[str, int]:
         """Word -> id."""
         return load_vocabulary(self.folder / VOCABULARY_NAME)
+
+    @property
+    def nb_tokens(self) -> int:
+        """Ids of the vocabulary, in which a hashtag may share its word's: a model's embeddings."""
+        return rows_of_embedding(self.vocabulary)
 
     def shard_paths(self, split: str) -> list[Path]:
         """The shards of "train" or "validation", in order."""

@@ -81,7 +81,7 @@ def results(
         kept: What was saved with what is kept of each.
         shards: What was written, for each split.
         vocabulary: The file.
-        words: Its entries.
+        words: Its ids, of which a word and its hashtag may share one.
     """
     records: Counter[str] = Counter()
     dropped: Counter[str] = Counter()

@@ -39,7 +39,7 @@ class _Lookup:
     def __init__(self, folder: Path) -> None:
         file = ArrayFile(folder / _LOOKUP_NAME)
         self._hashes, self._ids = file["hashes"], file["ids"]
-        self.size = len(self._ids)
+        self.ids = int(self._ids.max()) + 1
 
     def __call__(self, hashes: Hashes) -> npt.NDArray[np.int64]:
         places = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
@@ -108,7 +108,7 @@ def write_rows(task: ShardTask) -> dict[str, Any]:
             unknown += int((piece.tokens == UNKNOWN_ID).sum())
             yield piece
 
-    is_narrow = lookup.size <= MOST_NARROW_IDS
+    is_narrow = lookup.ids <= MOST_NARROW_IDS
     write_shard(task.path, pieces(), np.uint16 if is_narrow else np.uint32, task.has_texts)
     about = {
         "file": task.path.name,

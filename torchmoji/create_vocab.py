@@ -11,6 +11,7 @@ import uuid
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 WORD_LENGTH_LIMIT = 30
 """Longer words, in characters, are not counted."""
+SPELLED_OUT = ("CUSTOM_AT", "CUSTOM_URL", "CUSTOM_NUMBER", "CUSTOM_BREAK")
+"""Special tokens that DeepMoji's data sets hold as text, which the tokenizer lowers."""
 
 
 def most_frequent_first(counts: Mapping[str, float]) -> dict[str, float]:
@@ -97,6 +100,36 @@ def words_by_id(vocabulary: Mapping[str, int]) -> list[str]:
     """The words of a vocabulary in the order of their ids; of words with the same id the last one."""
     names = {index: word for word, index in vocabulary.items()}
     return [names[index] for index in sorted(names)]
+
+
+def rows_of_embedding(vocabulary: Mapping[str, int]) -> int:
+    """How many embeddings a vocabulary needs: its highest id and one."""
+    return max(vocabulary.values(), default=-1) + 1
+
+
+def with_hashtags(vocabulary: Mapping[str, int], most: int) -> dict[str, int]:
+    """The same words, and hashtags with the ids of their words: "#fear" is read like "fear".
+
+    A hashtag that has an id of its own keeps it. The others come before their words, so that whoever turns
+    the vocabulary round finds the word. `SPELLED_OUT` tokens are known in small letters too.
+
+    Args:
+        vocabulary: Word -> id, frequent words first.
+        most: Words of two letters or more that get one, at most.
+    """
+    words = words_by_id(vocabulary)
+    wider: dict[int, list[str]] = {}
+    for word, index in vocabulary.items():
+        wider.setdefault(index, []).append(word)
+    for word in words:
+        if word in SPELLED_OUT and word.lower() not in vocabulary:
+            wider[vocabulary[word]].insert(0, word.lower())
+    plain = (word for word in words if len(word) > 1 and word.isalpha() and word not in SPECIAL_TOKENS)
+    can_have = (word for word in plain if vocabulary.get(f"#{word}") in (None, vocabulary[word]))
+    for word in islice(can_have, most):
+        if f"#{word}" not in vocabulary:
+            wider[vocabulary[word]].insert(0, f"#{word}")
+    return {word: index for index in sorted(wider) for word in wider[index]}
 
 
 def check_fits(vocabulary: Mapping[str, int], nb_tokens: int) -> None:

@@ -44,6 +44,9 @@ links were left out. No validation text shares its first ten words with a traini
 in two hundred is promotional, some have one label where the tweet had several emojis, and emojis are as
 unequal as on the street (one text in eight has 😂)."""
 
+HASHTAGS = 25_000
+"""Commonest words that share their embeddings with their hashtags."""
+
 FASTTEXT = (0.273, 0.628, 0.090, 0.277)
 """fastText (100 dimensions, word bigrams, 5 epochs) trained and scored on the same texts: first guess, first
 five, and both averaged over the classes. Measured apart from this program."""
@@ -70,7 +73,9 @@ def prepare(
         FileNotFoundError: A file is missing.
         ValueError: The folder holds a corpus of other texts or settings, or a line is none.
     """
-    settings = CorpusSettings(columns=Columns(text="2", labels="1", header=False), nb_tokens=nb_tokens)
+    settings = CorpusSettings(
+        columns=Columns(text="2", labels="1", header=False), nb_tokens=nb_tokens, hashtags=HASHTAGS
+    )
     build_corpus(
         Path(data) / TRAINING_FILE,
         folder,

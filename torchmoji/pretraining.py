@@ -150,7 +150,7 @@ def pretrain(
             report = Report(
                 manifest=corpus.manifest,
                 settings=trained.settings,
-                nb_tokens=len(corpus.vocabulary),
+                nb_tokens=corpus.nb_tokens,
                 steps=trained.steps,
                 seconds=trained.seconds,
                 device=_device_name(processes.device),
@@ -204,7 +204,7 @@ def _store(
     config = {
         "model_type": "torchmoji",
         "version": __version__,
-        "nb_tokens": len(corpus.vocabulary),
+        "nb_tokens": corpus.nb_tokens,
         "embedding_dim": settings.embedding_dim,
         "hidden_size": settings.hidden_size,
         "nb_classes": len(classes),

@@ -86,14 +86,14 @@ def train(
         target_size = open_embedding_targets(settings.embedding_targets, len(corpus.rows("train"))).shape[1]
 
     def begun() -> TorchMoji:
-        model = new_model(settings, len(corpus.vocabulary), len(corpus.classes)).to(device)
+        model = new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
         if settings.start_from is not None:
             start_with_model(model, settings.start_from, corpus.vocabulary, corpus.classes)
         return model
 
     def made() -> TorchMoji | ModelWithEmbeddings:
         if (Path(folder) / CHECKPOINT_NAME).is_file():
-            model = new_model(settings, len(corpus.vocabulary), len(corpus.classes)).to(device)
+            model = new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
         else:
             model = begun()
             if settings.word_vectors is not None:
