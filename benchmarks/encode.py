@@ -34,7 +34,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from benchmarks.report import write_report
 from torchmoji import products
-from torchmoji.create_vocab import load_vocabulary
+from torchmoji.create_vocab import load_vocabulary, rows_of_embedding
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import TorchMoji
 from torchmoji.onnx import OnnxModel, export
@@ -178,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.manual_seed(0)
     vocabulary = load_vocabulary(arguments.vocabulary)
     ids = read_ids(arguments.texts_file, vocabulary, arguments.texts, arguments.min_tokens)
-    model = TorchMoji(nb_classes=64, nb_tokens=max(vocabulary.values()) + 1).eval()
+    model = TorchMoji(nb_classes=64, nb_tokens=rows_of_embedding(vocabulary)).eval()
     tokens = float((ids != 0).sum(1).mean())
     rates = product_rates(arguments.repeats)
     limit = max(rates[0][1:]) * 1e3 / (MFLOP_A_TOKEN * tokens)  # texts a second

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from benchmarks.report import write_report
 from torchmoji import finetuning
-from torchmoji.create_vocab import load_vocabulary
+from torchmoji.create_vocab import load_vocabulary, rows_of_embedding
 from torchmoji.finetuning import finetune
 from torchmoji.lstm import LSTMHardSigmoid
 from torchmoji.machine import processor, versions
@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="Markdown; default: standard output")
     options = parser.parse_args(argv)
     vocabulary = load_vocabulary(options.vocabulary)
-    nb_tokens = max(vocabulary.values()) + 1
+    nb_tokens = rows_of_embedding(vocabulary)
     ids = torch.from_numpy(read_ids(options.texts_file, vocabulary, 1400, 1)[:, :30].copy())
     lines = [
         f"{len(ids)} texts of {float((ids != 0).sum(1).float().mean()):.1f} tokens on average.",

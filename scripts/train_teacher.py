@@ -219,14 +219,14 @@ def make_targets(options: Any, processes: Processes) -> None:
         "choice of texts": hashlib.sha256(is_wanted.tobytes()).hexdigest(),
         "--top-k": options.top_k,
     }
-    ask = probabilities(trained, rows["train"], len(corpus.classes), device)
-    with PartialFile(options.out / "targets.npy", len(corpus.classes), about, True, dtype="<f2") as file:
-        file.write_arrays(
-            wanted_rows(
-                *(lambda numbers: highest(ask(numbers), options.top_k), is_wanted),
-                *(len(corpus.classes), file.done),
-            )
-        )
+    nb_classes = len(corpus.classes)
+    ask = probabilities(trained, rows["train"], nb_classes, device)
+
+    def kept(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
+        return highest(ask(numbers), options.top_k)
+
+    with PartialFile(options.out / "targets.npy", nb_classes, about, True, dtype="<f2") as file:
+        file.write_arrays(wanted_rows(kept, is_wanted, nb_classes, file.done))
     logger.info("probabilities for %d of %d texts", is_wanted.sum(), len(is_wanted))
 
 

@@ -21,3 +21,26 @@ def interrupted_at(number):
         patch.setattr(Stepper, "step", stop)
         with pytest.raises(KeyboardInterrupt):
             yield
+
+
+def interrupted_answers(make, asked, number=3):
+    """Make what `make` makes, a function of rows, so that one of its calls is interrupted.
+
+    Args:
+        make: Takes anything.
+        asked: Receives how many rows each call is for; its length counts the calls.
+        number: Of the call, from 1 on.
+    """
+
+    def made(*arguments):
+        ask = make(*arguments)
+
+        def answer(rows):
+            asked.append(len(rows))
+            if len(asked) == number:
+                raise KeyboardInterrupt
+            return ask(rows)
+
+        return answer
+
+    return made

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from programs import loaded
 from small_corpus import CUES, EMOJIS, rules, small_corpus
+from stopping import interrupted_answers
 
 from torchmoji import resuming
 from torchmoji.model_def import load_model
@@ -135,21 +136,9 @@ def test_without_a_teacher_it_says_so(program, corpus, tmp_path, capsys):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bytes(program, corpus, models, tmp_path, monkeypatch):
-    ask, asked, out = program.model_teacher, [], tmp_path / "out.npy"
-
-    def interrupted(*arguments):
-        teacher = ask(*arguments)
-
-        def answer(numbers):
-            asked.append(len(numbers))
-            if len(asked) == 3:
-                raise KeyboardInterrupt
-            return teacher(numbers)
-
-        return answer
-
+    asked, out = [], tmp_path / "out.npy"
     monkeypatch.setattr(resuming, "ROWS_AT_ONCE", 32)
-    monkeypatch.setattr(program, "model_teacher", interrupted)
+    monkeypatch.setattr(program, "model_teacher", interrupted_answers(program.model_teacher, asked))
     with pytest.raises(KeyboardInterrupt):
         call(program, corpus, out, "--models", models[0])
     with pytest.raises(SystemExit):

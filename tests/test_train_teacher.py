@@ -9,6 +9,7 @@ import pytest
 import torch
 from fake_encoder import with_fake_encoder
 from small_corpus import small_corpus
+from stopping import interrupted_answers
 
 from torchmoji import pretraining_run, processes, resuming
 from torchmoji.data_order import DataOrder
@@ -78,21 +79,9 @@ def test_only_texts_that_pretraining_sees_are_asked_about(program, corpus, tmp_p
 
 def test_interrupted_asking_goes_on(program, corpus, tmp_path, monkeypatch):
     undisturbed = np.array(call(program, corpus, tmp_path / "undisturbed"))
-    asked, ask_of = [], program.probabilities
-
-    def interrupted(*arguments):
-        ask = ask_of(*arguments)
-
-        def answer(numbers):
-            asked.append(len(numbers))
-            if len(asked) == 3:
-                raise KeyboardInterrupt
-            return ask(numbers)
-
-        return answer
-
+    asked = []
     monkeypatch.setattr(resuming, "ROWS_AT_ONCE", 32)
-    monkeypatch.setattr(program, "probabilities", interrupted)
+    monkeypatch.setattr(program, "probabilities", interrupted_answers(program.probabilities, asked))
     with pytest.raises(KeyboardInterrupt):
         call(program, corpus, tmp_path / "stopped")
     found = call(program, corpus, tmp_path / "stopped")

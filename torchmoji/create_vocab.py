@@ -331,6 +331,6 @@ def extend_vocab(current_vocab: dict[str, int], new_vocab: VocabBuilder, max_tok
     limit = 10000 if max_tokens < 0 else max_tokens
     ranked = most_frequent_first(new_vocab.word_counts)
     new_words = [word for word in ranked if word not in current_vocab][:limit]
-    first = max(current_vocab.values(), default=-1) + 1
+    first = rows_of_embedding(current_vocab)
     current_vocab.update({word: first + rank for rank, word in enumerate(new_words)})
     return len(new_words)
