@@ -47,8 +47,10 @@ def test_the_model_and_its_vocabulary_can_be_used_together(made):
     pipeline = MojiPipeline.from_pretrained(made[0])
     assert pipeline.classes == EMOJIS
     assert pipeline.predict_proba(["good day"]).shape == (1, 64)
-    assert list(pipeline.vocabulary) == [*SPECIAL_TOKENS, *list(pipeline.vocabulary)[10:]]
-    assert set(list(pipeline.vocabulary)[10:]) == set(WORDS)
+    words = words_by_id(pipeline.vocabulary)
+    assert words[:10] == list(SPECIAL_TOKENS)
+    assert set(words[10:]) == set(WORDS)
+    assert all(pipeline.vocabulary[f"#{word}"] == pipeline.vocabulary[word] for word in WORDS)
 
 
 def test_the_configuration_holds_sizes_and_classes(made):
