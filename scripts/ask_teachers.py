@@ -33,7 +33,7 @@ from torchmoji.global_variables import UNKNOWN_ID
 from torchmoji.model_def import load_model
 from torchmoji.pretrained import find
 from torchmoji.processes import Processes
-from torchmoji.resuming import PartialFile, fingerprint, wanted_rows
+from torchmoji.resuming import fingerprint, write_wanted_rows
 from torchmoji.shards import TokenRows
 from torchmoji.soft_targets import open_soft_targets
 
@@ -229,9 +229,8 @@ def write_targets(options: Any, processes: Processes) -> None:
         numbers = np.flatnonzero(has_embedding)
         teachers.append(embedding_teacher(embeddings, numbers, rows, nb_classes, device))
         shares = [share * (1 - options.embeddings_share) for share in shares] + [options.embeddings_share]
-    with PartialFile(options.out, nb_classes, about, options.resume, dtype="<f2") as file:
-        file.write_arrays(wanted_rows(geometric_mean(teachers, shares), is_wanted, nb_classes, file.done))
-    logger.info("%s: probabilities for %d of %d texts", options.out, is_wanted.sum(), len(rows))
+    ask = geometric_mean(teachers, shares)
+    write_wanted_rows(options.out, ask, is_wanted, nb_classes, about, options.resume)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@ CORPUS is of `torchmoji build-corpus --keep-text`. ENCODER is a folder that `tra
 model with its tokenizer, such as all-MiniLM-L6-v2, whose embedding of a text is the mean of its tokens. OUT
 is the file for `torchmoji pretrain --embedding-targets`. With --passes below 1 only those texts are encoded
 that a run of pretraining sees with the same --passes, --batch-size and --seed, without --balanced-sampling.
-With --words the words of the
-vocabulary are encoded instead, for `--word-vectors`. With --resume an interrupted run goes on where it was.
-It needs `pip install transformers` beside torchmoji.
+With --words the words of the vocabulary are encoded instead, for `--word-vectors`. With --resume an
+interrupted run goes on where it was. It needs `pip install transformers` beside torchmoji.
 
 Examples:
     encode_corpus.py corpus/ all-MiniLM-L6-v2/ embeddings.npy
@@ -14,8 +13,6 @@ Examples:
     torchmoji pretrain corpus/ --out model/ --embedding-targets embeddings.npy --word-vectors words.npy
 """
 
-import hashlib
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,19 +31,17 @@ from torchmoji.embedding_targets import of_length_1
 from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.pretraining import Settings
 from torchmoji.processes import Processes
-from torchmoji.resuming import PartialFile, fingerprint, wanted_rows
+from torchmoji.resuming import fingerprint, write_wanted_rows
 from torchmoji.shards import TokenRows, in_memory, shard_texts
 
 _ENCODED_TOGETHER = 64
 """Texts, of nearly the same length: more is slower on a CPU, whose caches they leave."""
 
-logger = logging.getLogger(__name__)
-
 
 def encoding(
     encoder: Any, rows: TokenRows, device: torch.device
 ) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]]:
-    """What `wanted_rows` asks: embeddings (n, D) of length 1 of the texts of these numbers (n,).
+    """What `write_wanted_rows` asks: embeddings (n, D) of length 1 of the texts of these numbers (n,).
 
     Args:
         encoder: Of `transformers`, in evaluation mode.
@@ -110,14 +105,12 @@ def encode(options: Any, processes: Processes) -> None:
     about = {
         "corpus": fingerprint(options.corpus / MANIFEST_NAME, content=True),
         "encoder": encoder_files(options.encoder),
-        "choice of texts": hashlib.sha256(is_wanted.tobytes()).hexdigest(),
         "--words": options.words,
         "--max-length": options.max_length,
     }
     size = encoder.config.hidden_size
-    with PartialFile(options.out, size, about, options.resume, dtype="<f2") as file:
-        file.write_arrays(wanted_rows(encoding(encoder, rows, device), is_wanted, size, file.done))
-    logger.info("%s: embeddings of %d of %d", options.out, is_wanted.sum(), len(own))
+    ask = encoding(encoder, rows, device)
+    write_wanted_rows(options.out, ask, is_wanted, size, about, options.resume)
 
 
 if __name__ == "__main__":

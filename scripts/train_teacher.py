@@ -4,9 +4,8 @@ CORPUS is of `torchmoji build-corpus --keep-text`. ENCODER is a folder that `tra
 model with its tokenizer, such as all-MiniLM-L6-v2. OUT receives `targets.npy` for `torchmoji pretrain
 --soft-targets`, and `scores.json`. With --target-passes it is asked only about the texts that a run of
 pretraining sees with the same --passes, with --target-batch-size and --target-seed as its own, and without
---balanced-sampling. An
-interrupted run goes on where it was when the same command is given again. It needs `pip install transformers`
-beside torchmoji.
+--balanced-sampling. An interrupted run goes on where it was when the same command is given again. It needs
+`pip install transformers` beside torchmoji.
 
 Examples:
     train_teacher.py corpus/ all-MiniLM-L6-v2/ teacher/
@@ -14,7 +13,6 @@ Examples:
     torchmoji pretrain corpus/ --out model/ --soft-targets teacher/targets.npy
 """
 
-import hashlib
 import json
 import logging
 import sys
@@ -37,7 +35,7 @@ from torchmoji.files import atomic_write_text
 from torchmoji.pretraining import Settings
 from torchmoji.pretraining_run import Trained, train_model
 from torchmoji.processes import Processes
-from torchmoji.resuming import PartialFile, fingerprint, wanted_rows
+from torchmoji.resuming import fingerprint, write_wanted_rows
 from torchmoji.shards import RowBatch, TokenRows, shard_texts
 from torchmoji.soft_targets import highest
 from torchmoji.training_checkpoint import CHECKPOINT_NAME
@@ -130,7 +128,7 @@ def as_wordpieces(tokenizer: Any, texts: Iterable[str], rows: TokenRows, max_len
 def probabilities(
     trained: Trained[Teacher], rows: TokenRows, nb_classes: int, device: torch.device
 ) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]]:
-    """What `wanted_rows` asks: probabilities (n, C) of the texts of these numbers (n,).
+    """What `write_wanted_rows` asks: probabilities (n, C) of the texts of these numbers (n,).
 
     Args:
         trained: The teacher.
@@ -216,7 +214,6 @@ def make_targets(options: Any, processes: Processes) -> None:
     about = {
         "corpus": fingerprint(options.corpus / MANIFEST_NAME, content=True),
         "training": fingerprint(options.out / CHECKPOINT_NAME),
-        "choice of texts": hashlib.sha256(is_wanted.tobytes()).hexdigest(),
         "--top-k": options.top_k,
     }
     nb_classes = len(corpus.classes)
@@ -225,9 +222,7 @@ def make_targets(options: Any, processes: Processes) -> None:
     def kept(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
         return highest(ask(numbers), options.top_k)
 
-    with PartialFile(options.out / "targets.npy", nb_classes, about, True, dtype="<f2") as file:
-        file.write_arrays(wanted_rows(kept, is_wanted, nb_classes, file.done))
-    logger.info("probabilities for %d of %d texts", is_wanted.sum(), len(is_wanted))
+    write_wanted_rows(options.out / "targets.npy", kept, is_wanted, nb_classes, about, resume=True)
 
 
 def _batched(texts: Iterable[str], size: int) -> Iterable[list[str]]:

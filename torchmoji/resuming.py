@@ -5,6 +5,7 @@ what they come from. At the end the file takes its name. Nothing but the bytes t
 trusted, so that a process may be killed at any moment.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -44,31 +45,6 @@ def fingerprint(path: str | os.PathLike[str], content: bool = False) -> list[Any
         return [sha256(path)]
     about = os.stat(path)
     return [about.st_size, about.st_mtime_ns]
-
-
-def wanted_rows(
-    compute: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]],
-    is_wanted: npt.NDArray[np.bool_],
-    columns: int,
-    done: int = 0,
-) -> Iterator[npt.NDArray[np.floating]]:
-    """Compute rows a window at a time: one (columns,) for each in turn, of zeros where it is not wanted.
-
-    Args:
-        compute: Numbers of rows (k,), of a window, to the rows (k, columns).
-        is_wanted: Which rows (n,).
-        columns: Numbers in a row.
-        done: Rows at the beginning to leave out.
-    """
-    for first in range(done, len(is_wanted), ROWS_AT_ONCE):
-        window = np.arange(first, min(first + ROWS_AT_ONCE, len(is_wanted)))
-        wanted = window[is_wanted[window]]
-        given = np.zeros((len(window), columns), dtype=np.float32)
-        if len(wanted):
-            given[wanted - first] = compute(wanted)
-        yield from given
-        if first // ROWS_AT_ONCE % _TELL_EVERY == _TELL_EVERY - 1:
-            logger.info("%d of %d", first + len(window), len(is_wanted))
 
 
 class PartialFile:
@@ -198,3 +174,48 @@ class PartialFile:
         self._file.close()
         self._data.replace(self._target)
         self._note.unlink(missing_ok=True)
+
+
+def write_wanted_rows(
+    path: str | os.PathLike[str],
+    compute: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]],
+    is_wanted: npt.NDArray[np.bool_],
+    columns: int,
+    about: Mapping[str, Any],
+    resume: bool,
+) -> None:
+    """Compute the wanted rows of an array a window at a time and write them as float16; the others are zeros.
+
+    Args:
+        path: An `.npy` file.
+        compute: Numbers of rows (k,), of a window, to the rows (k, columns).
+        is_wanted: Which rows (n,).
+        columns: Numbers in a row.
+        about: What the rows are made from, as JSON can hold it. Which rows are wanted is added.
+        resume: Go on with half a file, where there is one.
+
+    Raises:
+        ValueError: Half a file was made from something else.
+        BlockingIOError: Another process writes this file.
+    """
+    about = {**about, "choice of rows": hashlib.sha256(is_wanted.tobytes()).hexdigest()}
+    with PartialFile(path, columns, about, resume, dtype="<f2") as file:
+        file.write_arrays(_wanted_rows(compute, is_wanted, columns, file.done))
+    logger.info("%s: %d of %d rows", os.fspath(path), is_wanted.sum(), len(is_wanted))
+
+
+def _wanted_rows(
+    compute: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]],
+    is_wanted: npt.NDArray[np.bool_],
+    columns: int,
+    done: int,
+) -> Iterator[npt.NDArray[np.floating]]:
+    for first in range(done, len(is_wanted), ROWS_AT_ONCE):
+        window = np.arange(first, min(first + ROWS_AT_ONCE, len(is_wanted)))
+        wanted = window[is_wanted[window]]
+        given = np.zeros((len(window), columns), dtype=np.float32)
+        if len(wanted):
+            given[wanted - first] = compute(wanted)
+        yield from given
+        if first // ROWS_AT_ONCE % _TELL_EVERY == _TELL_EVERY - 1:
+            logger.info("%d of %d", first + len(window), len(is_wanted))
