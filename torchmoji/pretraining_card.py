@@ -103,10 +103,12 @@ def data_section(report: Report, about: str = "") -> str:
     dropped = ", ".join(
         f"{number} {_REASONS[reason]}" for reason, number in counts["dropped"].items() if number
     )
+    shared = report.manifest["settings"].get("hashtags", 0)
+    hashtags = f"\nThe {shared} commonest words share their embeddings with their hashtags." if shared else ""
     return f"""## Data
 
 {splits["train"]["rows"]} texts for training, {splits["validation"]["rows"]} for validation, which training
-never saw. They come from {counts["texts"]} texts of {named}{more}. Left out: {dropped or "none"}.
+never saw. They come from {counts["texts"]} texts of {named}{more}. Left out: {dropped or "none"}.{hashtags}
 
 {about}""".rstrip()
 
