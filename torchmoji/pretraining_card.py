@@ -104,7 +104,11 @@ def data_section(report: Report, about: str = "") -> str:
         f"{number} {_REASONS[reason]}" for reason, number in counts["dropped"].items() if number
     )
     shared = report.manifest["settings"].get("hashtags", 0)
-    hashtags = f"\nThe {shared} commonest words share their embeddings with their hashtags." if shared else ""
+    hashtags = (
+        f"\nWords share their embeddings with their hashtags, the {shared} commonest at most."
+        if shared
+        else ""
+    )
     return f"""## Data
 
 {splits["train"]["rows"]} texts for training, {splits["validation"]["rows"]} for validation, which training
