@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from script_helper import run_alone
-from train_teacher import as_wordpieces, encoder_files, load_encoder, mean_of_tokens
+from torch import Tensor
+from train_teacher import as_wordpieces, asking_by_length, encoder_files, load_encoder, mean_of_tokens
 
 from torchmoji.arguments import make_parser, positive
 from torchmoji.corpus_folder import MANIFEST_NAME, Corpus
@@ -33,9 +34,6 @@ from torchmoji.pretraining import Settings
 from torchmoji.processes import Processes
 from torchmoji.resuming import fingerprint, write_wanted_rows
 from torchmoji.shards import TokenRows, in_memory, shard_texts
-
-_ENCODED_TOGETHER = 64
-"""Texts, of nearly the same length: more is slower on a CPU, whose caches they leave."""
 
 
 def encoding(
@@ -53,17 +51,12 @@ def encoding(
     """
     size = encoder.config.hidden_size
 
-    def ask(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
-        order = np.argsort(rows.lengths(numbers), kind="stable")
-        given = np.zeros((len(numbers), size), dtype=np.float32)
-        for start in range(0, len(order), _ENCODED_TOGETHER):
-            some = order[start : start + _ENCODED_TOGETHER]
-            with torch.inference_mode():
-                found = mean_of_tokens(encoder, torch.from_numpy(rows.token_ids(numbers[some])).to(device))
-            given[some] = of_length_1(found.float().cpu().numpy(), (len(some), size))
+    def answer(ids: Tensor) -> npt.NDArray[np.floating]:
+        found = mean_of_tokens(encoder, ids).float().cpu().numpy()
+        given: npt.NDArray[np.floating] = of_length_1(found, (len(ids), size))
         return given
 
-    return ask
+    return asking_by_length(rows, size, answer, device)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -125,6 +125,30 @@ def as_wordpieces(tokenizer: Any, texts: Iterable[str], rows: TokenRows, max_len
     return TokenRows([batch])
 
 
+def asking_by_length(
+    rows: TokenRows, columns: int, answer: Callable[[Tensor], npt.NDArray[np.floating]], device: torch.device
+) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]]:
+    """What `write_wanted_rows` asks: rows (n, columns) for the texts of these numbers (n,).
+
+    Args:
+        rows: The texts as an encoder's tokens.
+        columns: Numbers in a row.
+        answer: Ids (batch, time) of texts of nearly the same length to their rows (batch, columns).
+        device: Where the ids are to be.
+    """
+
+    @torch.no_grad()
+    def ask(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
+        order = np.argsort(rows.lengths(numbers), kind="stable")
+        found = np.zeros((len(numbers), columns), dtype=np.float32)
+        for start in range(0, len(order), _ASKED_TOGETHER):
+            some = order[start : start + _ASKED_TOGETHER]
+            found[some] = answer(torch.from_numpy(rows.token_ids(numbers[some])).to(device))
+        return found
+
+    return ask
+
+
 def probabilities(
     trained: Trained[Teacher], rows: TokenRows, nb_classes: int, device: torch.device
 ) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]]:
@@ -138,18 +162,13 @@ def probabilities(
     """
     is_bfloat16 = bool(trained.settings.bfloat16)
 
-    @torch.no_grad()
-    def ask(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
-        order = np.argsort(rows.lengths(numbers), kind="stable")
-        found = np.zeros((len(numbers), nb_classes), dtype=np.float32)
-        for start in range(0, len(order), _ASKED_TOGETHER):
-            some = order[start : start + _ASKED_TOGETHER]
-            with torch.autocast(device.type, torch.bfloat16, enabled=is_bfloat16):
-                logits = trained.model(torch.from_numpy(rows.token_ids(numbers[some])).to(device))
-            found[some] = torch.softmax(logits.float(), dim=1).cpu().numpy()
+    def answer(ids: Tensor) -> npt.NDArray[np.floating]:
+        with torch.autocast(device.type, torch.bfloat16, enabled=is_bfloat16):
+            logits = trained.model(ids)
+        found: npt.NDArray[np.floating] = torch.softmax(logits.float(), dim=1).cpu().numpy()
         return found
 
-    return ask
+    return asking_by_length(rows, nb_classes, answer, device)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
