@@ -230,7 +230,7 @@ def write_targets(options: Any, processes: Processes) -> None:
         teachers.append(embedding_teacher(embeddings, numbers, rows, nb_classes, device))
         shares = [share * (1 - options.embeddings_share) for share in shares] + [options.embeddings_share]
     ask = geometric_mean(teachers, shares)
-    write_wanted_rows(options.out, ask, is_wanted, nb_classes, about, options.resume)
+    write_wanted_rows(options.out, ask, is_wanted, nb_classes, about, options.resume, device.type)
 
 
 if __name__ == "__main__":

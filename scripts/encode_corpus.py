@@ -103,7 +103,7 @@ def encode(options: Any, processes: Processes) -> None:
     }
     size = encoder.config.hidden_size
     ask = encoding(encoder, rows, device)
-    write_wanted_rows(options.out, ask, is_wanted, size, about, options.resume)
+    write_wanted_rows(options.out, ask, is_wanted, size, about, options.resume, device.type)
 
 
 if __name__ == "__main__":

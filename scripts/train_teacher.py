@@ -45,6 +45,7 @@ PAD = 0  # of BERT's vocabularies, and of `TokenRows`
 _TOKENIZED_TOGETHER = 10_000
 _ASKED_TOGETHER = 64
 """Texts, of nearly the same length: more is slower on a CPU, whose caches they leave."""
+_ASKED_TOGETHER_GPU = 1024
 
 logger = logging.getLogger(__name__)
 
@@ -111,8 +112,9 @@ def as_wordpieces(tokenizer: Any, texts: Iterable[str], rows: TokenRows, max_len
     """
     pieces: list[npt.NDArray[np.uint32]] = []
     counts: list[int] = []
+    read = _reader(tokenizer, max_length)
     for some in _batched(texts, _TOKENIZED_TOGETHER):
-        found = tokenizer(some, truncation=True, max_length=max_length)["input_ids"]
+        found = read(some)
         counts += map(len, found)
         pieces.append(np.concatenate([np.asarray(ids, dtype=np.uint32) for ids in found]))
     numbers = np.arange(len(rows))
@@ -123,6 +125,16 @@ def as_wordpieces(tokenizer: Any, texts: Iterable[str], rows: TokenRows, max_len
         np.concatenate([[0], np.cumsum(rows.label_counts(numbers))]),
     )
     return TokenRows([batch])
+
+
+def _reader(tokenizer: Any, max_length: int) -> Callable[[list[str]], list[list[int]]]:
+    """What gives the ids of texts; of a fast tokenizer without the masks that cost as much as the ids."""
+    if not getattr(tokenizer, "is_fast", False):
+        return lambda some: tokenizer(some, truncation=True, max_length=max_length)["input_ids"]
+    backend = tokenizer.backend_tokenizer
+    backend.enable_truncation(max_length)
+    backend.no_padding()
+    return lambda some: [encoding.ids for encoding in backend.encode_batch_fast(some)]
 
 
 def asking_by_length(
@@ -141,8 +153,9 @@ def asking_by_length(
     def ask(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
         order = np.argsort(rows.lengths(numbers), kind="stable")
         found = np.zeros((len(numbers), columns), dtype=np.float32)
-        for start in range(0, len(order), _ASKED_TOGETHER):
-            some = order[start : start + _ASKED_TOGETHER]
+        together = _ASKED_TOGETHER if device.type == "cpu" else _ASKED_TOGETHER_GPU
+        for start in range(0, len(order), together):
+            some = order[start : start + together]
             found[some] = answer(torch.from_numpy(rows.token_ids(numbers[some])).to(device))
         return found
 
@@ -241,7 +254,7 @@ def make_targets(options: Any, processes: Processes) -> None:
     def kept(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
         return highest(ask(numbers), options.top_k)
 
-    write_wanted_rows(options.out / "targets.npy", kept, is_wanted, nb_classes, about, resume=True)
+    write_wanted_rows(options.out / "targets.npy", kept, is_wanted, nb_classes, about, True, device.type)
 
 
 def _batched(texts: Iterable[str], size: int) -> Iterable[list[str]]:

@@ -501,6 +501,7 @@ def test_a_device_without_autocast_is_taken(kind):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own imports
 @pytest.mark.parametrize("kind", LENGTHS)
 def test_cuda_gives_what_the_cpu_gives(kind):
     lstm = made(num_layers=2, bidirectional=True)

@@ -582,6 +582,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 
 @needs_cuda
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own imports
 def test_cuda_takes_every_kind_of_input():
     model = made(return_attention=True)
     ids = some_ids()
@@ -598,6 +599,7 @@ def test_cuda_takes_every_kind_of_input():
 
 
 @needs_cuda
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own imports
 def test_cuda_autocast_trains():
     model = made(output_logits=True).cuda().train()
     with torch.autocast("cuda", dtype=torch.bfloat16):

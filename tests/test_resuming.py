@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from torchmoji import resuming
-from torchmoji.resuming import ROWS_AT_ONCE, PartialFile, fingerprint
+from torchmoji.resuming import ROWS_AT_ONCE, PartialFile, fingerprint, write_wanted_rows
 
 ABOUT = {"input": [1, 2], "model": "m"}
 
@@ -113,6 +113,36 @@ def test_a_file_is_known_by_content_or_by_size_and_time(tmp_path):
     a, b, c = (fingerprint(tmp_path / name, content=True) for name in "abc")
     assert a == b != c
     assert fingerprint(tmp_path / "a")[0] == 3
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_wanted_rows_are_the_same_after_an_interruption(tmp_path, monkeypatch, device):
+    """Beside the CPU windows are larger than what is noted: it goes on in the middle of one."""
+    monkeypatch.setattr(resuming, "ROWS_AT_ONCE", 10)
+    is_wanted = np.arange(205) % 3 > 0
+    asked, failing = [], True
+
+    def compute(numbers):
+        asked.append(len(numbers))
+        return np.stack([numbers, numbers**2 / 100], axis=1)
+
+    def interrupted(self):
+        keep(self)
+        if failing and self.done == 130:
+            raise Interrupted
+
+    keep = PartialFile._keep
+    monkeypatch.setattr(PartialFile, "_keep", interrupted)
+    path = tmp_path / "rows.npy"
+    with pytest.raises(Interrupted):
+        write_wanted_rows(path, compute, is_wanted, 2, ABOUT, False, device)
+    failing = False
+    asked.clear()
+    write_wanted_rows(path, compute, is_wanted, 2, ABOUT, True, device)
+    numbers = np.arange(205)
+    expected = np.where(is_wanted[:, None], np.stack([numbers, numbers**2 / 100], axis=1), 0)
+    assert np.array_equal(np.load(path), expected.astype(np.float16))
+    assert asked == ([7, 7, 6, 7, 7, 6, 7, 3] if device == "cpu" else [53, 30])
 
 
 # --- the command ------------------------------------------------------------------------------------------

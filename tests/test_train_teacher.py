@@ -3,17 +3,19 @@
 import json
 from contextlib import nullcontext
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from fake_encoder import with_fake_encoder
+from fake_encoder import tokenize, with_fake_encoder
 from small_corpus import small_corpus
 from stopping import interrupted_answers
 
 from torchmoji import pretraining_run, processes, resuming
 from torchmoji.data_order import DataOrder
 from torchmoji.processes import Processes
+from torchmoji.shards import TokenRows, in_memory
 from torchmoji.soft_targets import open_soft_targets
 
 
@@ -87,6 +89,34 @@ def test_interrupted_asking_goes_on(program, corpus, tmp_path, monkeypatch):
     found = call(program, corpus, tmp_path / "stopped")
     assert np.allclose(found.astype(np.float32), undisturbed.astype(np.float32), atol=2e-3)
     assert sum(asked[3:]) == len(undisturbed) - 64
+
+
+class FastTokenizer:
+    """As those of `transformers` that have a backend; to be called itself is slow."""
+
+    is_fast = True
+
+    def __init__(self):
+        self.backend_tokenizer = self
+        self.cut = None
+
+    def enable_truncation(self, max_length):
+        self.cut = max_length
+
+    def no_padding(self):
+        pass
+
+    def encode_batch_fast(self, texts):
+        return [SimpleNamespace(ids=ids) for ids in tokenize(texts, True, self.cut)["input_ids"]]
+
+
+def test_a_fast_tokenizer_gives_the_same_ids(program):
+    texts = ["a b c d", "b", "c a"] * 5
+    rows = TokenRows([in_memory([[1]] * len(texts), [[0]] * len(texts))])
+    slow, fast = (program.as_wordpieces(each, texts, rows, 3) for each in (tokenize, FastTokenizer()))
+    numbers = np.arange(len(texts))
+    assert np.array_equal(slow.token_ids(numbers), fast.token_ids(numbers))
+    assert fast.token_ids(numbers).shape == (15, 3)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

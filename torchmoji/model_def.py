@@ -44,6 +44,9 @@ MAX_ROWS = 128
 """NumPy input is computed in batches of so many texts, alike in length: see `benchmarks/batching.py`."""
 MAX_TOKENS = 2048
 """Texts times tokens in such a batch: more is hardly faster and takes more memory."""
+MAX_ROWS_GPU = 2048
+"""The same for devices other than the CPU, where each batch costs hundreds of launches."""
+MAX_TOKENS_GPU = 1 << 16
 
 
 class _Layout(NamedTuple):
@@ -220,7 +223,7 @@ class TorchMoji(nn.Module):
         Args:
             token_ids: (n, time), integers, padding (0) anywhere.
             features: Give the features, whatever the model's output is.
-            max_rows: Texts in a batch, at most; by default `MAX_ROWS`.
+            max_rows: Texts in a batch, at most; by default `MAX_ROWS`, beside the CPU `MAX_ROWS_GPU`.
 
         Returns:
             The output (n, C) or features (n, F), and the attention (n, time): float32, float64 from a float64
@@ -240,8 +243,10 @@ class TorchMoji(nn.Module):
             output, attention = compute(torch.from_numpy(rows).to(self._device))
             return _to_numpy(output), _to_numpy(attention)
 
+        is_on_cpu = self._device.type == "cpu"
+        rows, tokens = (MAX_ROWS, MAX_TOKENS) if is_on_cpu else (MAX_ROWS_GPU, MAX_TOKENS_GPU)
         # in training equal texts differ by dropout
-        return run_by_length(ids, run, max_rows or MAX_ROWS, MAX_TOKENS, once=not self.training)
+        return run_by_length(ids, run, max_rows or rows, tokens, once=not self.training)
 
     def features_of(self, token_ids: Tensor) -> Tensor:
         """Features (batch, F), whatever the model's output is, of token ids (batch, time), with gradients."""
