@@ -10,6 +10,9 @@ gives two of its 20 classes away: the red heart and the sun. The tokenizer remov
 emoji-selectors, the same task, they are kept, as the models of the leaderboard had them: each is one of the
 special tokens that DeepMoji's vocabularies keep free.
 
+In irony-threshold, the same task as irony, a text is ironic above the probability that gives the best F1 on
+the validation part, as DeepMoji's program scores tasks of F1 (`find_f1_threshold`), instead of above 0.5.
+
 Examples:
     tweeteval.py --data DIR --methods last chain-thaw --seeds 1 2 3 --resume runs.jsonl --output table.md
     tweeteval.py --data DIR --datasets irony --methods last --weights model.bin --vocabulary vocabulary.json
@@ -26,14 +29,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sklearn.metrics import f1_score
+from torch import nn
 
 from benchmarks.transfer import Benchmark, Task, new_model, tuning_options
 from torchmoji.class_weights import balanced_weights
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.finetuning import calculate_batchsize_maxlen, finetune
-from torchmoji.metrics import predicted_classes
-from torchmoji.sampling import get_data_loader
+from torchmoji.metrics import find_f1_threshold, predict, predicted_classes
+from torchmoji.sampling import Batches, get_data_loader
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 
 PARTS = ("train", "val", "test")
@@ -57,6 +62,9 @@ SELECTOR = "\ufe0f"
 """Asks for a picture in colour."""
 SELECTOR_TOKEN = "CUSTOM_BLANK_6"
 TASKS[f"emoji{KEEPING}"] = TASKS["emoji"]
+CHOOSING = "-threshold"
+"""Ends the name of a task of two classes whose threshold is chosen on the validation part."""
+TASKS[f"irony{CHOOSING}"] = TASKS["irony"]
 
 
 def read_part(folder: Path, part: str) -> tuple[list[str], npt.NDArray[np.int64]]:
@@ -86,7 +94,7 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
         quiet: No progress bars.
     """
     task = TASKS[settings["dataset"]]
-    folder = data_directory / settings["dataset"].removesuffix(KEEPING)
+    folder = data_directory / settings["dataset"].removesuffix(KEEPING).removesuffix(CHOOSING)
     parts = [read_part(folder, part) for part in PARTS]
     texts = [text for part, _ in parts for text in part]
     bounds = np.cumsum([0, *(len(part) for part, _ in parts)])
@@ -109,8 +117,26 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
         class_weight=class_weights(np.asarray(labels[0]), task.nb_classes, settings["class_weight_power"]),
         **tuning_options(settings, quiet),
     )
-    batches = get_data_loader(ids[2], np.asarray(labels[2]), batch_size, extended_batch_sampler=False)
-    return leaderboard_score(*predicted_classes(model, batches), task.nb_classes)
+    validation, test = (
+        get_data_loader(ids[part], np.asarray(labels[part]), batch_size, extended_batch_sampler=False)
+        for part in (1, 2)
+    )
+    if settings["dataset"].endswith(CHOOSING):
+        return score_with_threshold(model, validation, test)
+    return leaderboard_score(*predicted_classes(model, test), task.nb_classes)
+
+
+def score_with_threshold(model: nn.Module, validation: Batches, test: Batches) -> float:
+    """F1 of the second of two classes, above the probability that is best on the validation part.
+
+    Args:
+        model: Gives logits (batch, 1).
+        validation: The texts that the threshold is chosen on.
+        test: Those that are scored.
+    """
+    (logits, labels), (test_logits, test_labels) = predict(model, validation), predict(model, test)
+    chances, test_chances = (torch.sigmoid(values.float()) for values in (logits, test_logits))
+    return find_f1_threshold(labels, chances, test_labels, test_chances)[0]
 
 
 def tokenizer_for(dataset: str, vocabulary: Mapping[str, int], maxlen: int) -> SentenceTokenizer:

@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 import torch
 from programs import run
+from sklearn.metrics import f1_score
 from small_task import small_model
+from torch import nn
 
-from benchmarks.tweeteval import class_weights, leaderboard_score, read_part, tokenizer_for
+from benchmarks.tweeteval import (
+    class_weights,
+    leaderboard_score,
+    read_part,
+    score_with_threshold,
+    tokenizer_for,
+)
 from torchmoji.create_vocab import save_vocabulary
 from torchmoji.global_variables import SPECIAL_TOKENS
 
@@ -57,13 +65,14 @@ def test_table_has_the_leaderboard_beside_each_task(benchmark, tmp_path):
     )
     lines = [line.strip("| ").split(" | ") for line in (tmp_path / "out.md").read_text().splitlines()]
     assert lines[0][3:8] == ["torchMoji", "LSTM", "FastText", "SVM", "BERTweet"]
-    assert [row[:3] for row in lines[2:6]] == [
+    assert [row[:3] for row in lines[2:7]] == [
         ["emotion", "macro-F1", "last"],
         ["irony", "F1 of the ironic class", "last"],
         ["emoji", "macro-F1", "last"],
         ["emoji-selectors", "macro-F1", "last"],
+        ["irony-threshold", "F1 of the ironic class", "last"],
     ]
-    assert [row[3] for row in lines[2:6]] == [f"{result['score']:.3f}" for result in results]
+    assert [row[3] for row in lines[2:7]] == [f"{result['score']:.3f}" for result in results]
     assert lines[2][4:8] == ["0.660", "0.652", "0.647", "0.793"]
     assert "python benchmarks/tweeteval.py --data data" in (tmp_path / "out.md").read_text()
 
@@ -72,6 +81,19 @@ def test_texts_are_read_with_their_labels(data):
     texts, labels = read_part(data / "emotion", "val")
     assert texts[:5] == ["good thing", "bad thing", "fine thing", "day thing", "good thing"]
     assert labels[:5].tolist() == [0, 1, 2, 3, 0]
+
+
+def test_a_threshold_is_chosen_on_the_validation_part_alone():
+    def part(logits, labels):
+        return [(torch.tensor(logits)[:, None], torch.tensor(labels))]
+
+    model = nn.Linear(1, 1)
+    with torch.no_grad():
+        model.weight.fill_(1)
+        model.bias.zero_()
+    validation = part([-3.0, -1.0, -0.5, 2.0], [0, 1, 1, 1])  # above sigmoid(-3) = 0.05 all are ironic
+    test = part([-2.0, -1.5, 1.0, -4.0], [0, 1, 1, 1])
+    assert score_with_threshold(model, validation, test) == f1_score([0, 1, 1, 1], [1, 1, 1, 0])
 
 
 def test_irony_is_scored_by_the_ironic_class_alone():
