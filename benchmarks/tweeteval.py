@@ -29,7 +29,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.metrics import f1_score
 from torch import nn
 
@@ -37,7 +36,7 @@ from benchmarks.transfer import Benchmark, Task, new_model, tuning_options
 from torchmoji.class_weights import balanced_weights
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.finetuning import calculate_batchsize_maxlen, finetune
-from torchmoji.metrics import find_f1_threshold, predict, predicted_classes
+from torchmoji.metrics import find_f1_threshold, positive_probabilities, predicted_classes
 from torchmoji.sampling import Batches, get_data_loader
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 
@@ -134,9 +133,8 @@ def score_with_threshold(model: nn.Module, validation: Batches, test: Batches) -
         validation: The texts that the threshold is chosen on.
         test: Those that are scored.
     """
-    (logits, labels), (test_logits, test_labels) = predict(model, validation), predict(model, test)
-    chances, test_chances = (torch.sigmoid(values.float()) for values in (logits, test_logits))
-    return find_f1_threshold(labels, chances, test_labels, test_chances)[0]
+    (p_val, y_val), (p_test, y_test) = (positive_probabilities(model, part) for part in (validation, test))
+    return find_f1_threshold(y_val, p_val, y_test, p_test)[0]
 
 
 def tokenizer_for(dataset: str, vocabulary: Mapping[str, int], maxlen: int) -> SentenceTokenizer:

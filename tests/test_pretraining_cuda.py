@@ -1,10 +1,9 @@
 """Training on a GPU: as on the CPU, in bfloat16, and going on after an interruption."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
+from curves import curve_of
 from small_corpus import small_corpus
 from stopping import interrupted_at
 
@@ -39,14 +38,13 @@ def _tell_all(monkeypatch):
     monkeypatch.setattr(pretraining_run, "_TELL_EVERY", 1)
 
 
-def losses(folder):
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return np.array([line["loss"] for line in lines if line["kind"] == "training"])
-
-
 def made(corpus, folder, device, **changes):
     pretrain(corpus, folder, Settings(**{**SETTINGS, **changes}), device=device, checkpoint_seconds=0)
     return folder
+
+
+def losses(folder):
+    return curve_of(folder, "loss")
 
 
 def test_a_gpu_gives_the_losses_of_the_cpu(corpus, tmp_path):

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from curves import curve_of
 from small_corpus import small_corpus
 from stopping import interrupted_at
 
@@ -73,11 +74,6 @@ def torchrun(folder, corpus, out, processes, device="cpu", **changes):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     environment |= {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
-def curve_of(folder, *names):
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return np.array([[line[name] for name in names] for line in lines if line["kind"] == "training"])
 
 
 def test_two_processes_give_the_loss_curve_of_one(corpus, one, tmp_path):

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from torchmoji.finetuning import train_by_chain_thaw
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.last_layer import on_features
-from torchmoji.metrics import find_f1_threshold, predict
+from torchmoji.metrics import find_f1_threshold, positive_probabilities
 from torchmoji.sampling import Array, as_array, get_data_loader
 from torchmoji.training import (
     check_choice,
@@ -137,12 +137,6 @@ def prepare_generators(
 # --- all classes ------------------------------------------------------------------------------------------
 
 
-def _probabilities(model: nn.Module, batches: Loader) -> npt.NDArray[np.float32]:
-    """Probability of the class, (n,)."""
-    logits, _ = predict(model, batches)
-    return logits[:, 0].float().sigmoid().cpu().numpy()
-
-
 def _class_average_f1(
     model: nn.Module,
     nb_classes: int,
@@ -167,9 +161,8 @@ def _class_average_f1(
         test_gen = get_data_loader(X_test, y_test_new, batch_size, extended_batch_sampler=False)
         description = f"class {i + 1}/{rounds}"
         fit(train_gen, val_gen, description)
-        f1_test, threshold = find_f1_threshold(
-            y_val_new, _probabilities(model, val_gen), y_test_new, _probabilities(model, test_gen)
-        )
+        (p_val, _), (p_test, _) = (positive_probabilities(model, batches) for batches in (val_gen, test_gen))
+        f1_test, threshold = find_f1_threshold(y_val_new, p_val, y_test_new, p_test)
         if verbose:
             logger.info("%s: F1 %.4f on the test part, threshold %.2f", description, f1_test, threshold)
         scores.append(f1_test)

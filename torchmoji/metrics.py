@@ -60,6 +60,19 @@ def predict(model: nn.Module, batches: Batches) -> tuple[torch.Tensor, torch.Ten
     return torch.cat(outputs), torch.cat(labels)
 
 
+def positive_probabilities(
+    model: nn.Module, batches: Batches
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Probability of the second of two classes, for `find_f1_threshold`, and the true classes, both (n,).
+
+    Args:
+        model: Gives logits (batch, 1). Left in evaluation mode.
+        batches: See `torchmoji.sampling.Batches`.
+    """
+    logits, labels = predict(model, batches)
+    return logits[:, 0].float().sigmoid().cpu().numpy(), labels.cpu().numpy()
+
+
 def predicted_classes(
     model: nn.Module, test_gen: Batches
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

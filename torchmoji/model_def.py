@@ -244,9 +244,9 @@ class TorchMoji(nn.Module):
             return _to_numpy(output), _to_numpy(attention)
 
         is_on_cpu = self._device.type == "cpu"
-        rows, tokens = (MAX_ROWS, MAX_TOKENS) if is_on_cpu else (MAX_ROWS_GPU, MAX_TOKENS_GPU)
+        most_rows, most_tokens = (MAX_ROWS, MAX_TOKENS) if is_on_cpu else (MAX_ROWS_GPU, MAX_TOKENS_GPU)
         # in training equal texts differ by dropout
-        return run_by_length(ids, run, max_rows or rows, tokens, once=not self.training)
+        return run_by_length(ids, run, max_rows or most_rows, most_tokens, once=not self.training)
 
     def features_of(self, token_ids: Tensor) -> Tensor:
         """Features (batch, F), whatever the model's output is, of token ids (batch, time), with gradients."""
