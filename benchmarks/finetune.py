@@ -61,7 +61,7 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
         data["texts"],
         data["labels"],
         task.nb_classes,
-        data["batch_size"],
+        settings["batch_size"] or data["batch_size"],
         settings["method"],
         **tuning_options(settings, quiet),
     )

@@ -22,7 +22,10 @@ from torchmoji.files import atomic_write_text
 from torchmoji.global_variables import FINETUNING_METHODS, PRETRAINED_PATH, VOCAB_PATH
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
+from torchmoji.processes import device_name
+from torchmoji.training import PRETRAINED_LEARNING_RATE
 
+EMBED_L2 = 1e-6
 EXTENDING_METHODS = ("full", "chain-thaw")
 """Those that train the embedding, so that new words can learn something."""
 SETTINGS = (
@@ -37,7 +40,12 @@ SETTINGS = (
     "patience",
     "extend_with",
     "embed_dropout",
+    "first_stage_dropout",
+    "pretrained_lr",
+    "embed_l2",
+    "batch_size",
     "bfloat16",
+    "device",
 )
 """What makes two runs the same."""
 
@@ -95,8 +103,23 @@ class Benchmark(NamedTuple):
             metavar="N",
             help="of embedding channels; with 0 `last` encodes each text once (default: %(default)s)",
         )
+        add(
+            "--no-first-stage-dropout",
+            action="store_true",
+            help="chain-thaw encodes each text once in its first stage, as last does with --embed-dropout 0",
+        )
+        add(
+            "--pretrained-lr",
+            type=float,
+            default=PRETRAINED_LEARNING_RATE,
+            metavar="N",
+            help="learning rate of what is pretrained, for chain-thaw and full (default: %(default)s)",
+        )
+        add("--embed-l2", type=float, default=EMBED_L2, metavar="N", help="default: %(default)s")
+        add("--batch-size", type=int, metavar="N", help="default: by the length of the texts, 250 or 50")
         if self.add_options is not None:
             self.add_options(add)
+        add("--device", default="cpu", help="default: %(default)s")
         add("--bfloat16", action="store_true", help="matrix products in bfloat16, not float32")
         add("--output", type=Path, metavar="FILE", help="Markdown; default: standard output")
         add("--resume", type=Path, metavar="FILE", help="JSONL: results so far, to be continued")
@@ -122,12 +145,16 @@ class Benchmark(NamedTuple):
                 if arguments.resume:
                     atomic_write_text(arguments.resume, "".join(json.dumps(r) + "\n" for r in earlier))
             results.append(result)
-        write_report(f"{table(results, self.tasks)}\n{circumstances(self.path, argv)}", arguments.output)
+        write_report(
+            f"{table(results, self.tasks)}\n{circumstances(self.path, argv, arguments.device)}",
+            arguments.output,
+        )
 
     def _timed(self, settings: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
         """Run once; gives the settings with the score and the time in seconds."""
         started = time.perf_counter()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings["bfloat16"]):
+        kind = torch.device(settings["device"]).type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=settings["bfloat16"]):
             score = self.run(settings, arguments.data, arguments.quiet)
         return {**settings, "score": score, "seconds": round(time.perf_counter() - started, 1)}
 
@@ -149,7 +176,12 @@ def planned_runs(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     "patience": arguments.patience,
                     "extend_with": arguments.extend_with if method in EXTENDING_METHODS else 0,
                     "embed_dropout": arguments.embed_dropout,
+                    "first_stage_dropout": not arguments.no_first_stage_dropout,
+                    "pretrained_lr": arguments.pretrained_lr,
+                    "embed_l2": arguments.embed_l2,
+                    "batch_size": arguments.batch_size,
                     "bfloat16": arguments.bfloat16,
+                    "device": arguments.device,
                 }
 
 
@@ -163,9 +195,10 @@ def new_model(settings: Mapping[str, Any], nb_classes: int, added: int) -> Torch
     """
     torch.manual_seed(settings["seed"])
     weights = None if settings["weights"] == "none" else settings["weights"]
-    return torchmoji_transfer(
+    model = torchmoji_transfer(
         nb_classes, weights, extend_embedding=added, embed_dropout_rate=settings["embed_dropout"]
     )
+    return model.to(settings["device"])
 
 
 def tuning_options(settings: Mapping[str, Any], quiet: bool) -> dict[str, Any]:
@@ -175,6 +208,9 @@ def tuning_options(settings: Mapping[str, Any], quiet: bool) -> dict[str, Any]:
         "epoch_size": settings["epoch_size"],
         "nb_epochs": settings["epochs"],
         "first_stage_epochs": settings["first_stage_epochs"],
+        "first_stage_dropout": settings["first_stage_dropout"],
+        "pretrained_lr": settings["pretrained_lr"],
+        "embed_l2": settings["embed_l2"],
         "patience": settings["patience"],
         "seed": settings["seed"],
     }
@@ -210,10 +246,11 @@ def table(results: Sequence[dict[str, Any]], tasks: Mapping[str, Task]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def circumstances(path: str, arguments: Sequence[str]) -> str:
+def circumstances(path: str, arguments: Sequence[str], device: str) -> str:
     """Markdown: the command, the machine and the versions."""
+    card = "" if device == "cpu" else f"{device_name(torch.device(device))}; "
     return (
         f"    python {path} {shlex.join(arguments)}\n\n"
-        f"{processor()}, {torch.get_num_threads()} threads; "
+        f"{card}{processor()}, {torch.get_num_threads()} threads; "
         f"{versions('torch', 'numpy', 'scikit-learn')}, torchmoji {torchmoji.__version__}.\n"
     )

@@ -36,6 +36,7 @@ from benchmarks.transfer import Benchmark, Task, new_model, tuning_options
 from torchmoji.class_weights import balanced_weights
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.finetuning import calculate_batchsize_maxlen, finetune
+from torchmoji.global_variables import FINETUNING_MONITORS
 from torchmoji.metrics import find_f1_threshold, positive_probabilities, predicted_classes
 from torchmoji.sampling import Batches, get_data_loader
 from torchmoji.sentence_tokenizer import SentenceTokenizer
@@ -99,6 +100,7 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
     bounds = np.cumsum([0, *(len(part) for part, _ in parts)])
     split = [list(range(start, end)) for start, end in pairwise(bounds)]
     batch_size, maxlen = calculate_batchsize_maxlen(texts)
+    batch_size = settings["batch_size"] or batch_size
     tokenizer = tokenizer_for(settings["dataset"], load_vocabulary(settings["vocabulary"]), maxlen)
     ids, labels, added = tokenizer.split_train_val_test(
         texts,
@@ -114,6 +116,7 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
         batch_size,
         settings["method"],
         class_weight=class_weights(np.asarray(labels[0]), task.nb_classes, settings["class_weight_power"]),
+        monitor=settings["monitor"],
         **tuning_options(settings, quiet),
     )
     validation, test = (
@@ -184,11 +187,17 @@ def add_options(add: Callable[..., object]) -> None:
         metavar="P",
         help="1: classes count alike, in between 0 and 1: rare classes gain (default: samples count alike)",
     )
+    add(
+        "--monitor",
+        choices=FINETUNING_MONITORS,
+        default="loss",
+        help="what the best epoch is chosen by, on the validation part (default: %(default)s)",
+    )
 
 
 BENCHMARK = Benchmark(
     *("benchmarks/tweeteval.py", __doc__, TASKS, run, "has a folder for each task"),
-    own_settings=("class_weight_power",),
+    own_settings=("class_weight_power", "monitor"),
     add_options=add_options,
 )
 

@@ -13,7 +13,7 @@ import torch
 from small_task import changed_layers, small_model, small_task, weights_of
 from torch import nn
 
-from torchmoji import finetuning
+from torchmoji import class_avg_finetuning, finetuning
 from torchmoji.class_avg_finetuning import class_avg_finetune
 from torchmoji.finetuning import (
     calculate_batchsize_maxlen,
@@ -340,6 +340,58 @@ def test_the_first_stage_may_have_epochs_of_its_own(tune, monkeypatch):
         options = {**QUICK, "nb_epochs": 1, "first_stage_epochs": first_stage_epochs}
         tune(small_model(), *small_task(2), 2, method="chain-thaw", **options)
     assert epochs == [3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("method", "stages"), [("chain-thaw", 6), ("last", 1)])
+def test_what_decides_about_epochs_reaches_every_stage(method, stages, monkeypatch):
+    watched, fit_model = [], finetuning.fit_model
+
+    def recording(*args, monitor, **options):
+        watched.append(monitor)
+        return fit_model(*args, monitor=monitor, **options)
+
+    monkeypatch.setattr(finetuning, "fit_model", recording)
+    tuned(method, monitor="macro", nb_epochs=1)
+    assert watched == ["macro"] * stages
+
+
+def test_what_cannot_decide_about_epochs_is_refused():
+    with pytest.raises(ValueError, match="monitor is 'f1'; it must be one of loss, acc, weighted, macro"):
+        tuned("last", monitor="f1")
+
+
+@pytest.mark.parametrize("tune", [finetune, class_avg_finetune])
+@pytest.mark.parametrize("method", ["chain-thaw", "full"])
+def test_what_is_pretrained_may_learn_at_another_rate(tune, method, monkeypatch):
+    rates = []
+    for module in (finetuning, class_avg_finetuning):
+        monkeypatch.setattr(
+            module,
+            "fit_model",
+            lambda model, loss, optimizer, *rest, **options: rates.append(
+                {group["lr"] for group in optimizer.param_groups}
+            ),
+        )
+    monkeypatch.setattr(class_avg_finetuning, "load_checkpoint", lambda *arguments: None)
+    tune(small_model(), *small_task(2), 2, method=method, pretrained_lr=3e-4, **QUICK)
+    assert rates == ([{1e-3}, *[{3e-4}] * 5] if method == "chain-thaw" else [{1e-3, 3e-4}])
+
+
+@pytest.mark.parametrize("tune", [finetune, class_avg_finetune])
+def test_the_first_stage_may_go_without_embedding_dropout(tune, monkeypatch):
+    seen, fit_model = [], finetuning.fit_model
+
+    def recording(model, *args, **options):
+        seen.append((type(model).__name__, whole.embed_dropout.p))
+        return fit_model(model, *args, **options)
+
+    monkeypatch.setattr(finetuning, "fit_model", recording)
+    whole = small_model()
+    whole.embed_dropout.p = 0.4
+    options = {**QUICK, "nb_epochs": 1}
+    tune(whole, *small_task(2), 2, method="chain-thaw", first_stage_dropout=False, **options)
+    assert seen == [("LastLayer", 0), *[("TorchMoji", 0.4)] * 5]
+    assert whole.embed_dropout.p == 0.4
 
 
 def test_chain_thaw_stage_starts_from_the_best_weights_of_the_stage_before(monkeypatch):

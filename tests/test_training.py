@@ -21,10 +21,10 @@ from torchmoji.training import (
     freeze_layers,
     load_checkpoint,
     make_optimizer,
-    mean_loss,
     method_optimizer,
     save_checkpoint,
     training_session,
+    validate,
 )
 
 
@@ -70,7 +70,22 @@ def test_loss_of_a_single_text(loss_op, logits):
 def test_validation_loss_is_the_mean_of_samples_not_of_batches():
     logit = 0.7
     expected = (3 * np.log1p(np.exp(-logit)) + 2 * np.log1p(np.exp(logit))) / 5
-    assert mean_loss(Constant([logit]), nn.BCEWithLogitsLoss(), BATCHES) == pytest.approx(expected)
+    loss, watched = validate(Constant([logit]), nn.BCEWithLogitsLoss(), BATCHES, "loss")
+    assert loss == watched == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "score"), [("acc", 3 / 5), ("macro", 3 / 8), ("weighted", 3 / 4 * 3 / 5)]
+)
+def test_a_score_of_the_validation_part_may_be_watched(monitor, score):
+    loss, watched = validate(Constant([0.7]), nn.BCEWithLogitsLoss(), BATCHES, monitor)
+    assert watched == pytest.approx(1 - score)  # all are said to be 1, and 3 of 5 are
+    assert loss > watched
+
+
+def test_several_logits_are_scored_by_the_largest():
+    batches = [(texts(4), torch.tensor([2, 2, 0, 1]))]
+    assert validate(Constant([0.0, -1.0, 0.5]), nn.CrossEntropyLoss(), batches, "acc")[1] == 0.5
 
 
 # --- the loop ---------------------------------------------------------------------------------------------
@@ -85,11 +100,11 @@ class Scripted:
         self.path = tmp_path / "best.bin"
         script = iter(losses)
 
-        def mean_loss(model, loss_op, batches):
+        def validate(model, loss_op, batches, monitor):
             self.weights.append(model.logits.item())
-            return next(script)
+            return (next(script),) * 2
 
-        monkeypatch.setattr(training, "mean_loss", mean_loss)
+        monkeypatch.setattr(training, "validate", validate)
 
     def fit(self, epochs=100, patience=3, verbose=0, keep_start=True):
         optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
@@ -165,13 +180,13 @@ def test_loss_falls(tmp_path):
     x, y = small_task(2)
     model = small_model(2)
     batches = get_data_loader(x[0], y[0], 10, extended_batch_sampler=False)
-    before = mean_loss(model, nn.BCEWithLogitsLoss(), batches)
+    before, _ = validate(model, nn.BCEWithLogitsLoss(), batches, "loss")
     optimizer = make_optimizer(model, 1e-2, 0)
     best = fit_model(
         model, nn.BCEWithLogitsLoss(), optimizer, batches, batches, 3, tmp_path / "best.bin", 3, 0
     )
     assert best < 0.8 * before
-    assert mean_loss(model, nn.BCEWithLogitsLoss(), batches) == pytest.approx(best)
+    assert validate(model, nn.BCEWithLogitsLoss(), batches, "loss")[0] == pytest.approx(best)
 
 
 def one_step(model, parameters):

@@ -27,6 +27,8 @@ from torchmoji.last_layer import on_features
 from torchmoji.metrics import find_f1_threshold, positive_probabilities
 from torchmoji.sampling import Array, as_array, get_data_loader
 from torchmoji.training import (
+    LEARNING_RATE,
+    PRETRAINED_LEARNING_RATE,
     check_choice,
     check_model,
     check_parts,
@@ -241,13 +243,14 @@ def class_avg_chainthaw(
     checkpoint_weight_path: str | os.PathLike[str],
     f1_init_weight_path: str | os.PathLike[str],
     patience: int = 5,
-    initial_lr: float = 0.001,
-    next_lr: float = 0.0001,
+    initial_lr: float = LEARNING_RATE,
+    next_lr: float = PRETRAINED_LEARNING_RATE,
     verbose: bool = True,
     *,
     embed_l2: float = 1e-6,
     seed: int = 42,
     first_stage_epochs: int | None = None,
+    first_stage_dropout: bool = True,
 ) -> float:
     """Train each class by chain-thaw and give the class-average F1.
 
@@ -270,6 +273,7 @@ def class_avg_chainthaw(
         embed_l2: L2 regularisation of the embedding.
         seed: Of the samples.
         first_stage_epochs: At most so many in the first stage; None for `nb_epochs`.
+        first_stage_dropout: See `torchmoji.finetuning.finetune`.
     """
 
     def fit(train_gen: Loader, val_gen: Loader, description: str) -> None:
@@ -287,6 +291,7 @@ def class_avg_chainthaw(
             int(verbose),
             description=f"{description}, chain-thaw",
             first_stage_epochs=first_stage_epochs,
+            first_stage_dropout=first_stage_dropout,
         )
 
     return _class_average_f1(
@@ -309,6 +314,8 @@ def class_avg_finetune(
     seed: int = 42,
     patience: int = 5,
     first_stage_epochs: int | None = None,
+    first_stage_dropout: bool = True,
+    pretrained_lr: float = PRETRAINED_LEARNING_RATE,
 ) -> tuple[Model, float]:
     """Fine-tune a model for each class against the rest and give the class-average F1 of the test part.
 
@@ -329,6 +336,8 @@ def class_avg_finetune(
         seed: Of the samples and of dropout.
         patience: Stop after so many epochs in a row without a lower validation loss.
         first_stage_epochs: See `torchmoji.finetuning.finetune`.
+        first_stage_dropout: See there.
+        pretrained_lr: See there.
 
     Returns:
         The model, with the weights for the last class, and the mean F1 of the classes.
@@ -365,13 +374,15 @@ def class_avg_finetune(
                 embed_l2=embed_l2,
                 seed=seed,
                 first_stage_epochs=first_stage_epochs,
+                first_stage_dropout=first_stage_dropout,
+                next_lr=pretrained_lr,
             )
         else:
             f1 = class_avg_tune_trainable(
                 tuned,
                 nb_classes,
                 loss_op,
-                method_optimizer(model, method, embed_l2),
+                method_optimizer(model, method, embed_l2, pretrained_lr),
                 train,
                 val,
                 test,

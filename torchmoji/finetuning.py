@@ -17,7 +17,8 @@ what differs there; all names of 2017 can still be imported from here.
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -28,13 +29,15 @@ from torch.optim import Optimizer
 
 from torchmoji.class_weights import balanced_weights, checked_weights, loss_of_classes
 from torchmoji.datasets import read_labelled_texts
-from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS
+from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS, FINETUNING_MONITORS
 from torchmoji.last_layer import batches_on_features, on_features
 from torchmoji.metrics import device_of, evaluate_using_acc, evaluate_using_weighted_f1, find_f1_threshold
 from torchmoji.sampling import Array, Batches, DeepMojiBatchSampler, DeepMojiDataset, get_data_loader
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.tokenizer import tokenize
 from torchmoji.training import (
+    LEARNING_RATE,
+    PRETRAINED_LEARNING_RATE,
     calc_loss,
     change_trainable,
     check_choice,
@@ -162,6 +165,9 @@ def finetune(
     patience: int = 5,
     class_weight: Sequence[float] | Literal["balanced"] | None = None,
     first_stage_epochs: int | None = None,
+    first_stage_dropout: bool = True,
+    pretrained_lr: float = PRETRAINED_LEARNING_RATE,
+    monitor: str = "loss",
 ) -> tuple[Model, float]:
     """Fine-tune a model and score it on the test part.
 
@@ -185,17 +191,23 @@ def finetune(
         class_weight: How much a sample counts, by its class, in training and in the validation loss: a
             positive number for each class, "balanced" for classes that count alike, or None for samples that
             do.
-        first_stage_epochs: At most so many in chain-thaw's first stage, whose epochs take next to no time
-            where the model has no embedding dropout; None for as many as in the others.
+        first_stage_epochs: At most so many in chain-thaw's first stage; None for as many as in the others.
+        first_stage_dropout: False leaves dropout of embedding channels out of chain-thaw's first stage, whose
+            epochs then take next to no time.
+        pretrained_lr: Learning rate of what is pretrained: of chain-thaw after its first stage, and of all
+            but the output layer in full. The other learning rates are 0.001.
+        monitor: What the best epoch is chosen by, and when to stop, on the validation part: loss, as in
+            DeepMoji; or a score: acc and weighted as for `metric`, or macro, the mean F1 of the classes.
 
     Returns:
-        The model, with the weights of its lowest validation loss, and the score.
+        The model, with the weights of its best epoch, and the score.
 
     Raises:
         ValueError: An argument is not as described.
     """
     check_choice("method", method, FINETUNING_METHODS)
     check_choice("metric", metric, FINETUNING_METRICS)
+    check_choice("monitor", monitor, FINETUNING_MONITORS)
     check_model(model, nb_classes if nb_classes > 2 else 1, f"nb_classes={nb_classes}")
     parts = check_parts(model, texts, labels)
     for _, y in parts:
@@ -222,12 +234,15 @@ def finetune(
                 verbose=verbose,
                 patience=patience,
                 first_stage_epochs=first_stage_epochs,
+                first_stage_dropout=first_stage_dropout,
+                next_lr=pretrained_lr,
+                monitor=monitor,
             )
         else:
             score = tune_trainable(
                 tuned,
                 loss_op,
-                method_optimizer(model, method, embed_l2),
+                method_optimizer(model, method, embed_l2, pretrained_lr),
                 train_gen,
                 val_gen,
                 test_gen,
@@ -236,6 +251,7 @@ def finetune(
                 patience=patience,
                 evaluate=metric,
                 verbose=verbose,
+                monitor=monitor,
             )
     return model, score
 
@@ -272,10 +288,15 @@ def tune_trainable(
     patience: int = 5,
     evaluate: str = "acc",
     verbose: int = 2,
+    *,
+    monitor: str = "loss",
 ) -> float:
     """Train the optimizer's parameters and score the test part; see `fit_model` and `finetune`."""
     check_choice("evaluate", evaluate, FINETUNING_METRICS)
-    fit_model(model, loss_op, optim_op, train_gen, val_gen, nb_epochs, checkpoint_path, patience, verbose)
+    fit_model(
+        *(model, loss_op, optim_op, train_gen, val_gen, nb_epochs, checkpoint_path, patience, verbose),
+        monitor=monitor,
+    )
     return _evaluate(model, test_gen, evaluate, verbose)
 
 
@@ -287,14 +308,16 @@ def chain_thaw(
     nb_epochs: int,
     checkpoint_path: str | os.PathLike[str],
     loss_op: nn.Module,
-    initial_lr: float = 0.001,
-    next_lr: float = 0.0001,
+    initial_lr: float = LEARNING_RATE,
+    next_lr: float = PRETRAINED_LEARNING_RATE,
     embed_l2: float = 1e-6,
     evaluate: str = "acc",
     verbose: int = 1,
     patience: int = 5,
     *,
     first_stage_epochs: int | None = None,
+    first_stage_dropout: bool = True,
+    monitor: str = "loss",
 ) -> float:
     """Train by chain-thaw and score the test part; see `train_by_chain_thaw` and `finetune`."""
     check_choice("evaluate", evaluate, FINETUNING_METRICS)
@@ -311,6 +334,8 @@ def chain_thaw(
         embed_l2=embed_l2,
         verbose=verbose,
         first_stage_epochs=first_stage_epochs,
+        first_stage_dropout=first_stage_dropout,
+        monitor=monitor,
     )
     return _evaluate(model, test_gen, evaluate, verbose)
 
@@ -323,14 +348,16 @@ def train_by_chain_thaw(
     patience: int,
     nb_epochs: int,
     checkpoint_path: str | os.PathLike[str],
-    initial_lr: float = 0.001,
-    next_lr: float = 0.0001,
+    initial_lr: float = LEARNING_RATE,
+    next_lr: float = PRETRAINED_LEARNING_RATE,
     embed_l2: float = 1e-6,
     verbose: int = 1,
     *,
     description: str = "chain-thaw",
     on_epoch: Callable[[str, float, float], None] | None = None,
     first_stage_epochs: int | None = None,
+    first_stage_dropout: bool = True,
+    monitor: str = "loss",
 ) -> None:
     """Train the last layer, then each other layer alone, first to last, then everything.
 
@@ -354,6 +381,8 @@ def train_by_chain_thaw(
         description: Of the progress bars.
         on_epoch: See `fit_model`.
         first_stage_epochs: At most so many in the first stage; None for `nb_epochs`.
+        first_stage_dropout: See `finetune`.
+        monitor: See `fit_model`.
     """
     layers = [(name, layer) for name, layer in model.named_children() if list(layer.parameters())]
     stages = [layers[-1], *layers[:-1], ("everything", model)]
@@ -362,18 +391,31 @@ def train_by_chain_thaw(
         change_trainable(layer, True)
         optimizer = make_optimizer(model, next_lr if i else initial_lr, embed_l2)
         batches = [train_gen, val_gen]
-        tuned, (training, validation) = (model, batches) if i else batches_on_features(model, batches)
-        fit_model(
-            tuned,
-            loss_op,
-            optimizer,
-            training,
-            validation,
-            nb_epochs if i or first_stage_epochs is None else first_stage_epochs,
-            checkpoint_path,
-            patience,
-            verbose,
-            description=f"{description} {i + 1}/{len(stages)}, {name}",
-            keep_start=i > 0,
-            on_epoch=on_epoch,
-        )
+        with nullcontext() if i or first_stage_dropout else _without_embedding_dropout(model):
+            tuned, (training, validation) = (model, batches) if i else batches_on_features(model, batches)
+            fit_model(
+                tuned,
+                loss_op,
+                optimizer,
+                training,
+                validation,
+                nb_epochs if i or first_stage_epochs is None else first_stage_epochs,
+                checkpoint_path,
+                patience,
+                verbose,
+                description=f"{description} {i + 1}/{len(stages)}, {name}",
+                keep_start=i > 0,
+                on_epoch=on_epoch,
+                monitor=monitor,
+            )
+
+
+@contextmanager
+def _without_embedding_dropout(model: nn.Module) -> Iterator[None]:
+    """Within the block the model drops no embedding channels."""
+    dropout: Any = model.get_submodule("embed_dropout")
+    rate, dropout.p = dropout.p, 0.0
+    try:
+        yield
+    finally:
+        dropout.p = rate

@@ -32,6 +32,7 @@ NB_EMOJI_CLASSES = 64
 
 FINETUNING_METHODS = ["last", "full", "new", "chain-thaw"]
 FINETUNING_METRICS = ["acc", "weighted"]
+FINETUNING_MONITORS = ["loss", "acc", "weighted", "macro"]
 
 ROOT_PATH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 """The folder that holds the package."""

@@ -84,11 +84,27 @@ def predicted_classes(
         test_gen: See `torchmoji.sampling.Batches`.
     """
     outputs, labels = predict(model, test_gen)
-    if outputs.shape[1] > 1:
-        predicted = outputs.argmax(dim=1)
-    else:
-        predicted = (outputs[:, 0] > (0.5 if gives_probabilities(model) else 0.0)).long()
-    return predicted.cpu().numpy(), labels.cpu().numpy()
+    return classes_of(outputs, 0.5 if gives_probabilities(model) else 0.0), labels.cpu().numpy()
+
+
+def classes_of(outputs: torch.Tensor, threshold: float) -> npt.NDArray[np.int64]:
+    """Class numbers (n,): the largest of outputs (n, C), or whether that of (n, 1) is above a threshold."""
+    several = outputs.shape[1] > 1
+    predicted = outputs.argmax(dim=1) if several else (outputs[:, 0] > threshold).long()
+    return predicted.cpu().numpy()
+
+
+def score_of(metric: str, truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> float:
+    """A score, higher is better.
+
+    Args:
+        metric: acc, accuracy; weighted, F1 of the classes weighted by their size; macro, their mean F1.
+        truth: Class numbers (n,).
+        predicted: Class numbers (n,).
+    """
+    if metric == "acc":
+        return float((predicted == truth).mean())
+    return float(f1_score(truth, predicted, average=metric, zero_division=0))
 
 
 def evaluate_using_acc(model: nn.Module, test_gen: Batches) -> float:
@@ -100,7 +116,7 @@ def evaluate_using_acc(model: nn.Module, test_gen: Batches) -> float:
         test_gen: See `torchmoji.sampling.Batches`.
     """
     predicted, labels = predicted_classes(model, test_gen)
-    return float((predicted == labels).mean())
+    return score_of("acc", labels, predicted)
 
 
 def evaluate_using_weighted_f1(model: nn.Module, test_gen: Batches, val_gen: Batches | None = None) -> float:
@@ -112,7 +128,7 @@ def evaluate_using_weighted_f1(model: nn.Module, test_gen: Batches, val_gen: Bat
         val_gen: Not used; callers of the 2017 package pass it.
     """
     predicted, labels = predicted_classes(model, test_gen)
-    return float(f1_score(labels, predicted, average="weighted", zero_division=0))
+    return score_of("weighted", labels, predicted)
 
 
 def find_f1_threshold(

@@ -30,7 +30,7 @@ from torchmoji.pretraining_card import Report, model_card
 from torchmoji.pretraining_model import train
 from torchmoji.pretraining_run import Trained
 from torchmoji.pretraining_settings import Settings
-from torchmoji.processes import Processes, joined_processes
+from torchmoji.processes import Processes, device_name, joined_processes
 from torchmoji.weights import save_quantized, save_state_dict
 
 __all__ = ["Pretrained", "Settings", "Trained", "adjust_to_prior", "pretrain", "train"]
@@ -153,7 +153,7 @@ def pretrain(
                 nb_tokens=corpus.nb_tokens,
                 steps=trained.steps,
                 seconds=trained.seconds,
-                device=_device_name(processes.device),
+                device=device_name(processes.device),
                 processes=processes.count,
                 scores=scores,
                 is_int8=int8,
@@ -177,10 +177,6 @@ def _locked(folder: Path, processes: Processes) -> Iterator[None]:
         raise BlockingIOError(f"another process is training in {folder}: wait for it") from error
     with lock:
         yield
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
 
 
 def _store(

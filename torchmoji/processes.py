@@ -99,3 +99,8 @@ def lone_process(device: str | torch.device | None = None) -> Iterator[Processes
         if processes.count > 1:
             raise ValueError(f"{processes.count} processes: this works in one, start it without torchrun")
         yield processes
+
+
+def device_name(device: torch.device) -> str:
+    """The graphics card's name, or the kind of another device, such as CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()

@@ -25,7 +25,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from torchmoji.files import atomic_path
-from torchmoji.metrics import device_of, forget_casts, gives_probabilities, predict
+from torchmoji.metrics import classes_of, device_of, forget_casts, gives_probabilities, predict, score_of
 from torchmoji.optimizer import EmbeddingAdam, clip_gradients
 from torchmoji.sampling import Array, Batches, as_array
 
@@ -86,9 +86,20 @@ def _train_epoch(model: nn.Module, loss_op: nn.Module, optim_op: Optimizer, trai
     return total / count
 
 
-def mean_loss(model: nn.Module, loss_op: nn.Module, batches: Batches) -> float:
-    """The loss over all samples in evaluation mode, in which the model is left."""
-    return calc_loss(loss_op, *predict(model, batches)).item()
+def validate(model: nn.Module, loss_op: nn.Module, batches: Batches, monitor: str) -> tuple[float, float]:
+    """The loss over all samples, and what should be low: it, or what a score lacks of 1.
+
+    Args:
+        model: Gives logits (batch, C) or (batch, 1). Left in evaluation mode.
+        loss_op: See `calc_loss`.
+        batches: See `torchmoji.sampling.Batches`.
+        monitor: loss, or a metric of `torchmoji.metrics.score_of`.
+    """
+    logits, labels = predict(model, batches)
+    loss = calc_loss(loss_op, logits, labels).item()
+    if monitor == "loss":
+        return loss, loss
+    return loss, 1 - score_of(monitor, labels.cpu().numpy(), classes_of(logits, 0.0))
 
 
 def fit_model(
@@ -105,6 +116,7 @@ def fit_model(
     description: str = "training",
     keep_start: bool = False,
     on_epoch: Callable[[str, float, float], None] | None = None,
+    monitor: str = "loss",
 ) -> float:
     """Train until the validation loss stops falling; the model ends with the weights of its lowest.
 
@@ -123,14 +135,16 @@ def fit_model(
             DeepMoji, the best epoch's are kept however good the start was: a new output layer that always
             says "perhaps" has a low loss and is of no use.
         on_epoch: Called after each epoch with `description`, the training and the validation loss.
+        monitor: What decides in place of the validation loss: a metric of `torchmoji.metrics.score_of`, which
+            should be high.
 
     Returns:
-        The lowest validation loss.
+        The lowest validation loss, or what the highest score lacks of 1.
 
     Raises:
         FloatingPointError: The training loss is not finite.
     """
-    best_loss = mean_loss(model, loss_op, val_gen) if keep_start else math.inf
+    best = validate(model, loss_op, val_gen, monitor)[1] if keep_start else math.inf
     save_checkpoint(model, checkpoint_path)
     waited = 0
     with tqdm(range(epochs), desc=description, unit="epoch", disable=not verbose) as progress:
@@ -141,24 +155,24 @@ def fit_model(
                     f"the training loss of epoch {epoch + 1} is {train_loss}: "
                     "check that the weights are finite, or lower the learning rate"
                 )
-            val_loss = mean_loss(model, loss_op, val_gen)
+            val_loss, found = validate(model, loss_op, val_gen, monitor)
             if on_epoch is not None:
                 on_epoch(description, train_loss, val_loss)
-            if val_loss < best_loss:
-                best_loss, waited = val_loss, 0
+            if found < best:
+                best, waited = found, 0
                 save_checkpoint(model, checkpoint_path)
             else:
                 waited += 1
-            progress.set_postfix(train_loss=train_loss, val_loss=val_loss, best=best_loss)
+            progress.set_postfix(train_loss=train_loss, val_loss=val_loss, best=best)
             if verbose >= 2:
                 logger.info(
                     "%s: epoch %d, training loss %.4f, validation loss %.4f, best %.4f",
-                    *(description, epoch + 1, train_loss, val_loss, best_loss),
+                    *(description, epoch + 1, train_loss, val_loss, best),
                 )
             if waited >= patience:
                 break
     load_checkpoint(model, checkpoint_path)
-    return best_loss
+    return best
 
 
 # --- what trains, and how fast ----------------------------------------------------------------------------
@@ -219,13 +233,15 @@ def make_optimizer(
     return EmbeddingAdam([group for group in [*groups.values(), others] if group["params"]], lr=learning_rate)
 
 
-def method_optimizer(model: nn.Module, method: str, embed_l2: float) -> EmbeddingAdam:
+def method_optimizer(
+    model: nn.Module, method: str, embed_l2: float, pretrained_lr: float = PRETRAINED_LEARNING_RATE
+) -> EmbeddingAdam:
     """Freeze what the method `last`, `full` or `new` does not train and make the optimizer for the rest."""
     change_trainable(model, method != "last")
     if method == "last":
         freeze_layers(model, unfrozen_keyword="output_layer")
     if method == "full":
-        return make_optimizer(model, PRETRAINED_LEARNING_RATE, embed_l2, output_learning_rate=LEARNING_RATE)
+        return make_optimizer(model, pretrained_lr, embed_l2, output_learning_rate=LEARNING_RATE)
     return make_optimizer(model, LEARNING_RATE, embed_l2)
 
 
