@@ -477,7 +477,7 @@ def test_early_stopping_takes_the_patience(monkeypatch):
     monkeypatch.setitem(
         finetuning.fit_model.__globals__, "_train_epoch", lambda *a: epochs.append(1) or train_epoch(*a)
     )
-    monkeypatch.setitem(finetuning.fit_model.__globals__, "mean_loss", lambda *a: 1.0)
+    monkeypatch.setitem(finetuning.fit_model.__globals__, "validate", lambda *a: (1.0, 1.0))
     tuned(nb_epochs=50)
     tuned(nb_epochs=50, patience=2)
     assert len(epochs) == (1 + 5) + (1 + 2)
