@@ -35,7 +35,7 @@ from torchmoji.machine import processor, versions
 from torchmoji.model_def import TorchMoji, torchmoji_transfer
 from torchmoji.optimizer import clip_gradients
 from torchmoji.recurrence import LSTMCell
-from torchmoji.training import calc_loss, method_optimizer
+from torchmoji.training import EMBED_L2, calc_loss, method_optimizer
 
 BATCH_SIZE = 250
 
@@ -87,11 +87,11 @@ def full_steps(ids: Tensor, nb_tokens: int, repeats: int) -> list[str]:
     ours = TorchMoji(2, nb_tokens, output_logits=True).train()
     loop = looping(ours)
     labels = torch.randint(2, (BATCH_SIZE,))
-    optimizer = method_optimizer(ours, "full", 1e-6)
+    optimizer = method_optimizer(ours, "full", EMBED_L2)
     ours.embed.sparse = True
     of_embedding, of_output, of_others = optimizer.param_groups
     groups = [
-        {"params": list(loop.embed.parameters()), "lr": of_embedding["lr"], "weight_decay": 1e-6},
+        {"params": list(loop.embed.parameters()), "lr": of_embedding["lr"], "weight_decay": EMBED_L2},
         {"params": list(loop.output_layer.parameters()), "lr": of_output["lr"]},
         {
             "params": [
@@ -102,7 +102,7 @@ def full_steps(ids: Tensor, nb_tokens: int, repeats: int) -> list[str]:
     ]
     runs = {"loop": (loop, torch.optim.Adam(groups)), "torchMoji": (ours, optimizer)}
     half = copy.deepcopy(ours)
-    runs["autocast"] = half, method_optimizer(half, "full", 1e-6)
+    runs["autocast"] = half, method_optimizer(half, "full", EMBED_L2)
     half.embed.sparse = True
     times: dict[str, list[float]] = {name: [] for name in runs}
     losses: dict[str, list[float]] = {name: [] for name in runs}

@@ -23,9 +23,8 @@ from torchmoji.global_variables import FINETUNING_METHODS, PRETRAINED_PATH, VOCA
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
 from torchmoji.processes import device_name
-from torchmoji.training import PRETRAINED_LEARNING_RATE
+from torchmoji.training import EMBED_L2, PRETRAINED_LEARNING_RATE
 
-EMBED_L2 = 1e-6
 EXTENDING_METHODS = ("full", "chain-thaw")
 """Those that train the embedding, so that new words can learn something."""
 SETTINGS = (

@@ -27,6 +27,7 @@ from torchmoji.last_layer import on_features
 from torchmoji.metrics import find_f1_threshold, positive_probabilities
 from torchmoji.sampling import Array, as_array, get_data_loader
 from torchmoji.training import (
+    EMBED_L2,
     LEARNING_RATE,
     PRETRAINED_LEARNING_RATE,
     check_choice,
@@ -247,7 +248,7 @@ def class_avg_chainthaw(
     next_lr: float = PRETRAINED_LEARNING_RATE,
     verbose: bool = True,
     *,
-    embed_l2: float = 1e-6,
+    embed_l2: float = EMBED_L2,
     seed: int = 42,
     first_stage_epochs: int | None = None,
     first_stage_dropout: bool = True,
@@ -308,7 +309,7 @@ def class_avg_finetune(
     method: str,
     epoch_size: int = 5000,
     nb_epochs: int = 1000,
-    embed_l2: float = 1e-6,
+    embed_l2: float = EMBED_L2,
     verbose: bool = True,
     *,
     seed: int = 42,

@@ -73,13 +73,13 @@ def _labels(data: Any) -> Any:
 
 
 def _scores(classifier: Any, texts: list[str], labels: Any) -> dict[str, float]:
-    from sklearn.metrics import f1_score
+    from torchmoji.metrics import score_of
 
     predicted = classifier.predict(texts)
     return {
         "texts": len(texts),
-        "accuracy": round(float((predicted == labels).mean()), 4),
-        "macro_f1": round(float(f1_score(labels, predicted, average="macro", zero_division=0)), 4),
+        "accuracy": round(score_of("acc", labels, predicted), 4),
+        "macro_f1": round(score_of("macro", labels, predicted), 4),
     }
 
 

@@ -34,11 +34,10 @@ from torchmoji.pipeline import LONGEST, MojiPipeline
 from torchmoji.pretrained import find
 from torchmoji.sampling import get_data_loader
 from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
-from torchmoji.training import check_choice, fit_model, method_optimizer, training_session
+from torchmoji.training import EMBED_L2, check_choice, fit_model, method_optimizer, training_session
 from torchmoji.word_generator import every_word
 
 ABOUT_NAME = "classifier.json"
-_EMBED_L2 = 1e-6
 
 
 def _as_texts(X: Any) -> list[str]:
@@ -321,7 +320,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
                     *(model, batches, held_out, loss, self.patience, self.epochs, path), **common
                 )
             else:
-                optimizer = method_optimizer(model, self.method, _EMBED_L2)
+                optimizer = method_optimizer(model, self.method, EMBED_L2)
                 fit_model(
                     *(tuned, loss, optimizer, batches, held_out, self.epochs, path, self.patience), **common
                 )

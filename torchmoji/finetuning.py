@@ -36,6 +36,7 @@ from torchmoji.sampling import Array, Batches, DeepMojiBatchSampler, DeepMojiDat
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.tokenizer import tokenize
 from torchmoji.training import (
+    EMBED_L2,
     LEARNING_RATE,
     PRETRAINED_LEARNING_RATE,
     calc_loss,
@@ -158,7 +159,7 @@ def finetune(
     metric: str = "acc",
     epoch_size: int = 5000,
     nb_epochs: int = 1000,
-    embed_l2: float = 1e-6,
+    embed_l2: float = EMBED_L2,
     verbose: int = 1,
     *,
     seed: int = 42,
@@ -310,7 +311,7 @@ def chain_thaw(
     loss_op: nn.Module,
     initial_lr: float = LEARNING_RATE,
     next_lr: float = PRETRAINED_LEARNING_RATE,
-    embed_l2: float = 1e-6,
+    embed_l2: float = EMBED_L2,
     evaluate: str = "acc",
     verbose: int = 1,
     patience: int = 5,
@@ -350,7 +351,7 @@ def train_by_chain_thaw(
     checkpoint_path: str | os.PathLike[str],
     initial_lr: float = LEARNING_RATE,
     next_lr: float = PRETRAINED_LEARNING_RATE,
-    embed_l2: float = 1e-6,
+    embed_l2: float = EMBED_L2,
     verbose: int = 1,
     *,
     description: str = "chain-thaw",

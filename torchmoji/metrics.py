@@ -5,6 +5,8 @@ are those of all samples, not means over batches of unequal size, and `find_f1_t
 probability.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -94,13 +96,13 @@ def classes_of(outputs: torch.Tensor, threshold: float) -> npt.NDArray[np.int64]
     return predicted.cpu().numpy()
 
 
-def score_of(metric: str, truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> float:
+def score_of(metric: str, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> float:
     """A score, higher is better.
 
     Args:
         metric: acc, accuracy; weighted, F1 of the classes weighted by their size; macro, their mean F1.
-        truth: Class numbers (n,).
-        predicted: Class numbers (n,).
+        truth: Class numbers or names (n,), or 0 and 1 for each class (n, C).
+        predicted: As `truth`.
     """
     if metric == "acc":
         return float((predicted == truth).mean())

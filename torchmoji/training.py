@@ -35,6 +35,8 @@ MAX_GRADIENT_NORM = 1.0
 LEARNING_RATE = 1e-3
 """For weights that are not pretrained."""
 PRETRAINED_LEARNING_RATE = 1e-4
+EMBED_L2 = 1e-6
+"""L2 regularisation of the embedding."""
 
 
 # --- the loop ----------------------------------------------------------------------------------------------
