@@ -112,7 +112,7 @@ def as_wordpieces(tokenizer: Any, texts: Iterable[str], rows: TokenRows, max_len
     """
     pieces: list[npt.NDArray[np.uint32]] = []
     counts: list[int] = []
-    read = _reader(tokenizer, max_length)
+    read = word_piece_reader(tokenizer, max_length)
     for some in _batched(texts, _TOKENIZED_TOGETHER):
         found = read(some)
         counts += map(len, found)
@@ -127,8 +127,13 @@ def as_wordpieces(tokenizer: Any, texts: Iterable[str], rows: TokenRows, max_len
     return TokenRows([batch])
 
 
-def _reader(tokenizer: Any, max_length: int) -> Callable[[list[str]], list[list[int]]]:
-    """What gives the ids of texts; of a fast tokenizer without the masks that cost as much as the ids."""
+def word_piece_reader(tokenizer: Any, max_length: int) -> Callable[[list[str]], list[list[int]]]:
+    """What gives the ids of texts, without the masks that cost as much where a tokenizer is fast.
+
+    Args:
+        tokenizer: Of `transformers`.
+        max_length: Tokens after which a text is cut.
+    """
     if not getattr(tokenizer, "is_fast", False):
         return lambda some: tokenizer(some, truncation=True, max_length=max_length)["input_ids"]
     backend = tokenizer.backend_tokenizer

@@ -127,12 +127,12 @@ def make_default_model(
         progress=progress,
         command=command,
         notes=notes,
-        card=_Card(out),
+        card=DefaultCard(out),
     )
 
 
 @dataclass(frozen=True)
-class _Card:
+class DefaultCard:
     """Writes the card of the default model.
 
     Args:
@@ -142,6 +142,7 @@ class _Card:
     folder: Path
 
     def __call__(self, report: Report) -> str:
+        """The card for what training took and gave."""
         is_known = any(entry["sha256"] == KNOWN_VALIDATION_TEXTS for entry in report.manifest["inputs"])
         pipeline = MojiPipeline.from_pretrained(self.folder)
         return default_model_card(report, samples(pipeline), is_known, failures(pipeline))

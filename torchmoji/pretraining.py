@@ -146,7 +146,7 @@ def pretrain(
         )
         scores = None
         if processes.is_first:
-            scores = _store(corpus, out, settings, trained, int8)
+            scores = store(corpus, out, settings, trained, int8)
             report = Report(
                 manifest=corpus.manifest,
                 settings=trained.settings,
@@ -179,10 +179,21 @@ def _locked(folder: Path, processes: Processes) -> Iterator[None]:
         yield
 
 
-def _store(
+def store(
     corpus: Corpus, out: Path, settings: Settings, trained: Trained[TorchMoji], int8: bool
 ) -> dict[str, Scores]:
-    """Write the model's files, but for the card, and score it."""
+    """Write a trained model's files, but for the card, and score it.
+
+    Args:
+        corpus: Of the training.
+        out: Receives `config.json`, `vocabulary.json` and `model.safetensors`.
+        settings: Of the training; the output is adjusted to the prior as they say.
+        trained: The model.
+        int8: Store matrices as int8.
+
+    Returns:
+        Name -> scores on the validation texts, those of the stored model first; empty without such texts.
+    """
     model, counts, classes = trained.model, corpus.class_counts("train"), corpus.classes
     rows = corpus.rows("validation")
     before: dict[str, Scores] = {}

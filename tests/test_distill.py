@@ -1,0 +1,66 @@
+"""scripts/distill.py with a tiny encoder in place of one of `transformers`."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from fake_encoder import with_fake_encoder
+from small_corpus import small_corpus
+
+from torchmoji import MojiPipeline
+from torchmoji.model_def import TorchMoji
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return small_corpus(tmp_path_factory.mktemp("taught"), count=300, keep_text=True)
+
+
+@pytest.fixture
+def program(repository):
+    """The program, with `transformers` replaced."""
+    with with_fake_encoder(repository / "scripts" / "distill.py") as module:
+        yield module
+
+
+def call(program, corpus, out, *options):
+    quick = ["--teachers", "2", "--teacher-passes", "12", "--teacher-batch-size", "8"]
+    quick += ["--teacher-learning-rate", "0.05", "--passes", "4", "--batch-size", "16", "--warmup-steps", "5"]
+    quick += ["--average", "0.9", "--device", "cpu", "--workers", "1"]
+    program.main([str(corpus.folder), "encoder", str(out), *quick, *options])
+    return MojiPipeline.from_pretrained(out)
+
+
+def test_features_are_those_of_the_model(program):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = TorchMoji(4, 30, embedding_dim=6, hidden_size=5).eval()
+        ids = torch.randint(1, 30, (7, 9))
+    assert torch.allclose(program.features_of(model, ids), model.features_of(ids), atol=1e-6)
+
+
+def test_the_model_learns_what_its_teachers_know(program, corpus, tmp_path, caplog):
+    caplog.set_level("INFO")
+    sizes = {"embedding_dim": 8, "hidden_size": 8}
+    make = program.new_model
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "new_model", lambda settings, *rest: make(replace(settings, **sizes), *rest))
+        patch.setattr(program, "store", storing(program.store, sizes))
+        pipeline = call(program, corpus, tmp_path, "--learning-rate", "0.02", "--evaluate-every", "40")
+    guesses = {text: pipeline.predict(text)[0].emoji for text in ("so funny", "so sad", "love", "angry day")}
+    assert guesses == {"so funny": "😂", "so sad": "😭", "love": "❤", "angry day": "😡"}
+    told = caplog.text
+    assert "1200 texts read" in told or f"{4 * len(corpus.rows('train'))} texts read" in told
+    assert told.index("teacher 1: loss") < told.index("teacher 2: loss") < told.index("all together: loss")
+    assert "step 40: loss" in told
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert "python scripts/distill.py" in card
+
+
+def storing(store, sizes):
+    """`store`, of a model of other sizes than the settings say."""
+
+    def stored(corpus, out, settings, trained, int8):
+        return store(corpus, out, replace(settings, **sizes), trained, int8)
+
+    return stored
