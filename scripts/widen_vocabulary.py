@@ -13,9 +13,7 @@ Examples:
     widen_vocabulary.py runs/default corpus/ runs/wider --hashtags 40000 --steps 0
 """
 
-import json
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress, islice
 from pathlib import Path
@@ -24,28 +22,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from script_helper import check_emojis, run_alone
+from changed_models import open_model, write_model
+from script_helper import run_alone
 from torch.func import functional_call
 from torch.nn import functional as F
 
 from torchmoji.arguments import make_parser, not_negative
-from torchmoji.conversion import model_sizes
 from torchmoji.corpus_folder import Corpus
-from torchmoji.create_vocab import save_vocabulary, with_hashtags, words_by_id
-from torchmoji.default_model import HASHTAGS, failures, failures_section, guess_table, samples
+from torchmoji.create_vocab import with_hashtags, words_by_id
+from torchmoji.default_model import HASHTAGS
 from torchmoji.emoji_scores import Scores, score_emojis
-from torchmoji.files import atomic_write_text
 from torchmoji.global_variables import SPECIAL_TOKENS, UNKNOWN_ID
-from torchmoji.model_def import TorchMoji, load_model
-from torchmoji.pipeline import MojiPipeline
-from torchmoji.pretrained import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME, find
-from torchmoji.pretraining import STORED, Settings
+from torchmoji.model_def import TorchMoji
 from torchmoji.pretraining_card import scores_row, scores_table
-from torchmoji.pretraining_model import new_model
 from torchmoji.processes import Processes
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.shards import TokenRows, in_memory, shard_texts
-from torchmoji.weights import load_state_dict, save_quantized
 from torchmoji.word_generator import every_word
 
 STEPS = 100
@@ -257,29 +249,6 @@ def section(
     return "\n\n".join(parts)
 
 
-def new_card(old: str, added: str, pipeline: MojiPipeline) -> str:
-    """The card of a model with what was added, and guesses that are the new model's.
-
-    Args:
-        old: The card.
-        added: See `section`.
-        pipeline: Of the new model.
-    """
-    parts = old.replace(f"| {STORED} |", "| before words were added |").rstrip().split("\n\n## ")
-    renewed = {
-        "Samples\n": f"## Samples\n\n{guess_table(samples(pipeline))}",
-        "Where it fails\n": failures_section(failures(pipeline)),
-    }
-    whole = []
-    for number, part in enumerate(parts):
-        text = part if number == 0 else f"## {part}"
-        fresh = next((new for heading, new in renewed.items() if part.startswith(heading)), text)
-        whole.append(fresh)
-        if part.startswith("Scores\n"):
-            whole.append(added)
-    return "\n\n".join([*whole, *([] if added in whole else [added])]) + "\n"
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, widen, write."""
     parser = make_parser(__doc__)
@@ -302,18 +271,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def widen(options: Any, processes: Processes) -> None:
     """Read, learn and write, by the options of the command line."""
-    files, corpus, device = find(options.model), Corpus.load(options.corpus), processes.device
-    config, old = files.config, files.vocabulary or {}
-    emojis = config.get("classes") or []
-    check_emojis(options.model, emojis, corpus)
-    if options.out.exists():
-        raise FileExistsError(f"{options.out} is there already: give a new folder")
-    state = load_state_dict(files.weights)
-    sizes = model_sizes(state)
-    settings = Settings(embedding_dim=sizes.embedding_dim, hidden_size=sizes.hidden_size)
-    model = new_model(settings, sizes.nb_tokens, len(emojis)).eval().requires_grad_(False)
-    model.load_state_dict(state)
-    model.to(device)
+    corpus = Corpus.load(options.corpus)
+    given = open_model(options.model, corpus, options.out, processes.device)
+    old, emojis, model = given.vocabulary, given.classes, given.model
     scores: dict[str, Scores] = {}
     has_validation = len(corpus.rows("validation")) > 0
     if has_validation:
@@ -331,21 +291,13 @@ def widen(options: Any, processes: Processes) -> None:
         "hashtags": sum(word[0] == "#" and word not in old for word in vocabulary),
         "emojis": len({index for index in emoji_ids if index >= 0}),
     }
-    card = files.weights.with_name(CARD_NAME)
-    text = card.read_text(encoding="utf-8") if card.is_file() else f"# {options.out.name}\n"
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.out.parent, prefix=f".{options.out.name}.") as temporary:
-        new = Path(temporary) / options.out.name
-        new.mkdir()
-        save_quantized(model.state_dict(), new / WEIGHTS_NAME)
-        save_vocabulary(vocabulary, new / VOCABULARY_NAME)
-        atomic_write_text(new / CONFIG_NAME, json.dumps(config, ensure_ascii=False, indent=1) + "\n")
+
+    def told(stored: TorchMoji) -> tuple[str, Scores | None]:
         if held_out is not None:
-            stored = load_model(new / WEIGHTS_NAME).to(device)
             scores["after"] = score_emojis(stored, held_out, len(emojis))
-        own = MojiPipeline.from_pretrained(new)
-        atomic_write_text(new / CARD_NAME, new_card(text, section(added, scores, losses), own))
-        new.rename(options.out)
+        return section(added, scores, losses), scores.get("after")
+
+    write_model(given, options.out, vocabulary, "before words were added", told)
     logger.info("%s: %s", options.out, added)
 
 

@@ -94,6 +94,8 @@ def test_the_card_tells_of_it(program, wider):
     card = (wider / "README.md").read_text()
     assert "A reader's view." in card
     assert card.count(program.HEADING) == 1
+    assert card.index("| this model, as stored |") < card.index("| before words were added |")
+    assert card.count("<details>") == 1
     found = [line for line in card.splitlines() if "nats" in line]
     assert len(found) == 1
 

@@ -1,0 +1,152 @@
+"""What programs share that change a trained model a little: reading it, and writing it anew with its card."""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from script_helper import check_emojis
+
+from torchmoji.conversion import model_sizes
+from torchmoji.corpus_folder import Corpus
+from torchmoji.create_vocab import save_vocabulary
+from torchmoji.default_model import failures, failures_section, guess_table, samples
+from torchmoji.emoji_scores import Scores
+from torchmoji.files import atomic_write_text
+from torchmoji.model_def import TorchMoji, load_model
+from torchmoji.pipeline import MojiPipeline
+from torchmoji.pretrained import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME, find
+from torchmoji.pretraining import STORED, Settings
+from torchmoji.pretraining_card import classes_part, scores_row
+from torchmoji.pretraining_model import new_model
+from torchmoji.weights import load_state_dict, save_quantized
+
+_CLASSES_PART, _CLASSES_END = "Most often found", "</details>"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A model that is to be changed.
+
+    Attributes:
+        model: Gives logits, in evaluation mode, without gradients.
+        classes: Its emojis.
+        vocabulary: Word -> id.
+        config: What `config.json` says.
+        card: Its model card.
+    """
+
+    model: TorchMoji
+    classes: list[str]
+    vocabulary: dict[str, int]
+    config: dict[str, Any]
+    card: str
+
+
+def open_model(name: str, corpus: Corpus, out: Path, device: torch.device) -> Given:
+    """Read a model.
+
+    Args:
+        name: Its folder, or "default".
+        corpus: Of texts with its emojis.
+        out: Where it is to be written.
+        device: Where it is to be.
+
+    Raises:
+        FileExistsError: There is something already.
+        FileNotFoundError: There is no such model.
+        ValueError: It has other emojis than the corpus, or a file is damaged.
+    """
+    files = find(name)
+    config = dict(files.config)
+    classes = config.get("classes") or []
+    check_emojis(name, classes, corpus)
+    if out.exists():
+        raise FileExistsError(f"{out} is there already: give a new folder")
+    state = load_state_dict(files.weights)
+    sizes = model_sizes(state)
+    settings = Settings(embedding_dim=sizes.embedding_dim, hidden_size=sizes.hidden_size)
+    model = new_model(settings, sizes.nb_tokens, len(classes)).eval().requires_grad_(False)
+    model.load_state_dict(state)
+    path = files.weights.with_name(CARD_NAME)
+    card = path.read_text(encoding="utf-8") if path.is_file() else f"# {out.name}\n"
+    return Given(model.to(device), list(classes), dict(files.vocabulary or {}), config, card)
+
+
+def write_model(
+    given: Given,
+    out: Path,
+    vocabulary: Mapping[str, int],
+    before: str,
+    told: Callable[[TorchMoji], tuple[str, Scores | None]],
+    notes: str | None = None,
+) -> None:
+    """Write a changed model, in int8; it is whole or not there.
+
+    Args:
+        given: The model, whose weights were changed.
+        out: The folder.
+        vocabulary: Word -> id, as it is now.
+        before: What the card calls the scores that it has.
+        told: Gives what the card says of the change, and the scores of the model as it is stored.
+        notes: For the card, in place of what stands below the samples; None to keep that.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
+        new = Path(temporary) / out.name
+        new.mkdir()
+        save_quantized(given.model.state_dict(), new / WEIGHTS_NAME)
+        save_vocabulary(vocabulary, new / VOCABULARY_NAME)
+        atomic_write_text(new / CONFIG_NAME, json.dumps(given.config, ensure_ascii=False, indent=1) + "\n")
+        added, scores = told(load_model(new / WEIGHTS_NAME).to(given.model.embed.weight.device))
+        card = new_card(given.card, added, before, MojiPipeline.from_pretrained(new), scores, notes)
+        atomic_write_text(new / CARD_NAME, card)
+        new.rename(out)
+
+
+def new_card(
+    old: str,
+    added: str,
+    before: str,
+    pipeline: MojiPipeline,
+    scores: Scores | None = None,
+    notes: str | None = None,
+) -> str:
+    """The card of a model with what was added, and guesses and scores that are the new model's.
+
+    Args:
+        old: The card.
+        added: A section with its heading.
+        before: What is said of the scores that were the stored model's.
+        pipeline: Of the new model.
+        scores: Of the new model; None where there are no texts for them.
+        notes: See `write_model`.
+    """
+    parts = old.replace(f"| {STORED} |", f"| {before} |").rstrip().split("\n\n## ")
+    whole = []
+    for number, part in enumerate(parts):
+        text = part if number == 0 else f"## {part}"
+        if part.startswith("Scores\n"):
+            whole += [text if scores is None else _with_scores(text, scores, pipeline.classes), added]
+        elif part.startswith("Samples\n"):
+            below = [text.split("|\n\n", 1)[-1]] if "|\n\n" in text else []
+            below = below if notes is None else [notes.strip()]
+            whole.append("\n\n".join([f"## Samples\n\n{guess_table(samples(pipeline))}", *below]))
+        elif part.startswith("Where it fails\n"):
+            whole.append(failures_section(failures(pipeline)))
+        else:
+            whole.append(text)
+    return "\n\n".join([*whole, *([] if added in whole else [added])]) + "\n"
+
+
+def _with_scores(part: str, scores: Scores, classes: Sequence[str]) -> str:
+    """The section of scores with those of the stored model as first row, and its scores emoji by emoji."""
+    rule = part.index("\n", part.index("|---")) + 1 if "|---" in part else len(part)
+    part = f"{part[:rule]}{scores_row(STORED, scores)}\n{part[rule:]}"
+    if _CLASSES_PART in part:
+        begin, (_, rest) = part.index(_CLASSES_PART), part.split(_CLASSES_END, 1)
+        part = part[:begin] + classes_part(classes, scores) + rest
+    return part
