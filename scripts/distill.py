@@ -21,20 +21,18 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from distill_texts import Guess, Reader, Table, read_texts
 from graphed_steps import EqualLengths, GraphedGradients, on_own_stream, train
 from script_helper import run_alone
 from torch import Tensor, nn
 from torch.nn import functional as F
-from train_teacher import AVERAGE, load_encoder, word_piece_reader
-from varied_texts import varied
+from train_teacher import AVERAGE, load_encoder
 
 from torchmoji.arguments import make_parser, not_negative, positive
 from torchmoji.corpus_folder import Corpus
@@ -51,113 +49,9 @@ from torchmoji.pretraining_card import Report
 from torchmoji.pretraining_model import new_model
 from torchmoji.pretraining_run import seeded, settled
 from torchmoji.processes import Processes, device_name
-from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.shards import shard_texts
 
-PIECES = 64
-"""Tokens after which the encoder's texts are cut."""
-_CHUNK_TEXTS = 10_000
-_ASKED_TOGETHER = 4096
-_ASKED_TOGETHER_CPU = 64
-
 logger = logging.getLogger(__name__)
-
-Guess = Callable[[Tensor], Tensor]
-"""Ids (n, time) of texts of one length to numbers (n, columns)."""
-
-
-class Ids(NamedTuple):
-    """Texts as ids (n, longest), and how many each has (n,)."""
-
-    ids: npt.NDArray[np.int32]
-    lengths: npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Texts as the model and as the encoder read them."""
-
-    tokens: Ids
-    pieces: Ids
-
-
-class _Reader:
-    """Reads texts in both ways.
-
-    Args:
-        vocabulary: Of the model.
-        encoder: Folder with a tokenizer.
-        max_length: Tokens after which the model's texts are cut.
-    """
-
-    def __init__(self, vocabulary: dict[str, int], encoder: Path, max_length: int) -> None:
-        from transformers import AutoTokenizer
-
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
-        self._pieces = word_piece_reader(tokenizer, PIECES)
-        self._tokens = SentenceTokenizer(vocabulary, max_length)
-
-    def read(self, texts: list[str]) -> Texts:
-        """Both readings of some texts."""
-        ids, _, _ = self._tokens.tokenize_sentences(texts)
-        found = self._pieces(texts)
-        lengths = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
-        pieces = np.zeros((len(texts), PIECES), dtype=np.int32)
-        pieces[np.arange(PIECES) < lengths[:, np.newaxis]] = [number for row in found for number in row]
-        return Texts(Ids(ids.astype(np.int32), (ids != 0).sum(1)), Ids(pieces, lengths))
-
-
-_reader: list[_Reader] = []
-"""Of a worker process."""
-
-
-def _prepare(*arguments: Any) -> None:
-    _reader[:] = [_Reader(*arguments)]
-
-
-def _read_some(job: tuple[list[str], int, int]) -> tuple[Texts, Texts]:
-    """Read some texts, and those that are made of them."""
-    texts, each, seed = job
-    return _reader[0].read(texts), _reader[0].read(varied(texts, each, np.random.default_rng(seed)))
-
-
-def read_texts(texts: list[str], each: int, seed: int, workers: int, reader: tuple[Any, ...]) -> Texts:
-    """Read texts, in their order, and behind them the new ones.
-
-    Args:
-        texts: Of the corpus.
-        each: New texts for each.
-        seed: Decides what they are.
-        workers: Processes.
-        reader: Arguments of `_Reader`.
-    """
-    count = max(1, -(-len(texts) // _CHUNK_TEXTS))
-    jobs = [(texts[number::count], each, seed + number) for number in range(count)]
-    if workers == 1:
-        _prepare(*reader)
-        found = [*map(_read_some, jobs)]
-    else:
-        with ProcessPoolExecutor(workers, initializer=_prepare, initargs=reader) as pool:
-            found = [*pool.map(_read_some, jobs)]
-    new = len(texts) * each
-
-    def together(name: str) -> Ids:
-        first = getattr(found[0][0], name).ids
-        ids = np.zeros((len(texts) + new, first.shape[1]), dtype=np.int32)
-        lengths = np.zeros(len(ids), dtype=np.int64)
-        start = len(texts)
-        for number, (own, made) in enumerate(found):
-            places: list[slice] = [
-                slice(number, len(texts), count),
-                slice(start, start + len(made.tokens.ids)),
-            ]
-            for place, part in zip(places, (own, made), strict=True):
-                ids[place], lengths[place] = getattr(part, name)
-            start += len(made.tokens.ids)
-        return Ids(ids, lengths)
-
-    return Texts(together("tokens"), together("pieces"))
 
 
 class Teacher(nn.Module):
@@ -201,35 +95,6 @@ def features_of(model: TorchMoji, ids: Tensor) -> Tensor:
     scores = torch.mv(z, model.attention_layer.attention_vector).float().view(time_steps, batch, 1)
     weights = torch.softmax(scores, dim=0)
     return (z.view(time_steps, batch, -1) * weights).sum(0)
-
-
-class Table:
-    """Texts on a device.
-
-    Args:
-        given: The texts.
-        device: Where.
-    """
-
-    def __init__(self, given: Ids, device: torch.device) -> None:
-        self.ids = torch.from_numpy(given.ids).to(device)
-        self.lengths = given.lengths
-        self.device = device
-
-    def batch(self, length: int, rows: Tensor) -> Tensor:
-        """Ids (n, length) of texts (n,) of this length."""
-        return self.ids[rows, :length].long()
-
-    @torch.no_grad()
-    def ask(self, guess: Guess, columns: int) -> Tensor:
-        """Ask about all texts, those of length 0 left out: numbers (n, columns) in float16."""
-        found = torch.zeros(len(self.ids), columns, dtype=torch.float16, device=self.device)
-        together = _ASKED_TOGETHER_CPU if self.device.type == "cpu" else _ASKED_TOGETHER
-        for length in np.unique(self.lengths[self.lengths > 0]).tolist():
-            rows = torch.from_numpy(np.flatnonzero(self.lengths == length)).to(self.device)
-            for some in rows.split(together):
-                found[some] = guess(self.batch(length, some)).to(found.dtype)
-        return found
 
 
 def labels_table(corpus: Corpus, split: str, device: torch.device) -> Tensor:
@@ -292,7 +157,7 @@ class _Work:
         texts = list(shard_texts(self.corpus.shard_paths("train")))
         workers = options.workers or os.cpu_count() or 1
         read = read_texts(texts, options.new_texts, options.seed, workers, reader)
-        own = _Reader(*reader)
+        own = Reader(*reader)
         validation = own.read(list(shard_texts(self.corpus.shard_paths("validation"))))
         examples = own.read(list(EXAMPLE_TEXTS))
         self.count = len(texts)
