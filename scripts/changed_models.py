@@ -20,7 +20,7 @@ from torchmoji.model_def import TorchMoji, load_model
 from torchmoji.pipeline import MojiPipeline
 from torchmoji.pretrained import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME, find
 from torchmoji.pretraining import STORED, Settings
-from torchmoji.pretraining_card import classes_part, scores_row
+from torchmoji.pretraining_card import classes_part, scores_row, scores_table
 from torchmoji.pretraining_model import new_model
 from torchmoji.weights import load_state_dict, save_quantized
 
@@ -126,26 +126,37 @@ def new_card(
         notes: See `write_model`.
     """
     parts = old.replace(f"| {STORED} |", f"| {before} |").rstrip().split("\n\n## ")
-    whole = []
+    heading = added.split("\n", 1)[0].removeprefix("## ")
+    parts = [part for part in parts if part.split("\n", 1)[0] != heading]  # of the same change before
+    whole, is_noted = [], notes is None
     for number, part in enumerate(parts):
         text = part if number == 0 else f"## {part}"
         if part.startswith("Scores\n"):
             whole += [text if scores is None else _with_scores(text, scores, pipeline.classes), added]
         elif part.startswith("Samples\n"):
             below = [text.split("|\n\n", 1)[-1]] if "|\n\n" in text else []
-            below = below if notes is None else [notes.strip()]
+            if notes is not None:
+                below, is_noted = [notes.strip()], True
             whole.append("\n\n".join([f"## Samples\n\n{guess_table(samples(pipeline))}", *below]))
         elif part.startswith("Where it fails\n"):
             whole.append(failures_section(failures(pipeline)))
         else:
             whole.append(text)
-    return "\n\n".join([*whole, *([] if added in whole else [added])]) + "\n"
+    if added not in whole:
+        whole.append(added)
+    if notes is not None and not is_noted:
+        whole.insert(whole.index(added) + 1, notes.strip())
+    return "\n\n".join(part for part in whole if part) + "\n"
 
 
 def _with_scores(part: str, scores: Scores, classes: Sequence[str]) -> str:
     """The section of scores with those of the stored model as first row, and its scores emoji by emoji."""
-    rule = part.index("\n", part.index("|---")) + 1 if "|---" in part else len(part)
-    part = f"{part[:rule]}{scores_row(STORED, scores)}\n{part[rule:]}"
+    stored = scores_row(STORED, scores)
+    if "|---" not in part:
+        table = scores_table([stored])
+        return f"## Scores\n\nOn {scores.texts} validation texts. {table}\n\n{classes_part(classes, scores)}"
+    rule = part.index("\n", part.index("|---")) + 1
+    part = f"{part[:rule]}{stored}\n{part[rule:]}"
     if _CLASSES_PART in part:
         begin, (_, rest) = part.index(_CLASSES_PART), part.split(_CLASSES_END, 1)
         part = part[:begin] + classes_part(classes, scores) + rest

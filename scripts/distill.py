@@ -16,7 +16,6 @@ Examples:
 """
 
 import logging
-import os
 import shlex
 import sys
 import time
@@ -36,20 +35,21 @@ from train_teacher import AVERAGE, load_encoder
 
 from torchmoji.arguments import make_parser, not_negative, positive
 from torchmoji.corpus_folder import Corpus
-from torchmoji.default_model import DefaultCard
+from torchmoji.default_model import KNOWN_VALIDATION_TEXTS, DefaultCard
 from torchmoji.embedding_targets import ModelWithEmbeddings
 from torchmoji.emoji_scores import Scores, score_probabilities
 from torchmoji.emojis import EXAMPLE_TEXTS
 from torchmoji.files import atomic_write_text
 from torchmoji.model_def import TorchMoji
 from torchmoji.model_start import start_with_model
-from torchmoji.pretrained import CARD_NAME
+from torchmoji.pretrained import CARD_NAME, find
 from torchmoji.pretraining import Settings, Trained, store
-from torchmoji.pretraining_card import Report
+from torchmoji.pretraining_card import Report, model_card
 from torchmoji.pretraining_model import new_model
 from torchmoji.pretraining_run import seeded, settled
 from torchmoji.processes import Processes, device_name
 from torchmoji.shards import shard_texts
+from torchmoji.worker_pool import usable_cores
 
 logger = logging.getLogger(__name__)
 
@@ -146,18 +146,21 @@ class _Work:
             ),
             Processes(device),
         )
-        self.taught = Settings(
-            passes=options.teacher_passes,
-            batch_size=options.teacher_batch_size,
-            learning_rate=options.teacher_learning_rate,
-            average=AVERAGE,
-        )
+        try:
+            self.taught = Settings(
+                passes=options.teacher_passes,
+                batch_size=options.teacher_batch_size,
+                learning_rate=options.teacher_learning_rate,
+                average=AVERAGE,
+            )
+        except ValueError as error:
+            raise ValueError(f"of the teachers, {error}") from error
         self.started = time.monotonic()
         reader = (self.corpus.vocabulary, options.encoder, self.settings.max_length)
         texts = list(shard_texts(self.corpus.shard_paths("train")))
-        workers = options.workers or os.cpu_count() or 1
+        own = Reader(*reader)  # before the processes, so that what is wrong with the encoder is told
+        workers = options.workers or usable_cores()
         read = read_texts(texts, options.new_texts, options.seed, workers, reader)
-        own = Reader(*reader)
         validation = own.read(list(shard_texts(self.corpus.shard_paths("validation"))))
         examples = own.read(list(EXAMPLE_TEXTS))
         self.count = len(texts)
@@ -287,8 +290,11 @@ def wanted_labels(work: _Work, soft: Tensor) -> Tensor:
 def distill(options: Any, processes: Processes) -> None:
     """Train the teachers, then the model, by the options of the command line."""
     device = processes.device
-    work = _Work(options, device)
+    notes = options.notes.read_text(encoding="utf-8") if options.notes else ""
+    if options.start_from is not None:
+        find(options.start_from)
     options.out.mkdir(parents=True, exist_ok=True)
+    work = _Work(options, device)
     with on_own_stream(device):
         model = begun(work)
         asked = [*guesses_of_teachers(work)]
@@ -319,9 +325,25 @@ def distill(options: Any, processes: Processes) -> None:
         scores=scores,
         is_int8=True,
         command=options.command,
-        notes=options.notes.read_text(encoding="utf-8") if options.notes else "",
+        notes="\n\n".join(part for part in (about(work), notes.strip()) if part),
     )
-    atomic_write_text(options.out / CARD_NAME, DefaultCard(options.out)(report))
+    is_known = any(entry["sha256"] == KNOWN_VALIDATION_TEXTS for entry in work.corpus.manifest["inputs"])
+    card = DefaultCard(options.out) if is_known else model_card
+    atomic_write_text(options.out / CARD_NAME, card(report))
+
+
+def about(work: _Work) -> str:
+    """What the card says of the teachers and the texts."""
+    options, settings = work.options, work.taught
+    start = " and of the model that this one began as" if options.start_from is not None else ""
+    new = f", and {options.new_texts} new texts for each, made of parts of them" if options.new_texts else ""
+    return (
+        f"It learned from the guesses of {options.teachers} teachers{start}: {options.encoder.name}, "
+        f"fine-tuned for {settings.passes:g} passes in batches of {settings.batch_size} with a highest "
+        f"learning rate of {settings.learning_rate:g}, whose own embeddings of the texts it learned as well. "
+        "The passes above are "
+        f"over all texts: those of the corpus{new}. The encoder is no part of the model."
+    )
 
 
 def learn(work: _Work, student: ModelWithEmbeddings, wanted: Tensor, known: Tensor) -> int:
@@ -380,7 +402,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     number("--teacher-passes", float, 2.0)
     number("--teacher-batch-size", positive, 512)
     number("--teacher-learning-rate", float, 4e-4)
-    number("--passes", float, 8.0)
+    parser.add_argument(
+        "--passes", type=float, default=8.0, metavar="N", help="over old and new texts (default: %(default)s)"
+    )
     number("--batch-size", positive, 2048)
     number("--learning-rate", float, of_run.learning_rate)
     number("--warmup-steps", not_negative, of_run.warmup_steps)

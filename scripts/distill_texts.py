@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +53,10 @@ class Reader:
     """
 
     def __init__(self, vocabulary: dict[str, int], encoder: Path, max_length: int) -> None:
-        from transformers import AutoTokenizer
+        try:
+            from transformers import AutoTokenizer
+        except ModuleNotFoundError as error:
+            raise ValueError("the encoder needs transformers: pip install transformers") from error
 
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
@@ -99,7 +103,8 @@ def read_texts(texts: list[str], each: int, seed: int, workers: int, reader: tup
         _prepare(*reader)
         found = [*map(_read_some, jobs)]
     else:
-        with ProcessPoolExecutor(workers, initializer=_prepare, initargs=reader) as pool:
+        context = get_context("spawn")  # a fork of a process with threads, as torch's and CUDA's, may hang
+        with ProcessPoolExecutor(workers, context, _prepare, reader) as pool:
             found = [*pool.map(_read_some, jobs)]
     new = len(texts) * each
 

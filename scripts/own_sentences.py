@@ -2,7 +2,8 @@
 
 They say what texts with emojis seldom say in so many words, or what their writers' emojis hide: a love that
 is lost, "the shit" that is good and the shit that is not, a compliment that is none. None of DeepMoji's
-examples and of the `torchmoji.judged_texts` is among them, and none shares five words in a row with one.
+examples and of the `torchmoji.judged_texts` is among them, and none shares five words in a row with one;
+kinds of these are, for who wrote this knew them.
 """
 
 from collections.abc import Sequence
@@ -42,25 +43,43 @@ def _each(accepted: str, *texts: str) -> list[OwnSentence]:
     return _all(accepted, texts)
 
 
-_LOVED = (
-    *("I loved him", "I love her", "I loved you so much", "we loved each other", "I still love him"),
-    *("you were my everything", "she was the love of my life", "he said he loved me", "I gave you my heart"),
-    *("we were so in love", "you said forever"),
+_HIM = ("I loved him", "I still love him", "he was the love of my life", "he said he loved me")
+_HE_LEFT = (
+    *("and he left", "then he died", "but he never came back", "and now he is with somebody else"),
+    *("and all I have left of him is a photo", "and he won't even look at me", "but he walked away"),
 )
-_LOST = (
-    *("and he left", "and now she is with somebody else", "but you walked away", "and it is over"),
-    *("and you left me here", "then he died", "and now there is nobody", "but she never came back"),
-    *("and then you disappeared", "and all I have left is a photo", "and now we are strangers"),
-    "and now you won't even look at me",
+_HER = ("I love her", "I loved her with all my heart", "she was the love of my life", "I gave her my heart")
+_SHE_LEFT = (
+    *("and she left me", "but she never came back", "and now she is with somebody else", "then she died"),
+    *("and she won't even answer", "and she does not know I exist"),
 )
+_YOU = ("I loved you so much", "you were my everything", "I gave you my heart", "you said forever")
+_YOU_LEFT = (
+    *("but you walked away", "and you left me here", "and then you disappeared", "and you broke it"),
+    *("and now you won't even look at me", "and I have to live without you"),
+)
+_WE = ("we loved each other", "we were so in love", "we had plans for a life together")
+_WE_LOST = ("and now it is over", "and now we are strangers", "and all that is left is a photo")
+_SONGS = ("this song", "her new album", "that track")
+_DISHES = ("that burger", "this beer", "my grandma's soup", "this pie")
 _THINGS = (
-    *("this song", "that burger", "my new phone", "this show", "her new album", "this game", "that movie"),
-    *("my barber", "this party", "our team", "his car", "that place", "the weekend", "this beer"),
+    *("my new phone", "this show", "this game", "that movie", "this party", "our team", "his car"),
+    *("that place", "the weekend", "this book"),
+)
+_GOOD = ("is the shit", "was the shit", "is the bomb", "is dope", "is fire", "is so damn good")
+_BAD = (
+    "is shit",
+    "was shit",
+    "is total crap",
+    "is garbage",
+    "sucks so bad",
+    "is a piece of shit",
+    "is trash",
 )
 _ANNOYING = (
     *("how you always cancel on me", "how nobody told me", "how you only call when you need money"),
     *("when people talk behind my back", "how he ignores my texts", "being left on read", "being ignored"),
-    *("how I am always the last to know", "how you forget my name", "it when you don't call back"),
+    *("how I am always the last to know", "how you forget my name"),
     *("waiting all day for nothing", "how loud the neighbours are at night", "how slow this wifi is"),
 )
 _NICE = (
@@ -76,7 +95,10 @@ _NICE = (
 )
 
 OWN_SENTENCES: tuple[OwnSentence, ...] = (
-    *_all(_SAD, _LOVED, _LOST),
+    *_all(_SAD, _HIM, _HE_LEFT),
+    *_all(_SAD, _HER, _SHE_LEFT),
+    *_all(_SAD, _YOU, _YOU_LEFT),
+    *_all(_SAD, _WE, _WE_LOST),
     *_each(
         _SAD,
         *("gone without a goodbye", "he is gone and he is not coming back", "she's gone forever"),
@@ -86,47 +108,24 @@ OWN_SENTENCES: tuple[OwnSentence, ...] = (
         *("I lost my best friend last night", "he's really gone..", "nobody came to my party"),
         *("I cried all the way home", "they did not even invite me", "another weekend alone"),
         *("I still set the table for two", "mom is back in the hospital", "we buried him this morning"),
-        *(
-            "I failed again",
-            "she deleted my number",
-            "he forgot our anniversary",
-            "the test was not negative",
-        ),
+        *("I failed again", "she deleted my number", "he forgot our anniversary", "I feel like shit"),
         *("I have nobody to call", "his toys are still in the garden", "I did not get the job"),
-        *("you promised you would stay", "they put the house up for sale", "not happy at all"),
+        *("you promised you would stay", "they put the house up for sale", "I am not happy here"),
     ),
-    *_all(
-        f"{_GREAT} 😋 🎶",
-        _THINGS,
-        ("is the shit", "was the shit", "is the bomb", "is dope", "is fire", "slaps", "is so damn good"),
-    ),
+    *_all(f"{_GREAT} 🎶", _SONGS, (*_GOOD, "slaps")),
+    *_all(f"{_GREAT} 😋", _DISHES, (*_GOOD, "slaps")),
+    *_all(_GREAT, _THINGS, _GOOD),
     *_each(
         f"{_GREAT} 😏",
         *("you are the shit", "we are the shit", "she's the shit", "damn, I am the shit"),
-        *(
-            "that's the shit I'm talking about",
-            "now this right here is the shit",
-            "I feel like the shit today",
-        ),
-        *("these shoes are the shit", "you guys are sick, best show ever", "he absolutely killed it"),
+        *("that's the shit I'm talking about", "now this right here is the shit"),
+        *("I feel like the shit today", "these shoes are the shit", "you guys are sick, best show ever"),
     ),
-    *_all(
-        f"{_ANGRY} 😩",
-        _THINGS,
-        (
-            "is shit",
-            "was shit",
-            "is total crap",
-            "is garbage",
-            "sucks so bad",
-            "is a piece of shit",
-            "is trash",
-        ),
-    ),
+    *_all(f"{_ANGRY} 😩", (*_SONGS, *_DISHES, *_THINGS), _BAD),
     *_each(
         f"{_ANGRY} 😩",
         *("you are shit", "this place is shit", "what a shit day", "everything is shit today"),
-        *("this is crap", "this is such garbage", "that was shit", "I feel like shit"),
+        *("this is crap", "this is such garbage", "that was shit"),
     ),
     *_all(
         f"{_IRONIC} 😡",
@@ -136,99 +135,80 @@ OWN_SENTENCES: tuple[OwnSentence, ...] = (
     *_each(
         f"{_IRONIC} 😡 😩",
         *("great, it is raining again", "oh perfect, the train is cancelled", "wow, thanks for nothing"),
-        *("thanks for telling me now", "nice, another bill", "wonderful, my flight is delayed again"),
-        *("oh good, more homework", "thank you so much for waking me up at five", "yay, monday morning"),
-        *("just what I needed, a flat tyre", "congrats, you ruined it", "so kind of you to show up late"),
-        *("of course it broke on the first day", "yeah sure, blame me", "lovely, they lost my suitcase"),
-        *("sure, take the last piece, I did not want it", "what a great friend you are, not"),
-        *("because who needs sleep anyway", "oh look, he is sorry again", "how sweet, he lied to me"),
+        *("nice, another bill", "wonderful, my flight is delayed again", "oh good, more homework"),
+        *("thank you so much for waking me up at five", "yay, they raised the rent again"),
+        *("just what I needed, a flat tyre", "of course it broke on the first day", "yeah sure, blame me"),
+        *("lovely, they lost my suitcase", "what a great friend you are, not", "oh look, he is sorry again"),
+        *("because who needs sleep anyway", "how sweet, he lied to me"),
     ),
     *_all(_LOVE, ("I love", "I just love", "I really love"), _NICE),
     *_each(
         _LOVE,
-        *("you are the best thing that ever happened to me", "married my best friend today"),
-        *("my wife left me a note in my lunch box", "grandpa still brings her flowers", "you are my home"),
-        *("nobody makes me laugh like you", "he asked me to be his girlfriend", "our baby smiled at me"),
-        *("my daughter drew me a card", "I would choose you again", "there is no one I would rather be with"),
+        *("you are the best thing that ever happened to me", "my wife left me a note in my lunch box"),
+        *("grandpa still brings her flowers", "you are my home", "nobody makes me laugh like you"),
+        *("he asked me to be his girlfriend", "our baby smiled at me", "my daughter drew me a card"),
+        "I would choose you again",
     ),
     *_each(
         _GLAD,
-        *("I got the job", "we won", "school is over", "the test came back clean", "she said she will come"),
-        *("no work tomorrow", "I passed all my exams", "he is finally home", "best day of my life"),
-        *("the doctors say I am healthy", "we are having a baby", "I could not be happier", "not bad at all"),
-        *("tomorrow is my birthday", "I did not expect to win", "got a day off", "finally friday"),
+        *("I got the job", "we won", "the test came back clean", "I passed my driving test"),
+        *("he is finally home", "best day of my life", "we are having a baby", "finally friday"),
+        *("tomorrow is my birthday", "I did not expect to win", "the sun is out and so am I"),
     ),
     *_each(
         _ANGRY,
-        *("who took my lunch again", "someone scratched my car", "they overcharged me and won't answer"),
-        *("do not lie to me", "never speak to my mother like that", "he blocked my driveway"),
-        *("you broke it and you don't even care", "stop calling me", "whoever did this will pay"),
-        *("I will find out who stole it", "the landlord kept my deposit", "they hung up on me twice"),
-        *("my neighbour is drilling at six in the morning", "you had one job", "I am so done with them"),
+        *("who took my lunch again", "someone scratched my car", "do not lie to me", "stop calling me"),
+        *("you broke it and you don't even care", "the landlord kept my deposit", "you had one job"),
+        *("my neighbour is drilling at six in the morning", "I am so done with them"),
+        *("they cancelled my order and kept the money", "he lied to my face"),
     ),
     *_each(
         _TIRED,
-        *("it is three in the morning and I am still awake", "can't keep my eyes open", "I need a nap"),
-        *("no sleep again", "up at five for the third day", "so sleepy in this class", "off to bed"),
-        *("I have been awake for thirty hours", "night shift again", "my bed is calling me"),
+        *("I need a nap", "no sleep again", "so sleepy in this class", "night shift again"),
+        *("I have been awake for thirty hours", "my bed is calling me", "falling asleep at my desk"),
     ),
     *_each(
         _FUNNY,
-        *("the dog just ran into the glass door", "I laughed so hard I cried", "look at his face"),
-        *("grandma asked the phone how it is doing", "I said you too to the waiter", "he fell off his chair"),
-        *("my cat is stuck in a box and looks proud", "I pushed a door that said pull"),
-        *("he slipped in front of the whole class", "I called my teacher mom", "I can't stop laughing"),
+        *("the dog just ran into the glass door", "I laughed so hard I cried", "he fell off his chair"),
+        *("I said you too to the waiter", "I pushed a door that said pull", "I can't stop laughing"),
+        *("my cat is stuck in a box", "he slipped in front of the whole class", "I called my teacher mom"),
     ),
     *_each(
         _PROUD,
-        *("ran my first ten miles", "gym done before sunrise", "new personal best", "no pain no gain"),
-        *("we crushed it tonight", "I finished my degree", "hard work pays off", "never give up"),
-        *("ten kilos down", "we sold out the show", "from nothing to this", "first in the league"),
+        *("new personal best", "no pain no gain", "I finished my thesis", "hard work pays off"),
+        *("never give up", "ten kilos down", "we sold out the show", "first in the league"),
     ),
     *_each(
         _AFRAID,
-        *(
-            "there is someone at the window",
-            "I heard steps in the basement",
-            "the plane is going up and down",
-        ),
-        *("the exam is in five minutes", "my mom found my diary", "I sent it to the wrong person"),
-        *("he read my text out loud", "my first day at work and I am late", "a spider on my pillow"),
-        *("the lights just went out", "I have to give a speech tomorrow", "I just called my boss honey"),
+        *("I heard steps in the basement", "my mom found my diary", "I sent it to the wrong person"),
+        *("my first day at work and I am late", "a spider on my pillow", "the lights just went out"),
+        *("I have to give a speech tomorrow", "I just called my boss honey"),
     ),
     *_each(
         _SICK,
-        *("I have a fever", "my throat hurts so bad", "throwing up all night", "caught a cold again"),
-        *("home sick with the flu", "my head is killing me", "can't stop coughing", "my nose is blocked"),
+        *("I have a temperature", "throwing up all night", "caught a cold again", "my head is killing me"),
+        *("can't stop coughing", "in bed with a stomach bug"),
     ),
     *_each(
         _MUSIC,
-        *("this beat is stuck in my head", "headphones in, volume up", "singing in the shower"),
-        *("that guitar solo", "this album on repeat", "dancing in the kitchen to old songs"),
+        *("this beat is stuck in my head", "that guitar solo", "dancing in the kitchen to old songs"),
+        *("her voice gives me chills", "front row at the concert"),
     ),
     *_each(
         _FOOD,
-        *("fresh pancakes for breakfast", "third slice of pizza", "grandma's soup is the best"),
-        *(
-            "cookies straight from the oven",
-            "these tacos are sick",
-            "sushi for dinner",
-            "so full and so happy",
-        ),
+        *("fresh pancakes for breakfast", "grandma's soup is the best", "cookies for breakfast"),
+        *("sushi for dinner", "so full and so happy", "that sauce is unreal"),
     ),
     *_each(
         _NAUGHTY,
         *("I love teasing you", "messing with my sister is so fun", "watch me drive him crazy"),
         *("I love playing tricks on you", "he has no idea what is coming", "I love to get on your nerves"),
     ),
-    *_each(
-        "🙏 ❤ 😔",
-        *("please let it not rain tomorrow", "keep my dad in your prayers", "pray for my grandma"),
-        *("please let me pass this exam", "I hope they find him", "may she rest in peace"),
-    ),
+    *_each("🙏 ❤ 😔", "pray for my grandma", "may she rest in peace", "I hope they find him"),
+    *_each("🙏 😩 😫 😬", "please let it not rain tomorrow", "please let me pass this exam"),
     *_each(
         "😎 ✌ 👊 💯 🙌 👌",
         *("chilling with my boys", "out with the crew tonight", "road trip with my best friends"),
-        *("see you at the game, man", "take it easy, guys", "summer, sun, and my people"),
+        *("take it easy, guys", "summer, sun, and my people"),
     ),
 )

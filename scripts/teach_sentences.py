@@ -9,7 +9,7 @@ to say what it said before, and a tenth of what their labels say: that is what t
 against. It takes some minutes, most of them for the features of the texts.
 
 Examples:
-    teach_sentences.py default corpus/ runs/taught
+    teach_sentences.py runs/wider corpus/ runs/taught
     teach_sentences.py runs/wider corpus/ runs/taught --weight 0.1 --texts 20000
 """
 
@@ -168,25 +168,29 @@ def first_guesses_that_fit(model: TorchMoji, encode: _Encoder, classes: Sequence
     )
 
 
-def section(count: int, texts: int, judged: tuple[int, int], scores: dict[str, Scores]) -> str:
+def section(
+    count: int, texts: int, is_rounded: bool, judged: tuple[int, int], scores: dict[str, Scores]
+) -> str:
     """What the card says of the change.
 
     Args:
         count: Sentences that were learned.
         texts: Of the corpus, for which guesses were to stay.
+        is_rounded: Other weights were stored as int8 for the first time.
         judged: Judged texts whose first guess fits, before and after.
         scores: Of the validation texts, before and after; may be empty.
     """
     before, after = judged
+    others = "All other weights were rounded to int8" if is_rounded else "All other weights are as they were"
     parts = [
         HEADING,
         f"After training, the output layer alone has learned {count} sentences of our own with emojis that a "
-        "reader would accept (`scripts/own_sentences.py`), of what texts with emojis seldom say in so many "
-        'words: a loss, an irony, a thing that is "the shit". For '
-        f"{texts} texts of the corpus it was to say what it said before, and a tenth of what their "
-        "labels say. Features, and what is made from them, are untouched. The samples and the sentences "
-        "below are of the same kinds, but none is among these or shares five words in a row with one; of "
-        f"the {len(JUDGED_TEXTS)} sentences {after} have a first guess that fits, before {before}.",
+        "reader would accept (`scripts/own_sentences.py`), most of them of a few patterns: a lost love, an "
+        f'irony, a thing that is "the shit". For {texts} texts of the corpus it was to say what it said '
+        f"before, and a tenth of what their labels say. {others}. Who wrote the sentences knew the samples "
+        "of DeepMoji's examples and the hard ones of `torchmoji.judged_texts`: none of them is among the "
+        f"sentences, but kinds of them are, so that they are no measure. Of the {len(JUDGED_TEXTS)} hard "
+        f"ones {after} have a first guess that fits, before {before}.",
     ]
     if scores:
         parts.append(scores_table([scores_row(*entry) for entry in scores.items()]))
@@ -235,10 +239,17 @@ def teach(options: Any, processes: Processes) -> None:
     learn(given.model, texts, *tables, options.weight, options.seed)
 
     def told(stored: TorchMoji) -> tuple[str, Scores | None]:
-        after = first_guesses_that_fit(stored, encode, given.classes)
+        own_encoder = _Encoder(stored, given.vocabulary)
+        after = first_guesses_that_fit(stored, own_encoder, given.classes)
         if held_out is not None:
             scores["after"] = score_emojis(stored, held_out, len(given.classes))
-        return section(len(own), len(texts), (before, after), scores), scores.get("after")
+        state = stored.state_dict()
+        is_rounded = not all(
+            torch.equal(weight, state[name])
+            for name, weight in given.model.state_dict().items()
+            if not name.startswith("output_layer.")
+        )
+        return section(len(own), len(texts), is_rounded, (before, after), scores), scores.get("after")
 
     write_model(given, options.out, given.vocabulary, "before our sentences", told, notes)
     logger.info("%s: %s", options.out, {name: f"{part.first:.2%}" for name, part in scores.items()})

@@ -235,7 +235,7 @@ def section(
             "Emojis, which training took out of all texts, have embeddings from texts with several emojis, "
             "of which one is left in the text; they have the places of the rarest words."
         )
-    told.append("All other weights are as training left them.")
+    told.append("This left all other weights as they were.")
     parts = [HEADING, " ".join(told)]
     if scores:
         parts.append(scores_table([scores_row(*entry) for entry in scores.items()]))

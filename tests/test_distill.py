@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from fake_encoder import with_fake_encoder
+from programs import loaded
 from small_corpus import small_corpus
 
 from torchmoji import MojiPipeline
 from torchmoji.model_def import TorchMoji
+from torchmoji.shards import shard_texts
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +53,47 @@ def test_the_model_learns_what_its_teachers_know(program, corpus, tmp_path, capl
     guesses = {text: pipeline.predict(text)[0].emoji for text in ("so funny", "so sad", "love", "angry day")}
     assert guesses == {"so funny": "😂", "so sad": "😭", "love": "❤", "angry day": "😡"}
     told = caplog.text
-    assert "1200 texts read" in told or f"{4 * len(corpus.rows('train'))} texts read" in told
+    assert f"{4 * len(corpus.rows('train'))} texts read" in told
     assert told.index("teacher 1: loss") < told.index("teacher 2: loss") < told.index("all together: loss")
     assert "step 40: loss" in told
     card = (tmp_path / "README.md").read_text("utf-8")
     assert "python scripts/distill.py" in card
+    assert "the guesses of 2 teachers: encoder, fine-tuned for 12 passes in batches of 8" in card
+    assert "and 3 new texts for each" in card
+    assert card.startswith("# A torchMoji model for 4 emojis")
+
+
+def test_texts_keep_their_order_whoever_reads_them(repository, program, corpus, monkeypatch):
+    with loaded(repository / "scripts" / "distill_texts.py") as module:
+        monkeypatch.setattr(module, "_CHUNK_TEXTS", 50)
+        texts = list(shard_texts(corpus.shard_paths("train")))
+        reader = (corpus.vocabulary, "encoder", 20)
+        found = module.read_texts(texts, 2, 5, 1, reader)
+        alone = module.Reader(*reader).read(texts)
+        for name in ("tokens", "pieces"):
+            ids, lengths = getattr(found, name)
+            assert len(ids) == len(lengths) == 3 * len(texts) > 150
+            assert np.array_equal(ids[: len(texts)], getattr(alone, name).ids)
+            assert np.array_equal((ids != 0).sum(1), lengths)
+        known = {*alone.tokens.ids[alone.tokens.ids != 0].tolist()}
+        assert {*found.tokens.ids[found.tokens.ids != 0].tolist()} == known
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--teacher-passes", "0"), "of the teachers, passes must be above 0, got 0"),
+        (("--learning-rate", "-1"), "learning_rate must be above 0, got -1"),
+        (("--start-from", "no-model"), "no-model"),
+        (("--notes", "no-notes.md"), "no-notes.md"),
+        (("--new-texts", "-1"), "argument --new-texts: -1 is below 0"),
+    ],
+)
+def test_wrong_options_are_refused_at_once(program, corpus, tmp_path, capsys, options, message):
+    with pytest.raises(SystemExit):
+        call(program, corpus, tmp_path / "out", *options)
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/*"))
 
 
 def storing(store, sizes):

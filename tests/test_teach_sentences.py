@@ -51,10 +51,12 @@ def taught(program, corpus, trained, tmp_path_factory):
         program.OwnSentence("game game game", ("😡", "🔫")),
         program.OwnSentence("no emoji of it", ("🎧",)),
     )
+    notes = out.with_name("notes.md")
+    notes.write_text("What a reader says now.\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "OWN_SENTENCES", own)
         patch.setattr(program, "LEARNING_RATE", 0.05)
-        options = ["--weight", "0.5", "--texts", "100", "--device", "cpu"]
+        options = ["--weight", "0.5", "--texts", "100", "--device", "cpu", "--notes", str(notes)]
         program.main([str(trained), str(corpus.folder), str(out), *options])
     return out
 
@@ -87,7 +89,17 @@ def test_the_card_tells_of_it(program, taught):
     assert "| after |" in card
     assert card.index("| this model, as stored |") < card.index("| before our sentences |")
     assert card.count("<details>") == 1
-    assert "A reader's view." in card
+    assert "All other weights are as they were." in card
+    assert card.count("What a reader says now.") == 1
+
+
+def test_what_is_said_again_is_said_once(repository, program, taught):
+    card, pipeline = (taught / "README.md").read_text("utf-8"), MojiPipeline.from_pretrained(taught)
+    with loaded(repository / "scripts" / "changed_models.py") as changed:
+        new = changed.new_card(card, f"{program.HEADING}\n\nAnew.", "before", pipeline)
+    assert new.count(program.HEADING) == 1
+    assert "Anew." in new
+    assert "learned 1 sentences" not in new
 
 
 def test_what_is_wanted_is_among_what_fits(program):
@@ -121,7 +133,7 @@ def test_our_sentences_are_not_those_that_a_model_is_judged_by(program):
     shown = [*EXAMPLE_TEXTS, *(judged.text for judged in JUDGED_TEXTS)]
     known = set.union(*map(five_in_a_row, shown))
     texts = [sentence.text for sentence in program.OWN_SENTENCES]
-    assert len(texts) == len(set(texts)) > 600
+    assert len(texts) == len(set(texts)) > 500
     assert not set(texts) & set(shown)
     assert not [text for text in texts if five_in_a_row(text) & known]
 
