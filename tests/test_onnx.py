@@ -219,8 +219,8 @@ def test_int8_is_close_on_the_default_model(default_int8):
 def test_first_guesses_of_int8_agree_on_real_texts(default_int8, data_root):
     """Beside float32 of the same engine, which is quicker than torch and checked against it on a part."""
     texts, _ = read_labelled_texts(data_root / "data" / "emoji" / "valid.tsv.gz", 64)
-    ids, _, _ = SentenceTokenizer(load_vocabulary(VOCABULARY), 30).tokenize_sentences(texts)
-    assert len(ids) == 15_000
+    assert len(texts) == 15_000
+    ids, _, _ = SentenceTokenizer(load_vocabulary(VOCABULARY), 30).tokenize_sentences(texts[::3])
     expected = OnnxModel(serialize(WEIGHTS))(ids)
     assert_close(expected[::50], torchmoji_emojis(WEIGHTS)(ids[::50]))
     assert (OnnxModel(default_int8)(ids).argmax(1) == expected.argmax(1)).mean() >= 0.99
