@@ -335,10 +335,11 @@ def distill(options: Any, processes: Processes) -> None:
 def about(work: _Work) -> str:
     """What the card says of the teachers and the texts."""
     options, settings = work.options, work.taught
+    number = "a teacher" if options.teachers == 1 else f"{options.teachers} teachers"
     start = " and of the model that this one began as" if options.start_from is not None else ""
     new = f", and {options.new_texts} new texts for each, made of parts of them" if options.new_texts else ""
     return (
-        f"It learned from the guesses of {options.teachers} teachers{start}: {options.encoder.name}, "
+        f"It learned from the guesses of {number}{start}: {options.encoder.name}, "
         f"fine-tuned for {settings.passes:g} passes in batches of {settings.batch_size} with a highest "
         f"learning rate of {settings.learning_rate:g}, whose own embeddings of the texts it learned as well. "
         "The passes above are "
