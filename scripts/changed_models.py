@@ -1,15 +1,19 @@
-"""What programs share that change a trained model a little: reading it, and writing it anew with its card."""
+"""What programs share that change a trained model a little: it and texts are read, it is written anew."""
 
+import argparse
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from script_helper import check_emojis
 
+from torchmoji.arguments import make_parser
 from torchmoji.conversion import model_sizes
 from torchmoji.corpus_folder import Corpus
 from torchmoji.create_vocab import save_vocabulary
@@ -22,9 +26,27 @@ from torchmoji.pretrained import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHT
 from torchmoji.pretraining import STORED, Settings
 from torchmoji.pretraining_card import classes_part, scores_row, scores_table
 from torchmoji.pretraining_model import new_model
+from torchmoji.sentence_tokenizer import SentenceTokenizer
+from torchmoji.shards import TokenRows, in_memory, shard_texts
 from torchmoji.weights import load_state_dict, save_quantized
 
+READ_LENGTH = 200
+"""Tokens after which texts are cut when they are read, and `MAX_LENGTH` when they are learned from."""
 _CLASSES_PART, _CLASSES_END = "Most often found", "</details>"
+
+
+def make_changing_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser for MODEL, CORPUS, OUT and --seed.
+
+    Args:
+        description: A program's docstring.
+    """
+    parser = make_parser(description)
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("corpus", type=Path, metavar="CORPUS")
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--seed", type=int, default=42, metavar="N", help="default: %(default)s")
+    return parser
 
 
 @dataclass(frozen=True)
@@ -76,12 +98,31 @@ def open_model(name: str, corpus: Corpus, out: Path, device: torch.device) -> Gi
     return Given(model.to(device), list(classes), dict(files.vocabulary or {}), config, card)
 
 
+def read_texts(corpus: Corpus, split: str, vocabulary: Mapping[str, int], least_emojis: int = 1) -> TokenRows:
+    """The texts of a corpus as another vocabulary reads them.
+
+    Args:
+        corpus: With texts.
+        split: train or validation.
+        vocabulary: Word -> id.
+        least_emojis: Leave out texts with fewer.
+    """
+    rows = corpus.rows(split)
+    is_wanted = rows.label_counts(np.arange(len(rows))) >= least_emojis
+    texts = list(compress(shard_texts(corpus.shard_paths(split)), is_wanted))
+    ids = SentenceTokenizer(vocabulary, READ_LENGTH).tokenize_sentences(texts)[0]
+    owners, classes = rows.labels(np.flatnonzero(is_wanted))
+    labels = np.split(classes, np.searchsorted(owners, np.arange(1, len(texts))))
+    tokens = [row[row != 0].tolist() for row in ids]
+    return TokenRows([in_memory(tokens, [of_row.tolist() for of_row in labels])])
+
+
 def write_model(
     given: Given,
     out: Path,
     vocabulary: Mapping[str, int],
     before: str,
-    told: Callable[[TorchMoji], tuple[str, Scores | None]],
+    told: Callable[[TorchMoji, MojiPipeline], tuple[str, Scores | None]],
     notes: str | None = None,
 ) -> None:
     """Write a changed model, in int8; it is whole or not there.
@@ -91,7 +132,8 @@ def write_model(
         out: The folder.
         vocabulary: Word -> id, as it is now.
         before: What the card calls the scores that it has.
-        told: Gives what the card says of the change, and the scores of the model as it is stored.
+        told: Gives what the card says of the change, and the scores, of the model as it is stored and its
+            pipeline.
         notes: For the card, in place of what stands below the samples; None to keep that.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -101,8 +143,9 @@ def write_model(
         save_quantized(given.model.state_dict(), new / WEIGHTS_NAME)
         save_vocabulary(vocabulary, new / VOCABULARY_NAME)
         atomic_write_text(new / CONFIG_NAME, json.dumps(given.config, ensure_ascii=False, indent=1) + "\n")
-        added, scores = told(load_model(new / WEIGHTS_NAME).to(given.model.embed.weight.device))
-        card = new_card(given.card, added, before, MojiPipeline.from_pretrained(new), scores, notes)
+        stored, pipeline = load_model(new / WEIGHTS_NAME), MojiPipeline.from_pretrained(new)
+        added, scores = told(stored.to(given.model.embed.weight.device), pipeline)
+        card = new_card(given.card, added, before, pipeline, scores, notes)
         atomic_write_text(new / CARD_NAME, card)
         new.rename(out)
 

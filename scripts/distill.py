@@ -29,9 +29,9 @@ import torch
 from distill_texts import Guess, Reader, Table, read_texts
 from graphed_steps import EqualLengths, GraphedGradients, on_own_stream, train
 from script_helper import run_alone
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from train_teacher import AVERAGE, load_encoder
+from train_teacher import AVERAGE, Teacher, load_encoder, mean_of_tokens
 
 from torchmoji.arguments import make_parser, not_negative, positive
 from torchmoji.corpus_folder import Corpus
@@ -54,30 +54,6 @@ from torchmoji.worker_pool import usable_cores
 logger = logging.getLogger(__name__)
 
 
-class Teacher(nn.Module):
-    """An encoder with an output layer over the mean of its tokens, for texts without padding.
-
-    Args:
-        encoder: Of `transformers`.
-        nb_classes: Number of emojis C.
-    """
-
-    def __init__(self, encoder: Any, nb_classes: int) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.output_layer = nn.Linear(encoder.config.hidden_size, nb_classes)
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """Ids (batch, time) to embeddings (batch, D)."""
-        states: Tensor = self.encoder(input_ids=ids, attention_mask=None).last_hidden_state
-        return states.float().mean(1)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Ids (batch, time) to logits (batch, C)."""
-        logits: Tensor = self.output_layer(self.embed(ids))
-        return logits
-
-
 def features_of(model: TorchMoji, ids: Tensor) -> Tensor:
     """`TorchMoji.features_of` for texts without padding, in operations that a CUDA graph can record.
 
@@ -95,15 +71,6 @@ def features_of(model: TorchMoji, ids: Tensor) -> Tensor:
     scores = torch.mv(z, model.attention_layer.attention_vector).float().view(time_steps, batch, 1)
     weights = torch.softmax(scores, dim=0)
     return (z.view(time_steps, batch, -1) * weights).sum(0)
-
-
-def labels_table(corpus: Corpus, split: str, device: torch.device) -> Tensor:
-    """A one for each label (n, C), float16."""
-    rows = corpus.rows(split)
-    table = torch.zeros(len(rows), len(corpus.classes), dtype=torch.float16)
-    owners, classes = rows.labels(np.arange(len(rows)))
-    table[torch.from_numpy(owners), torch.from_numpy(classes)] = 1
-    return table.to(device)
 
 
 def cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
@@ -167,11 +134,12 @@ class _Work:
         self.tell(f"{len(read.tokens.ids)} texts read")
         self.tokens = [Table(part.tokens, device) for part in (read, validation, examples)]
         self.pieces = [Table(part.pieces, device) for part in (read, validation, examples)]
-        self.labels = labels_table(self.corpus, "train", device)
-        owners, classes = self.corpus.rows("validation").labels(np.arange(len(validation.tokens.ids)))
-        self.validation_labels: list[list[int]] = [[] for _ in validation.tokens.ids]
-        for owner, label in zip(owners, classes, strict=True):
-            self.validation_labels[owner].append(int(label))
+        labels, held_out = (
+            rows.label_table(np.arange(len(rows)), self.nb_classes)
+            for rows in map(self.corpus.rows, ("train", "validation"))
+        )
+        self.labels = torch.from_numpy(labels).to(device, torch.float16)
+        self.validation_labels = [np.flatnonzero(row).tolist() for row in held_out]
 
     def tell(self, text: str) -> None:
         """Log, with the time since the beginning."""
@@ -228,7 +196,8 @@ def guesses_of_teachers(work: _Work) -> Iterator[list[Tensor]]:
     """Fine-tune the teachers one after the other, and ask each."""
     pieces = work.pieces[0]
     batches = EqualLengths(pieces.lengths[: work.count], work.taught.batch_size)
-    teacher = Teacher(load_encoder(work.options.encoder), work.nb_classes).to(work.device)
+    encoder = load_encoder(work.options.encoder)
+    teacher = Teacher(encoder, work.nb_classes, is_padded=False).to(work.device)
     first = {name: value.clone() for name, value in teacher.state_dict().items()}
 
     def loss(length: int, rows: Tensor) -> Tensor:
@@ -249,14 +218,14 @@ def guesses_of_teachers(work: _Work) -> Iterator[list[Tensor]]:
 
 def embeddings(work: _Work) -> Tensor:
     """The encoder's own embeddings (n, D) of length 1, float16."""
-    teacher = Teacher(load_encoder(work.options.encoder), 1).eval().to(work.device)
+    encoder = load_encoder(work.options.encoder).eval().to(work.device)
 
     def guess(ids: Tensor) -> Tensor:
         with work.autocast():
-            found = teacher.embed(ids)
+            found = mean_of_tokens(encoder, ids, is_padded=False)
         return F.normalize(found.float(), dim=1)
 
-    return work.pieces[0].ask(guess, teacher.output_layer.in_features)
+    return work.pieces[0].ask(guess, encoder.config.hidden_size)
 
 
 def begun(work: _Work) -> TorchMoji:

@@ -40,7 +40,7 @@ class EqualLengths:
 
     def __init__(self, lengths: npt.NDArray[np.integer], batch_size: int) -> None:
         self.batch_size = batch_size
-        least = max(1.0, LEAST_SHARE * batch_size)
+        least = LEAST_SHARE * batch_size
         order = np.argsort(lengths, kind="stable")
         found, starts = np.unique(np.asarray(lengths)[order], return_index=True)
         groups = np.split(order, starts[1:])
@@ -194,7 +194,5 @@ def train(
             with average.applied(module):
                 evaluate(step + 1)
             module.train()
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            parameter.copy_(average.state_dict()[name])
+    module.load_state_dict(average.state_dict(), strict=False)  # buffers are not averaged
     return total_steps

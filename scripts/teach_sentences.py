@@ -14,26 +14,27 @@ Examples:
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from changed_models import open_model, write_model
+from changed_models import make_changing_parser, open_model, read_texts, write_model
 from own_sentences import OWN_SENTENCES, OwnSentence
 from script_helper import run_alone
 from torch import Tensor
 from torch.nn import functional as F
-from widen_vocabulary import read_texts
 
-from torchmoji.arguments import make_parser, positive
+from torchmoji.arguments import positive
 from torchmoji.corpus_folder import Corpus
+from torchmoji.default_model import failures
 from torchmoji.emoji_finder import fold
 from torchmoji.emoji_scores import Scores, score_emojis
 from torchmoji.judged_texts import JUDGED_TEXTS
 from torchmoji.model_def import TorchMoji
+from torchmoji.pipeline import MojiPipeline
 from torchmoji.pretraining_card import scores_row, scores_table
 from torchmoji.processes import Processes
 from torchmoji.sentence_tokenizer import SentenceTokenizer
@@ -138,34 +139,21 @@ def fitting(sentences: Sequence[OwnSentence], classes: Sequence[str]) -> Tensor:
     return fits
 
 
-class _Encoder:
-    """Features of texts.
+def encoded(model: TorchMoji, vocabulary: Mapping[str, int], texts: Sequence[str]) -> Tensor:
+    """Features of texts (n, F).
 
     Args:
         model: Whose.
         vocabulary: Word -> id.
+        texts: n of them.
     """
-
-    def __init__(self, model: TorchMoji, vocabulary: dict[str, int]) -> None:
-        self._model, self._tokenizer = model, SentenceTokenizer(vocabulary, MAX_LENGTH)
-
-    def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Texts to features (n, F)."""
-        parts = []
-        for start in range(0, len(texts), _ENCODED_TOGETHER):
-            ids, _, _ = self._tokenizer.tokenize_sentences(texts[start : start + _ENCODED_TOGETHER])
-            parts.append(self._model.encode_ids(ids))
-            logger.info("%d of %d texts are encoded", min(start + len(ids), len(texts)), len(texts))
-        return torch.cat(parts)
-
-
-def first_guesses_that_fit(model: TorchMoji, encode: _Encoder, classes: Sequence[str]) -> int:
-    """How many of the `torchmoji.judged_texts` get a first guess that a reader would accept."""
-    guesses = model.output_layer(encode([judged.text for judged in JUDGED_TEXTS])).argmax(1).tolist()
-    return sum(
-        fold(classes[guess]) in {fold(emoji) for emoji in judged.accepted}
-        for guess, judged in zip(guesses, JUDGED_TEXTS, strict=True)
-    )
+    tokenizer = SentenceTokenizer(vocabulary, MAX_LENGTH)
+    parts = []
+    for start in range(0, len(texts), _ENCODED_TOGETHER):
+        ids, _, _ = tokenizer.tokenize_sentences(texts[start : start + _ENCODED_TOGETHER])
+        parts.append(model.encode_ids(ids))
+        logger.info("%d of %d texts are encoded", min(start + len(ids), len(texts)), len(texts))
+    return torch.cat(parts)
 
 
 def section(
@@ -199,17 +187,13 @@ def section(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, teach, write."""
-    parser = make_parser(__doc__)
-    parser.add_argument("model", metavar="MODEL")
-    parser.add_argument("corpus", type=Path, metavar="CORPUS")
-    parser.add_argument("out", type=Path, metavar="OUT")
+    parser = make_changing_parser(__doc__)
     parser.add_argument(
         "--weight", type=float, default=WEIGHT, metavar="N", help="of our sentences (default: %(default)s)"
     )
     parser.add_argument(
         "--texts", type=positive, default=TEXTS, metavar="N", help="of the corpus (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=42, metavar="N", help="default: %(default)s")
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown for the card, below its samples")
     run_alone(parser, arguments, teach)
 
@@ -222,7 +206,8 @@ def teach(options: Any, processes: Processes) -> None:
     corpus = Corpus.load(options.corpus)
     given = open_model(options.model, corpus, options.out, processes.device)
     fits = fitting(OWN_SENTENCES, given.classes)
-    own = list(compress(OWN_SENTENCES, fits.any(1)))
+    is_fit = fits.any(1)
+    own, fits = list(compress(OWN_SENTENCES, is_fit)), fits[is_fit].to(processes.device)
     if not own:
         raise ValueError("the model has none of the emojis that fit our sentences: leave it as it is")
     scores: dict[str, Scores] = {}
@@ -230,17 +215,14 @@ def teach(options: Any, processes: Processes) -> None:
     if len(corpus.rows("validation")):
         held_out = read_texts(corpus, "validation", given.vocabulary)
         scores["before"] = score_emojis(given.model, held_out, len(given.classes))
-    encode = _Encoder(given.model, given.vocabulary)
-    before = first_guesses_that_fit(given.model, encode, given.classes)
+    before = failures(MojiPipeline.from_pretrained(options.model))
     chosen, labels = chosen_texts(corpus, options.texts, options.seed)
-    texts = encode(chosen)
-    sentences = encode([sentence.text for sentence in own])
-    tables = (labels.to(processes.device), sentences, fits[fits.any(1)].to(processes.device))
-    learn(given.model, texts, *tables, options.weight, options.seed)
+    texts = encoded(given.model, given.vocabulary, chosen)
+    sentences = encoded(given.model, given.vocabulary, [sentence.text for sentence in own])
+    labels = labels.to(processes.device)
+    learn(given.model, texts, labels, sentences, fits, options.weight, options.seed)
 
-    def told(stored: TorchMoji) -> tuple[str, Scores | None]:
-        own_encoder = _Encoder(stored, given.vocabulary)
-        after = first_guesses_that_fit(stored, own_encoder, given.classes)
+    def told(stored: TorchMoji, pipeline: MojiPipeline) -> tuple[str, Scores | None]:
         if held_out is not None:
             scores["after"] = score_emojis(stored, held_out, len(given.classes))
         state = stored.state_dict()
@@ -249,7 +231,8 @@ def teach(options: Any, processes: Processes) -> None:
             for name, weight in given.model.state_dict().items()
             if not name.startswith("output_layer.")
         )
-        return section(len(own), len(texts), is_rounded, (before, after), scores), scores.get("after")
+        judged = (len(JUDGED_TEXTS) - len(before), len(JUDGED_TEXTS) - len(failures(pipeline)))
+        return section(len(own), len(texts), is_rounded, judged, scores), scores.get("after")
 
     write_model(given, options.out, given.vocabulary, "before our sentences", told, notes)
     logger.info("%s: %s", options.out, {name: f"{part.first:.2%}" for name, part in scores.items()})
@@ -267,9 +250,7 @@ def chosen_texts(corpus: Corpus, most: int, seed: int) -> tuple[list[str], Tenso
     numbers = np.sort(np.random.default_rng(seed).permutation(len(rows))[:most])
     is_chosen = np.zeros(len(rows), dtype=bool)
     is_chosen[numbers] = True
-    owners, classes = (torch.from_numpy(part) for part in rows.labels(numbers))
-    labels = torch.zeros(len(numbers), len(corpus.classes))
-    labels[owners, classes] = 1
+    labels = torch.from_numpy(rows.label_table(numbers, len(corpus.classes)))
     texts = list(compress(shard_texts(corpus.shard_paths("train")), is_chosen))
     return texts, labels / labels.sum(1, keepdim=True)
 

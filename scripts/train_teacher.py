@@ -56,17 +56,18 @@ class Teacher(nn.Module):
     Args:
         encoder: Of `transformers`.
         nb_classes: Number of emojis C.
+        is_padded: See `mean_of_tokens`.
     """
 
-    def __init__(self, encoder: nn.Module, nb_classes: int) -> None:
+    def __init__(self, encoder: nn.Module, nb_classes: int, is_padded: bool = True) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.is_padded = encoder, is_padded
         config: Any = encoder.config
         self.output_layer = nn.Linear(config.hidden_size, nb_classes)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Ids (batch, time), `PAD` where a text has ended, to logits (batch, C)."""
-        logits: Tensor = self.output_layer(mean_of_tokens(self.encoder, ids))
+        logits: Tensor = self.output_layer(mean_of_tokens(self.encoder, ids, self.is_padded))
         return logits
 
 
@@ -82,13 +83,18 @@ def load_encoder(folder: Path) -> Any:
     return encoder.float()
 
 
-def mean_of_tokens(encoder: nn.Module, ids: Tensor) -> Tensor:
+def mean_of_tokens(encoder: nn.Module, ids: Tensor, is_padded: bool = True) -> Tensor:
     """The mean of the encoder's last states over a text's tokens (batch, D).
 
     Args:
         encoder: Of `transformers`.
         ids: (batch, time), `PAD` where a text has ended.
+        is_padded: False where all texts are of one length, and nothing may wait for the GPU to tell.
     """
+    if not is_padded:
+        states = encoder(input_ids=ids, attention_mask=None).last_hidden_state
+        unpadded: Tensor = states.float().mean(1)
+        return unpadded
     kept = (ids != PAD).long()
     states = encoder(input_ids=ids, attention_mask=kept).last_hidden_state
     mask = kept.unsqueeze(2)

@@ -15,37 +15,34 @@ Examples:
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import compress, islice
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from changed_models import open_model, write_model
+from changed_models import make_changing_parser, open_model, read_texts, write_model
 from script_helper import run_alone
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from torchmoji.arguments import make_parser, not_negative
+from torchmoji.arguments import not_negative
 from torchmoji.corpus_folder import Corpus
 from torchmoji.create_vocab import with_hashtags, words_by_id
 from torchmoji.default_model import HASHTAGS
 from torchmoji.emoji_scores import Scores, score_emojis
 from torchmoji.global_variables import SPECIAL_TOKENS, UNKNOWN_ID
 from torchmoji.model_def import TorchMoji
+from torchmoji.pipeline import MojiPipeline
 from torchmoji.pretraining_card import scores_row, scores_table
 from torchmoji.processes import Processes
-from torchmoji.sentence_tokenizer import SentenceTokenizer
-from torchmoji.shards import TokenRows, in_memory, shard_texts
+from torchmoji.shards import TokenRows
 from torchmoji.word_generator import every_word
 
 STEPS = 100
 BATCH_SIZE = 256
 LEARNING_RATE = 0.02
 MAX_LENGTH = 50
-READ_LENGTH = 200
-"""Tokens after which texts are cut when they are read, and `MAX_LENGTH` when they are learned from."""
 MOST_REPEATS = 3
 """An emoji stands in a text one to so many times."""
 HEADING = "## Hashtags and emojis"
@@ -166,25 +163,6 @@ def learn_emojis(model: TorchMoji, rows: TokenRows, emoji_ids: Sequence[int], st
         model.embed.weight.copy_(base.index_copy(0, places.to(device), learned.detach()))
 
 
-def read_texts(corpus: Corpus, split: str, vocabulary: Mapping[str, int], least_emojis: int = 1) -> TokenRows:
-    """The texts of a corpus as another vocabulary reads them.
-
-    Args:
-        corpus: With texts.
-        split: train or validation.
-        vocabulary: Word -> id.
-        least_emojis: Leave out texts with fewer.
-    """
-    rows = corpus.rows(split)
-    is_wanted = rows.label_counts(np.arange(len(rows))) >= least_emojis
-    texts = list(compress(shard_texts(corpus.shard_paths(split)), is_wanted))
-    ids = SentenceTokenizer(vocabulary, READ_LENGTH).tokenize_sentences(texts)[0]
-    owners, classes = rows.labels(np.flatnonzero(is_wanted))
-    labels = np.split(classes, np.searchsorted(owners, np.arange(1, len(texts))))
-    tokens = [row[row != 0].tolist() for row in ids]
-    return TokenRows([in_memory(tokens, [of_row.tolist() for of_row in labels])])
-
-
 def losses_with_emojis(
     model: TorchMoji, rows: TokenRows, emoji_ids: Sequence[int], seed: int
 ) -> tuple[float, float]:
@@ -251,10 +229,7 @@ def section(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, widen, write."""
-    parser = make_parser(__doc__)
-    parser.add_argument("model", metavar="MODEL")
-    parser.add_argument("corpus", type=Path, metavar="CORPUS")
-    parser.add_argument("out", type=Path, metavar="OUT")
+    parser = make_changing_parser(__doc__)
     parser.add_argument(
         "--hashtags", type=not_negative, default=HASHTAGS, metavar="N", help="default: %(default)s"
     )
@@ -265,7 +240,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="N",
         help="for the emojis; 0 for none (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=42, metavar="N", help="default: %(default)s")
     run_alone(parser, arguments, widen)
 
 
@@ -292,7 +266,7 @@ def widen(options: Any, processes: Processes) -> None:
         "emojis": len({index for index in emoji_ids if index >= 0}),
     }
 
-    def told(stored: TorchMoji) -> tuple[str, Scores | None]:
+    def told(stored: TorchMoji, _: MojiPipeline) -> tuple[str, Scores | None]:
         if held_out is not None:
             scores["after"] = score_emojis(stored, held_out, len(emojis))
         return section(added, scores, losses), scores.get("after")

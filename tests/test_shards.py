@@ -52,6 +52,13 @@ def test_labels_come_with_the_place_of_their_row(rows):
     assert classes.tolist() == [1, 2, 0, 2, 3]
 
 
+def test_a_table_of_labels_has_a_one_for_each(rows):
+    table = rows.label_table(np.array([8, 1, 2]), 5)
+    assert table.dtype == np.float32
+    assert table.tolist() == [[0, 1, 1, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 1, 0]]
+    assert rows.label_table(np.array([], dtype=np.int64), 5).shape == (0, 5)
+
+
 def test_long_rows_can_be_cut(rows):
     assert rows.token_ids(np.array([4, 0]), max_length=2).tolist() == [[7, 8], [1, 2]]
 

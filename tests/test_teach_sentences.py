@@ -150,7 +150,7 @@ def test_features_come_in_the_order_of_the_texts(program, trained, monkeypatch):
     model = TorchMoji(len(EMOJIS), pipeline_tokens(trained), embedding_dim=12, hidden_size=8).eval()
     model.load_state_dict(load_state_dict(trained / "model.safetensors"))
     texts = ["a sad song", "love", "funny book home", "rain", "my train day"]
-    found = program._Encoder(model, dict(pipeline.vocabulary))(texts)
+    found = program.encoded(model, pipeline.vocabulary, texts)
     assert np.allclose(found.numpy(), pipeline.encode(texts), atol=1e-6)
 
 

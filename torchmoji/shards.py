@@ -218,6 +218,17 @@ class TokenRows:
             classes[(ends - counts)[own][row] + column] = batch.labels[batch.label_ends[places][row] + column]
         return np.repeat(np.arange(len(rows)), counts), classes
 
+    def label_table(self, rows: Ints, nb_classes: int) -> npt.NDArray[np.float32]:
+        """A one for each label of rows, else zeros (n, C).
+
+        Args:
+            rows: Their numbers (n,).
+            nb_classes: C.
+        """
+        table = np.zeros((len(rows), nb_classes), dtype=np.float32)
+        table[self.labels(rows)] = 1
+        return table
+
 
 def _spread(counts: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Row and column of each entry of rows with so many entries (total,)."""
