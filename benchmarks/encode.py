@@ -34,11 +34,11 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from benchmarks.report import write_report
 from torchmoji import products
+from torchmoji.batching import batches_by_length
 from torchmoji.create_vocab import load_vocabulary, rows_of_embedding
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import TorchMoji
-from torchmoji.onnx import OnnxModel, export
-from torchmoji.scheduling import batches_by_length
+from torchmoji.onnx.model import OnnxModel, export
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 
 MFLOP_A_TOKEN = 18.9

@@ -21,10 +21,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from torchmoji.batching import stream_rows
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH
 from torchmoji.machine import processor, versions
-from torchmoji.scheduling import stream_rows
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 
 MB = 1e6
@@ -65,7 +65,7 @@ def main() -> None:
 
             model = torchmoji_feature_encoding(PRETRAINED_PATH)
         else:
-            from torchmoji.onnx import OnnxModel, serialize
+            from torchmoji.onnx.model import OnnxModel, serialize
 
             model = OnnxModel(serialize(str(PRETRAINED_PATH), "int8", output="features"))
         model(tokenizer.tokenize_sentences(["a text"])[0])
@@ -82,7 +82,7 @@ def main() -> None:
 def loading() -> None:
     """Time loading original-size weights against reading the file, both from the page cache."""
     from torchmoji.model_def import TorchMoji, torchmoji_emojis
-    from torchmoji.weights import save_state_dict
+    from torchmoji.weights.formats import save_state_dict
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torchmoji
 from benchmarks.report import write_report
-from torchmoji.arguments import make_parser, not_negative, positive
+from torchmoji.cli.arguments import make_parser, not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.machine import processor, versions

@@ -33,9 +33,9 @@ from torchmoji.finetuning import finetune
 from torchmoji.lstm import LSTMHardSigmoid
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import TorchMoji, torchmoji_transfer
-from torchmoji.optimizer import clip_gradients
 from torchmoji.recurrence import LSTMCell
-from torchmoji.training import EMBED_L2, calc_loss, method_optimizer
+from torchmoji.training.loop import EMBED_L2, calc_loss, method_optimizer
+from torchmoji.training.optimizer import clip_gradients
 
 BATCH_SIZE = 250
 

@@ -33,13 +33,17 @@ from sklearn.metrics import f1_score
 from torch import nn
 
 from benchmarks.transfer import Benchmark, Task, new_model, tuning_options
-from torchmoji.class_weights import balanced_weights
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.finetuning import calculate_batchsize_maxlen, finetune
 from torchmoji.global_variables import FINETUNING_MONITORS
-from torchmoji.metrics import find_f1_threshold, positive_probabilities, predicted_classes
-from torchmoji.sampling import Batches, get_data_loader
 from torchmoji.sentence_tokenizer import SentenceTokenizer
+from torchmoji.training.metrics import (
+    balanced_weights,
+    find_f1_threshold,
+    positive_probabilities,
+    predicted_classes,
+)
+from torchmoji.training.sampling import Batches, get_data_loader
 
 PARTS = ("train", "val", "test")
 MACRO_F1 = "macro-F1"

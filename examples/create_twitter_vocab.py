@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from example_helper import DATA, LABELLED_ENDINGS, read_lines, read_texts
 
-from torchmoji.arguments import make_parser, positive
+from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.create_vocab import MasterVocab, VocabBuilder, load_vocabulary
 from torchmoji.filter_input import read_english, read_non_english_users, read_wanted_emojis
 from torchmoji.word_generator import TweetWordGenerator, WordGenerator

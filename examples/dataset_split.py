@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from example_helper import DATA, add_vocabulary_argument
 
-from torchmoji.arguments import make_parser, not_negative, positive
+from torchmoji.cli.arguments import make_parser, not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
-from torchmoji.datasets import read_labelled_texts
-from torchmoji.files import atomic_path
+from torchmoji.files.atomic import atomic_path
 from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.sentence_tokenizer import SentenceTokenizer, coverage
+from torchmoji.training.datasets import read_labelled_texts
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

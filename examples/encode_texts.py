@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from example_helper import add_text_arguments, chosen_texts, model_files
 
-from torchmoji.arguments import make_parser
-from torchmoji.files import atomic_path
+from torchmoji.cli.arguments import make_parser
+from torchmoji.files.atomic import atomic_path
 from torchmoji.model_def import torchmoji_feature_encoding
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from example_helper import DATA, add_finetuning_arguments, finetuning_files
 
-from torchmoji.arguments import make_parser
+from torchmoji.cli.arguments import make_parser
 from torchmoji.finetuning import finetune, load_benchmark
 from torchmoji.model_def import torchmoji_transfer
 

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from example_helper import add_model_arguments, model_files
 
-from torchmoji.arguments import make_parser, positive
+from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.emojis import top_emojis
 from torchmoji.model_def import torchmoji_emojis
 from torchmoji.sentence_tokenizer import SentenceTokenizer

@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from example_helper import add_vocabulary_argument, read_texts
 
-from torchmoji.arguments import make_parser, positive
+from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emojis import EXAMPLE_TEXTS
-from torchmoji.files import atomic_path
+from torchmoji.files.atomic import atomic_path
 from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 

@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from example_helper import DATA, add_vocabulary_argument, read_texts
 
-from torchmoji.arguments import make_parser, positive
+from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.create_vocab import VocabBuilder, extend_vocab_in_file, load_vocabulary
-from torchmoji.files import atomic_path
+from torchmoji.files.atomic import atomic_path
 from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.word_generator import WordGenerator
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from script_helper import read_results, summarize
 
-from torchmoji.arguments import make_parser
+from torchmoji.cli.arguments import make_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

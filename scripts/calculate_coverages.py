@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from script_helper import dataset_names
 
-from torchmoji.arguments import make_parser, not_negative, positive
+from torchmoji.cli.arguments import make_parser, not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
-from torchmoji.datasets import LabelledTexts, read_labelled_texts
-from torchmoji.files import atomic_write_text
+from torchmoji.files.atomic import atomic_write_text
 from torchmoji.global_variables import SPECIAL_TOKENS, VOCAB_PATH
 from torchmoji.sentence_tokenizer import SentenceTokenizer, coverage
+from torchmoji.training.datasets import LabelledTexts, read_labelled_texts
 
 
 def coverage_of_test_part(

@@ -19,13 +19,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from script_helper import dataset_names
 
-from torchmoji.arguments import make_parser, not_negative
+from torchmoji.cli.arguments import make_parser, not_negative
 from torchmoji.create_vocab import load_vocabulary, save_vocabulary
-from torchmoji.datasets import read_labelled_texts
-from torchmoji.files import atomic_path
+from torchmoji.files.atomic import atomic_path
 from torchmoji.finetuning import calculate_batchsize_maxlen
 from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.sentence_tokenizer import SentenceTokenizer
+from torchmoji.training.datasets import read_labelled_texts
 
 
 def convert(path: Path, name: str, vocabulary: dict[str, int], extend_with: int, folder: Path) -> str:

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from script_helper import append_result, dataset_name
 
-from torchmoji.arguments import make_parser, not_negative, positive
 from torchmoji.class_avg_finetuning import class_avg_finetune
+from torchmoji.cli.arguments import make_parser, not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.finetuning import finetune, load_benchmark
 from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS, PRETRAINED_PATH, VOCAB_PATH

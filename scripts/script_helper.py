@@ -1,16 +1,9 @@
 """What the scripts share: their call, names of data sets, and files with one result a line (JSON)."""
 
-import argparse
 import json
-import logging
 import statistics
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from torchmoji.corpus_folder import Corpus
-    from torchmoji.processes import Processes
+from typing import Any, NamedTuple
 
 RESULTS_ENDING = ".jsonl"
 RESULT_KEYS = ("dataset", "method", "metric", "settings", "seed", "score")
@@ -27,46 +20,6 @@ class Summary(NamedTuple):
     deviation: float | None
     """Sample standard deviation (n - 1); None for a single run."""
     n: int
-
-
-def run_alone(
-    parser: argparse.ArgumentParser, arguments: Sequence[str] | None, work: Callable[[Any, "Processes"], None]
-) -> None:
-    """Parse a command line, with an option for the device, and work in one process; errors end the program.
-
-    Args:
-        parser: Of the command line.
-        arguments: Those given; None for the program's own.
-        work: Is called with the options and this process.
-    """
-    from torchmoji.processes import lone_process  # imports torch, which the scripts about results do without
-
-    parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        with lone_process(options.device) as processes:
-            work(options, processes)
-    except (OSError, ValueError, FloatingPointError) as error:
-        parser.error(str(error))
-
-
-def check_emojis(name: str, classes: Sequence[str] | None, corpus: "Corpus") -> None:
-    """Refuse a model for a corpus of other emojis.
-
-    Args:
-        name: Of the model.
-        classes: Its emojis.
-        corpus: Of the texts.
-
-    Raises:
-        ValueError: They are not the corpus's, in its order.
-    """
-    if list(classes or []) != list(corpus.classes):
-        raise ValueError(
-            f"the model {name} has other emojis than the corpus {corpus.folder}: choose one that was trained "
-            "with its own"
-        )
 
 
 def dataset_name(path: Path) -> str:

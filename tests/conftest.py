@@ -38,7 +38,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     import torch
 
     from torchmoji import MojiPipeline, TorchMoji
-    from torchmoji.engines import TorchEngine
+    from torchmoji.pipeline.engines import TorchEngine
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

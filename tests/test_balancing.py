@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from test_pipeline import small
+from support.pipeline_of_words import small
 
 from torchmoji import MojiPipeline
 from torchmoji.balancing import Balance
-from torchmoji.cli import main
-from torchmoji.onnx import OnnxModel, export
+from torchmoji.cli.main import main
+from torchmoji.onnx.model import OnnxModel, export
 
 FREQUENCIES = [0.64, 0.32, 0.04]
 GIVEN = np.array([[0.6, 0.3, 0.1], [0.0, 0.5, 0.5]], dtype=np.float32)

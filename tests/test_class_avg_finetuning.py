@@ -7,7 +7,7 @@ import tempfile
 import numpy as np
 import pytest
 import torch
-from small_task import changed_layers, multi_label_task, small_model, small_task, weights_of
+from support.small_task import changed_layers, multi_label_task, small_model, small_task, weights_of
 from torch import nn
 
 from torchmoji import class_avg_finetuning
@@ -21,7 +21,7 @@ from torchmoji.class_avg_finetuning import (
 )
 from torchmoji.finetuning import find_f1_threshold
 from torchmoji.global_variables import FINETUNING_METHODS
-from torchmoji.training import make_optimizer
+from torchmoji.training.loop import make_optimizer
 
 QUICK = {"batch_size": 16, "epoch_size": 32, "nb_epochs": 1, "verbose": False}
 LEARNING = {"batch_size": 8, "epoch_size": 128, "nb_epochs": 2}

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from torchmoji.emojis import EMOJIS, alias
-from torchmoji.emotions import EMOTIONS, emotion_scores
+from torchmoji.emojis import EMOJIS, EMOTIONS, alias, emotion_scores
 
 
 def one_hot(emoji):

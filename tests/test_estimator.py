@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 
 from torchmoji import MojiPipeline, TorchMoji
-from torchmoji.engines import TorchEngine
 from torchmoji.estimator import TorchMojiClassifier, TorchMojiVectorizer
+from torchmoji.pipeline.engines import TorchEngine
 
 GOOD = ["good day", "a good one", "so good", "good good", "very good day", "good", "day good", "it is good"]
 BAD = ["bad day", "a bad one", "so bad", "bad bad", "very bad day", "bad", "day bad", "it is bad"]

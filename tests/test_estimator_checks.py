@@ -20,8 +20,8 @@ from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from torchmoji import MojiPipeline, TorchMoji
-from torchmoji.engines import TorchEngine
 from torchmoji.estimator import TorchMojiClassifier, TorchMojiVectorizer
+from torchmoji.pipeline.engines import TorchEngine
 
 COLUMNS, STEPS = 20, 13
 SKIPPED = {

@@ -10,7 +10,7 @@ import tempfile
 import numpy as np
 import pytest
 import torch
-from small_task import changed_layers, small_model, small_task, weights_of
+from support.small_task import changed_layers, small_model, small_task, weights_of
 from torch import nn
 
 from torchmoji import class_avg_finetuning, finetuning
@@ -27,7 +27,7 @@ from torchmoji.finetuning import (
     tune_trainable,
 )
 from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS, SPECIAL_TOKENS
-from torchmoji.metrics import predicted_classes
+from torchmoji.training.metrics import predicted_classes
 
 LAYERS = ["embed", "lstm_0", "lstm_1", "attention_layer", "output_layer"]
 QUICK = {"batch_size": 10, "epoch_size": 80, "nb_epochs": 2, "verbose": 0}

@@ -202,7 +202,7 @@ def functions(vocabulary):
 
 def drawn():
     pytest.importorskip("torch")
-    from torchmoji.sampling import DeepMojiBatchSampler
+    from torchmoji.training.sampling import DeepMojiBatchSampler
 
     return next(iter(DeepMojiBatchSampler(np.zeros(50), batch_size=12, epoch_size=12, seed=42)))
 

@@ -14,7 +14,7 @@ from torchmoji.model_def import (
     torchmoji_feature_encoding,
     torchmoji_transfer,
 )
-from torchmoji.weights import save_quantized, save_state_dict
+from torchmoji.weights.formats import save_quantized, save_state_dict
 
 SIZES = {"embedding_dim": 5, "hidden_size": 3}
 FORMATS = ["old.bin", "new.bin", "plain.safetensors", "int8.safetensors", "keras.hdf5"]

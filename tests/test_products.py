@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from small_task import small_model
+from support.small_task import small_model
 from torch.nn import functional as F
 from torch.utils.weak import WeakTensorKeyDictionary
 

@@ -1,15 +1,15 @@
-"""torchmoji.scheduling: batches by length give what row by row gives; so does the model on arrays."""
+"""torchmoji.batching: batches by length give what row by row gives; so does the model on arrays."""
 
 import numpy as np
 import pytest
 import torch
-from small_task import VOCABULARY_SIZE, small_model
+from support.small_task import VOCABULARY_SIZE, small_model
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from torchmoji import model_def
 from torchmoji.attlayer import Attention
+from torchmoji.batching import batches_by_length, run_by_length, stream_rows, unique_rows, used_columns
 from torchmoji.model_def import TorchMoji
-from torchmoji.scheduling import batches_by_length, run_by_length, stream_rows, unique_rows, used_columns
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 
 SEEDS = range(5)

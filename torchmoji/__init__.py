@@ -6,8 +6,10 @@ representations for detecting sentiment, emotion and sarcasm", EMNLP 2017) with 
 torch nor scikit-learn.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING
+
+from torchmoji.lazy import MovedModules, lazy_names
 
 if TYPE_CHECKING:
     from torchmoji.emojis import EMOJIS
@@ -22,16 +24,6 @@ if TYPE_CHECKING:
 
 __version__ = "2.0.0.dev0"
 
-_HOME = {
-    "EMOJIS": "emojis",
-    "MojiPipeline": "pipeline",
-    "SentenceTokenizer": "sentence_tokenizer",
-    "TorchMoji": "model_def",
-    "torchmoji_emojis": "model_def",
-    "torchmoji_feature_encoding": "model_def",
-    "torchmoji_transfer": "model_def",
-}
-
 __all__ = [
     "EMOJIS",
     "MojiPipeline",
@@ -43,12 +35,45 @@ __all__ = [
     "torchmoji_transfer",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"torchmoji.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'torchmoji' has no attribute {name!r}; it has {', '.join(__all__)}")
+__getattr__, _ = lazy_names(
+    __name__,
+    {
+        "EMOJIS": "emojis",
+        "MojiPipeline": "pipeline",
+        "SentenceTokenizer": "sentence_tokenizer",
+        "TorchMoji": "model_def",
+        "torchmoji_emojis": "model_def",
+        "torchmoji_feature_encoding": "model_def",
+        "torchmoji_transfer": "model_def",
+    },
+)
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+_MOVED = {
+    "arguments": "cli.arguments",
+    "conversion": "weights.keras",
+    "corpus_folder": "corpus.shards",
+    "corpus_rules": "corpus.settings",
+    "datasets": "training.datasets",
+    "demo": "server",
+    "embedding_targets": "pretraining.loss",
+    "emotions": "emojis",
+    "glyphs": "plot.glyphs",
+    "hub": "weights.hub",
+    "pretrained": "weights.folder",
+    "results": "pipeline.results",
+    "sampling": "training.sampling",
+    "scheduling": "batching",
+    "soft_targets": "pretraining.loss",
+    "tables": "files.tables",
+}
+"""Documented modules that have moved into rooms, and are found under their old names too."""
+
+if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
+    sys.meta_path.append(
+        MovedModules({f"torchmoji.{old}": f"torchmoji.{new}" for old, new in _MOVED.items()})
+    )

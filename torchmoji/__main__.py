@@ -2,7 +2,7 @@
 
 import sys
 
-from torchmoji.cli import main
+from torchmoji.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

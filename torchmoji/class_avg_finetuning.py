@@ -23,10 +23,8 @@ from torch.utils.data import DataLoader
 
 from torchmoji.finetuning import train_by_chain_thaw
 from torchmoji.global_variables import FINETUNING_METHODS
-from torchmoji.last_layer import on_features
-from torchmoji.metrics import find_f1_threshold, positive_probabilities
-from torchmoji.sampling import Array, as_array, get_data_loader
-from torchmoji.training import (
+from torchmoji.training.last_layer import on_features
+from torchmoji.training.loop import (
     EMBED_L2,
     LEARNING_RATE,
     PRETRAINED_LEARNING_RATE,
@@ -39,6 +37,8 @@ from torchmoji.training import (
     save_checkpoint,
     training_session,
 )
+from torchmoji.training.metrics import find_f1_threshold, positive_probabilities
+from torchmoji.training.sampling import Array, as_array, get_data_loader
 
 __all__ = [
     "class_avg_chainthaw",
@@ -205,7 +205,7 @@ def class_avg_tune_trainable(
         batch_size: Texts in a batch.
         init_weight_path: Where the initial weights are kept.
         checkpoint_weight_path: Where the best weights for a class are kept.
-        patience: See `torchmoji.training.fit_model`.
+        patience: See `torchmoji.training.loop.fit_model`.
         verbose: False is silent.
         seed: Of the samples.
     """

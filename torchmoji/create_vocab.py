@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from torchmoji.files import atomic_path, atomic_write_text
+from torchmoji.files.atomic import atomic_path, atomic_write_text
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import SPECIAL_TOKENS, VOCAB_PATH
 from torchmoji.word_generator import WordGenerator

@@ -84,3 +84,105 @@ def top_emojis(
         [Guess(emojis[index], float(row[index])) for index in order]
         for row, order in zip(probabilities, best, strict=True)
     ]
+
+
+# --- Human scores of emotions for the 64 emojis, and what they make of emoji probabilities ---
+
+EMOTIONS = ("anger", "anticipation", "disgust", "fear", "joy", "sadness", "surprise", "trust")
+"""The columns of `emotion_scores`."""
+
+# emoji, then hundredths in the order of EMOTIONS
+_TABLE = """
+😂 0 17 6 6 94 0 33 22
+😒 58 14 64 17 0 42 11 0
+😩 33 25 50 47 0 75 14 8
+😭 22 8 36 33 0 100 8 8
+😍 0 31 0 0 83 0 50 50
+😔 25 22 31 28 0 72 19 14
+👌 0 36 0 0 22 0 22 56
+😊 0 42 0 0 92 0 33 47
+❤ 0 36 0 0 69 0 14 67
+😏 22 33 28 14 22 22 11 22
+😁 6 25 0 8 89 6 33 36
+🎶 0 22 0 0 47 0 22 14
+😳 6 36 33 50 14 19 44 8
+💯 6 28 6 6 64 6 19 53
+😴 0 6 14 0 3 3 0 3
+😌 0 33 0 11 81 0 22 61
+☺ 0 42 0 0 100 0 39 50
+🙌 0 33 0 0 72 0 39 47
+💕 0 31 0 0 83 0 11 75
+😑 28 22 47 14 0 33 19 17
+😅 8 44 6 28 42 6 36 17
+🙏 6 44 0 11 25 11 17 58
+😕 19 42 36 36 0 39 28 17
+😘 0 33 0 0 72 0 17 61
+♥ 0 28 0 0 72 0 11 56
+😐 14 33 31 17 6 25 31 8
+💁 8 33 8 6 14 6 17 25
+😞 39 19 50 33 0 92 6 8
+🙈 0 39 17 17 28 3 50 22
+😫 36 14 64 17 11 72 6 6
+✌ 0 42 0 0 61 0 17 47
+😎 0 22 0 0 75 0 6 33
+😡 100 11 56 11 0 36 8 6
+👍 11 39 6 8 39 6 14 47
+😢 25 8 36 50 0 100 8 11
+😪 11 8 44 28 0 64 6 0
+😋 0 47 0 0 78 0 19 11
+😤 75 11 64 14 0 25 3 0
+✋ 22 25 19 11 6 6 8 28
+😷 3 17 53 50 0 22 3 11
+👏 8 39 8 0 64 0 25 53
+👀 14 81 17 42 0 17 64 6
+🔫 44 14 17 14 3 14 0 11
+😣 31 28 67 47 0 64 0 8
+😈 14 44 6 19 33 8 3 0
+😓 19 44 31 64 0 36 17 11
+💔 39 19 33 14 0 94 8 17
+♡ 0 28 0 0 72 0 11 56
+🎧 0 8 0 0 44 0 0 3
+🙊 6 44 19 47 14 8 42 28
+😉 0 42 0 0 44 8 28 47
+💀 19 14 25 61 3 31 6 11
+😖 22 36 67 50 8 53 11 11
+😄 0 36 0 0 86 0 28 28
+😜 0 42 0 6 64 0 28 11
+😠 100 17 56 17 0 25 11 8
+🙅 47 25 53 33 6 33 11 19
+💪 3 31 0 0 42 0 8 31
+👊 44 36 14 11 22 0 0 61
+💜 0 11 6 6 47 11 8 31
+💖 0 33 0 0 89 0 25 53
+💙 0 25 0 0 61 17 17 28
+😬 14 53 28 44 17 11 25 11
+✨ 0 36 0 6 53 0 44 31
+"""
+
+_SCORES = {
+    emoji: [int(value) / 100 for value in values]
+    for emoji, *values in (line.split() for line in _TABLE.strip().splitlines())
+}
+
+
+def emotion_scores(probabilities: npt.NDArray[np.float32], classes: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Weight the emojis' human scores by their probabilities.
+
+    Args:
+        probabilities: Of emojis (n, C).
+        classes: The emojis, C of them.
+
+    Returns:
+        (n, 8), 0 to 1, columns as in `EMOTIONS`. The rows need not sum up to 1: emotions come together.
+
+    Raises:
+        ValueError: There are no scores for a class.
+    """
+    unknown = [name for name in classes if name not in _SCORES]
+    if unknown:
+        raise ValueError(
+            f"there are no emotion scores for the classes {', '.join(map(repr, unknown[:5]))}: "
+            "they exist for the 64 emojis of DeepMoji; use a model that predicts these"
+        )
+    weights = np.array([_SCORES[name] for name in classes], dtype=np.float64)
+    return (probabilities.astype(np.float64) @ weights).astype(np.float32)

@@ -21,20 +21,19 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import nn
 
-from torchmoji.class_weights import balanced_weights, loss_of_classes
 from torchmoji.create_vocab import VocabBuilder, extend_vocab
-from torchmoji.engines import TorchEngine
-from torchmoji.files import atomic_write_text
+from torchmoji.files.atomic import atomic_write_text
 from torchmoji.finetuning import train_by_chain_thaw
 from torchmoji.global_variables import FINETUNING_METHODS
-from torchmoji.last_layer import on_features
-from torchmoji.metrics import predict
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
-from torchmoji.pipeline import LONGEST, MojiPipeline
-from torchmoji.pretrained import find
-from torchmoji.sampling import get_data_loader
+from torchmoji.pipeline.engines import TorchEngine
+from torchmoji.pipeline.pipeline import LONGEST, MojiPipeline
 from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
-from torchmoji.training import EMBED_L2, check_choice, fit_model, method_optimizer, training_session
+from torchmoji.training.last_layer import on_features
+from torchmoji.training.loop import EMBED_L2, check_choice, fit_model, method_optimizer, training_session
+from torchmoji.training.metrics import balanced_weights, loss_of_classes, predict
+from torchmoji.training.sampling import get_data_loader
+from torchmoji.weights.folder import find
 from torchmoji.word_generator import every_word
 
 ABOUT_NAME = "classifier.json"

@@ -10,7 +10,8 @@ The four methods of DeepMoji (Felbo et al., EMNLP 2017), under the names of the 
 The optimizer is Adam, with L2 regularisation of the embedding alone. What differs from 2017: `finetune` takes
 a seed and leaves the global random generators alone; it gives the model back in evaluation mode, its
 `requires_grad` flags as they were; its checkpoint lies in a temporary folder that goes on Ctrl-C too. Parts
-of the 2017 module now live in `torchmoji.sampling`, `torchmoji.training` and `torchmoji.metrics`, which say
+of the 2017 module now live in `torchmoji.training.sampling`, `torchmoji.training.loop` and
+`torchmoji.training.metrics`, which say
 what differs there; all names of 2017 can still be imported from here.
 """
 
@@ -27,15 +28,12 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from torchmoji.class_weights import balanced_weights, checked_weights, loss_of_classes
-from torchmoji.datasets import read_labelled_texts
 from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS, FINETUNING_MONITORS
-from torchmoji.last_layer import batches_on_features, on_features
-from torchmoji.metrics import device_of, evaluate_using_acc, evaluate_using_weighted_f1, find_f1_threshold
-from torchmoji.sampling import Array, Batches, DeepMojiBatchSampler, DeepMojiDataset, get_data_loader
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.tokenizer import tokenize
-from torchmoji.training import (
+from torchmoji.training.datasets import read_labelled_texts
+from torchmoji.training.last_layer import batches_on_features, on_features
+from torchmoji.training.loop import (
     EMBED_L2,
     LEARNING_RATE,
     PRETRAINED_LEARNING_RATE,
@@ -51,6 +49,16 @@ from torchmoji.training import (
     method_optimizer,
     training_session,
 )
+from torchmoji.training.metrics import (
+    balanced_weights,
+    checked_weights,
+    device_of,
+    evaluate_using_acc,
+    evaluate_using_weighted_f1,
+    find_f1_threshold,
+    loss_of_classes,
+)
+from torchmoji.training.sampling import Array, Batches, DeepMojiBatchSampler, DeepMojiDataset, get_data_loader
 
 __all__ = [
     "DeepMojiBatchSampler",
@@ -112,7 +120,7 @@ def load_benchmark(
 
     Args:
         path: A benchmark pickle of DeepMoji, or a CSV or JSONL file with `text`, `label` and, optionally,
-            `split` (see `torchmoji.datasets.read_labelled_texts`).
+            `split` (see `torchmoji.training.datasets.read_labelled_texts`).
         vocab: Token to id; left as it is.
         extend_with: Give at most so many of the training part's most frequent new words ids of their own,
             after those of `vocab`.
@@ -364,7 +372,7 @@ def train_by_chain_thaw(
 
     Each stage has an optimizer of its own, starts from the best weights of the stage before and ends like
     `fit_model`; a stage that brings no improvement leaves them as they were. At the end all parameters are
-    thawed. The first stage computes features once where `torchmoji.last_layer` can.
+    thawed. The first stage computes features once where `torchmoji.training.last_layer` can.
 
     Args:
         model: Its children are the layers; those without parameters have no stage.

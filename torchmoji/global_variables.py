@@ -1,7 +1,8 @@
 """Constants and paths under the names of the 2017 package.
 
 `VOCAB_PATH` and `PRETRAINED_PATH` are a matching pair: the original DeepMoji weights with their vocabulary
-where `torchmoji.hub` has installed them, else the default model that comes with the package. Unlike 2017
+where `torchmoji.weights.hub` has installed them, else the default model that comes with the package. Unlike
+2017
 they are looked up each time they are used, so a download takes effect at once, and `WEIGHTS_DIR` is made
 when it is first used, not by the import.
 """
@@ -54,7 +55,7 @@ def cache_directory() -> Path:
 
 
 def original_model_directory() -> Path:
-    """Where `torchmoji.hub` puts the original weights and their vocabulary."""
+    """Where `torchmoji.weights.hub` puts the original weights and their vocabulary."""
     return cache_directory() / "deepmoji"
 
 

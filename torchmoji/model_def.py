@@ -24,11 +24,11 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from torchmoji.attlayer import Attention
+from torchmoji.batching import run_by_length
 from torchmoji.global_variables import NB_TOKENS, UNKNOWN_ID
 from torchmoji.lstm import LSTMHardSigmoid
 from torchmoji.recurrence import is_traced
-from torchmoji.scheduling import run_by_length
-from torchmoji.weights import LAYERS, load_state_dict, model_sizes
+from torchmoji.weights.formats import LAYERS, load_state_dict, model_sizes
 
 logger = logging.getLogger(__name__)
 

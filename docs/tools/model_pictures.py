@@ -11,8 +11,8 @@ from style import WIDTH, Picture, Theme, canvas
 
 from torchmoji import MojiPipeline
 from torchmoji.emojis import EXAMPLE_TEXTS
-from torchmoji.glyphs import emoji_image
 from torchmoji.model_def import EMBEDDING_DIM, HIDDEN_SIZE
+from torchmoji.plot.glyphs import emoji_image
 from torchmoji.word_generator import WordGenerator
 
 SENTENCE = EXAMPLE_TEXTS[0]

@@ -1,4 +1,4 @@
-"""Pictures by `torchmoji.plot`, of the examples on the pages."""
+"""Pictures by `torchmoji.plot.plot`, of the examples on the pages."""
 
 from functools import lru_cache
 
@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from style import WIDTH, Picture, Theme
 
 from torchmoji import MojiPipeline, plot
-from torchmoji.datasets import read_labelled_texts
 from torchmoji.estimator import TorchMojiClassifier
+from torchmoji.training.datasets import read_labelled_texts
 
 SENTENCES = ("I love mom's cooking", "stuck in traffic again, so angry", "not again.. my train is late")
 DATA = "examples/data/sentiment.csv"

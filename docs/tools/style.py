@@ -11,7 +11,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from torchmoji.files import atomic_path
+from torchmoji.files.atomic import atomic_path
 
 WIDTH = 7.2  # inches; the pages' column
 

@@ -1,0 +1,222 @@
+"""The commands `build-corpus` and `pretrain`, one after the other, as a user gives them."""
+
+import json
+
+import pytest
+from support.small_corpus import CUES, EMOJIS, FILLERS, texts, write_texts
+
+from torchmoji.cli.main import main
+from torchmoji.cli.pretraining import _HELP
+from torchmoji.pretraining.settings import Settings
+
+SMALL = [*("--embedding-dim", "6", "--hidden-size", "5", "--batch-size", "8"), *("--learning-rate", "0.02")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    write_texts(folder / "texts.txt", [*texts(120), "nothing here", "RT again 😂"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(folder):
+    options = [
+        "--emojis",
+        " ".join(EMOJIS),
+        "--validation",
+        "0.2",
+        "--keep-near-duplicates",
+        "--workers",
+        "1",
+    ]
+    command = [
+        "build-corpus",
+        str(folder / "texts.txt"),
+        "--out",
+        str(folder / "corpus"),
+        *options,
+        "--quiet",
+    ]
+    assert main(command) == 0
+    return str(folder / "corpus")
+
+
+def test_a_corpus_becomes_a_model_that_guesses(folder, corpus, capsys):
+    out = str(folder / "model")
+    assert main(["pretrain", corpus, "--out", out, *SMALL, "--passes", "15", "--int8", "--quiet"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(f"{out}: ")
+    assert printed[1].startswith("  this model, as stored: first guess ")
+    assert main(["emojize", "such a sad day", "--model", out, "--top-k", "1"]) == 0
+    assert "😭" in capsys.readouterr().out
+    assert "torchmoji" in (folder / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_corpus_is_summed_up(folder, corpus, tmp_path, capsys):
+    write_texts(tmp_path / "more.txt", ["so funny 😂", "so sad 😭", "so funny 😂", "no emoji"])
+    command = ["build-corpus", str(tmp_path / "more.txt"), "--out", str(tmp_path / "corpus"), "--quiet"]
+    assert main([*command, "--min-count", "1"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path / 'corpus'}: 2 of 4 texts",
+        "  train: 2 texts, 2 samples, 100.0% of the tokens known",
+        "  vocabulary: 13 words",
+        "  left out, no emoji: 1",
+        "  left out, duplicate: 1",
+    ]
+
+
+def test_results_are_json_for_programs(folder, corpus, tmp_path, capsys):
+    write_texts(tmp_path / "a.txt", ["so funny 😂"])
+    assert (
+        main(["build-corpus", str(tmp_path / "a.txt"), "--out", str(tmp_path / "c"), "--quiet", "--json"])
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out)["counts"]["kept"] == 1
+    command = [
+        "pretrain",
+        corpus,
+        "--out",
+        str(tmp_path / "m"),
+        *SMALL,
+        "--passes",
+        "0.2",
+        "--quiet",
+        "--json",
+    ]
+    assert main(command) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["steps"] >= 1
+    assert "first_five" in found["scores"]["this model, as stored"]
+
+
+def test_every_option_of_the_corpus_arrives_in_the_manifest(tmp_path, capsys):
+    words = tmp_path / "words.txt"
+    words.write_text("\n".join([*CUES, *FILLERS]))
+    path = tmp_path / "texts.csv"
+    path.write_text(
+        "".join(f"{label},{text[:-1]}\n" for label, text in zip([0, 1] * 9, texts(18), strict=True))
+    )
+    command = [
+        *("build-corpus", str(path), "--out", str(tmp_path / "corpus"), "--quiet", "--json"),
+        *("--no-header", "--text-column", "2", "--labels-column", "1", "--emojis", "😂,😭"),
+        *(
+            "--nb-tokens",
+            "30",
+            "--hashtags",
+            "3",
+            "--min-count",
+            "1",
+            "--min-words",
+            "2",
+            "--max-tokens",
+            "7",
+        ),
+        *("--language", str(words), "--keep-retweets", "--keep-links", "--drop-mentions"),
+        *("--keep-duplicates", "--keep-near-duplicates", "--keep-text", "--skip-bad-lines"),
+        *("--validation-from", str(path.with_name("more.csv")), "--workers", "1"),
+    ]
+    path.with_name("more.csv").write_text("0,such a funny day\n")
+    assert main(command) == 0
+    manifest = json.loads(capsys.readouterr().out)
+    assert manifest["classes"] == ["😂", "😭"]
+    rules = manifest["rules"]
+    assert len(rules.pop("language")) == 64
+    assert rules == {
+        "min_words": 2,
+        "max_tokens": 7,
+        "keep_retweets": True,
+        "keep_links": True,
+        "keep_mentions": False,
+        "keep_duplicates": True,
+        "keep_near_duplicates": True,
+    }
+    assert manifest["settings"] == {
+        "columns": {"text": "2", "labels": "1", "header": False},
+        "nb_tokens": 30,
+        "hashtags": 3,
+        "min_count": 1,
+        "validation": 0.0,
+        "skip_bad_lines": True,
+        "keep_text": True,
+    }
+    assert manifest["splits"]["validation"]["rows"] == 1
+
+
+def test_every_setting_is_an_option():
+    import dataclasses
+
+    assert {field.name for field in dataclasses.fields(Settings)} == {*_HELP, "bfloat16"}
+
+
+def test_settings_arrive_in_the_checkpoint(corpus, tmp_path):
+    import torch
+
+    changes = ["--label-smoothing", "0.1", "--average", "0.9", "--seed", "7", "--float32", "--passes", "0.1"]
+    assert main(["pretrain", corpus, "--out", str(tmp_path), *SMALL, *changes, "--quiet"]) == 0
+    identity = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["identity"]
+    assert identity["label_smoothing"] == 0.1
+    assert identity["average"] == 0.9
+    assert (identity["seed"], identity["bfloat16"], identity["hidden_size"]) == (7, False, 5)
+    assert identity["soft_targets"] is None
+    assert identity["start_from"] is None
+
+
+def test_precision_is_asked_for_or_left_to_the_machine(corpus, tmp_path, monkeypatch, capsys):
+    import torch
+
+    from torchmoji.pretraining import loop as pretraining_run
+
+    monkeypatch.setattr(pretraining_run, "has_fast_bfloat16", lambda device: False)
+    command = ["pretrain", corpus, *SMALL, "--passes", "0.1", "--quiet", "--device", "cpu", "--out"]
+    for options, expected in (([], False), (["--bfloat16"], True), (["--float32"], False)):
+        out = tmp_path / "-".join(["of", *options])
+        assert main([*command, str(out), *options]) == 0
+        identity = torch.load(out / "checkpoint.pt", weights_only=True)["identity"]
+        assert identity["bfloat16"] is expected
+    with pytest.raises(SystemExit):
+        main([*command, str(tmp_path / "both"), "--bfloat16", "--float32"])
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_a_run_starts_from_a_model(corpus, tmp_path, caplog):
+    command = ["pretrain", corpus, *SMALL, "--passes", "0.1", "--out"]
+    assert main([*command, str(tmp_path / "first"), "--quiet"]) == 0
+    caplog.set_level("INFO", logger="torchmoji")
+    assert main([*command, str(tmp_path / "second"), "--quiet", "--start-from", str(tmp_path / "first")]) == 0
+    assert "4 of 4 emojis are its own" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["build-corpus", "no-such.txt", "--out", "x"], "no-such.txt stands for no file"),
+        (["build-corpus", "a.txt", "--out", "x", "--emojis", "abc"], "'abc' is not an emoji"),
+        (["build-corpus", "a.txt", "--out", "x", "--workers", "0"], "workers must be at least 1, got 0"),
+        (["pretrain", "no-such", "--out", "x"], "no-such has no manifest.json: it is no corpus"),
+        (["pretrain", "corpus", "--out", "x", "--batch-size", "0"], "batch_size must be at least 1, got 0"),
+        (
+            ["pretrain", "corpus", "--out", "x", *SMALL, "--learning-rate", "1e38"],
+            "try a lower learning_rate",
+        ),
+        (["pretrain", "corpus", "--out", "x", "--device", "cuda:99"], "there is no device cuda:99"),
+    ],
+)
+def test_wrong_input_is_one_line_on_stderr(folder, corpus, tmp_path, monkeypatch, capsys, command, message):
+    monkeypatch.chdir(tmp_path)
+    write_texts("a.txt", ["so funny 😂"])
+    given = [corpus if part == "corpus" else part for part in command]
+    assert main([*given, "--quiet"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["build-corpus", "pretrain"])
+def test_help_has_examples(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    printed = capsys.readouterr().out
+    assert "examples:\n" in printed
+    assert f"torchmoji {command} " in printed

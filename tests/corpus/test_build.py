@@ -1,0 +1,348 @@
+"""`build_corpus` as a whole: what it takes and leaves out, the same bytes each time, the manifest."""
+
+import gzip
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from support.small_corpus import CUES, EMOJIS, files_of, rules, small_corpus, texts, write_texts
+
+from torchmoji.corpus.build import CorpusSettings, build_corpus, read_labelled_texts
+from torchmoji.corpus.reading import Columns
+from torchmoji.corpus.shards import Corpus, shard_texts
+from torchmoji.create_vocab import load_vocabulary
+from torchmoji.global_variables import SPECIAL_TOKENS
+from torchmoji.sentence_tokenizer import SentenceTokenizer
+
+
+def build(tmp_path, lines, settings=None, **options):
+    tmp_path.mkdir(exist_ok=True)
+    path = write_texts(tmp_path / "texts.txt", lines)
+    settings = settings or CorpusSettings(rules=rules(), min_count=1)
+    build_corpus(path, tmp_path / "corpus", settings, **{"workers": 1, **options})
+    return Corpus.load(tmp_path / "corpus")
+
+
+def rows_of(corpus, split="train"):
+    """Words and emojis of each text."""
+    words = {index: word for word, index in corpus.vocabulary.items()}
+    rows, found = corpus.rows(split), []
+    for number in range(len(rows)):
+        ids = rows.token_ids(np.array([number]))[0]
+        labels = rows.labels(np.array([number]))[1]
+        found.append((" ".join(words[index] for index in ids), "".join(EMOJIS[index] for index in labels)))
+    return found
+
+
+def test_emojis_become_labels_and_the_rest_tokens(tmp_path):
+    corpus = build(tmp_path, ["So FUNNY 😂😂", "sad and in love 😭❤️ 🦖", "angry 😡🏽"])
+    assert rows_of(corpus) == [("so funny", "😂"), ("sad and in love 🦖", "😭❤"), ("angry", "😡")]
+
+
+def test_tokens_are_those_of_the_sentence_tokenizer(tmp_path):
+    lines = ["Soooo goooood @me 12 #day isn't it... naïve ❤️ ça va?", "I &amp; you &lt;3 \\n ok 😂"]
+    corpus = build(tmp_path, lines)
+    cleaned = ["Soooo goooood @me 12 #day isn't it... naïve   ça va?", "I & you <3 \\n ok  "]
+    expected, _, _ = SentenceTokenizer(corpus.vocabulary, 40).tokenize_sentences(cleaned)
+    found = corpus.rows("train").token_ids(np.arange(2))
+    assert np.array_equal(found, expected[:, : found.shape[1]])
+    assert not expected[:, found.shape[1] :].any()
+
+
+def test_each_rule_has_its_count(tmp_path):
+    lines = [
+        *(
+            "fine day today 😂",
+            "no emoji",
+            "RT it is so 😂",
+            "see www.a.b 😂",
+            "@me hello you 😂",
+            "!!! 12 😂",
+        ),
+        *(
+            "fine day today 😂",
+            "Fine day today!! 😂😂",
+            "FINE day today 😂",
+            "fine day today 😭",
+            "quiero mucho gato 😂",
+        ),
+    ]
+    settings = CorpusSettings(rules=rules(keep_mentions=False, language="en"), min_count=1)
+    corpus = build(tmp_path, lines, settings)
+    assert corpus.manifest["counts"] == {
+        "texts": 11,
+        "texts_of_inputs": [11],
+        "bad_lines": 0,
+        "kept": 2,
+        "dropped": {
+            "no_emoji": 1,
+            "retweet": 1,
+            "link": 1,
+            "mention": 1,
+            "few_words": 1,
+            "language": 1,
+            "duplicate": 2,
+            "near_duplicate": 1,
+        },
+    }
+    assert rows_of(corpus) == [("fine day today", "😂"), ("fine day today", "😭")]
+
+
+def test_duplicates_can_be_kept(tmp_path):
+    lines = ["fine day today 😂", "Fine day today!! 😂", "fine day today 😂"]
+    near = CorpusSettings(rules=rules(keep_near_duplicates=True), min_count=1)
+    assert len(build(tmp_path / "near", lines, near).rows("train")) == 2
+    both = CorpusSettings(rules=rules(keep_duplicates=True), min_count=1)
+    assert len(build(tmp_path / "all", lines, both).rows("train")) == 3
+
+
+@pytest.fixture(autouse=True)
+def _folders(tmp_path):
+    for name in ("near", "all", "one", "two"):
+        (tmp_path / name).mkdir()
+
+
+def test_duplicates_are_found_across_chunks(tmp_path):
+    lines = texts(150)
+    corpus = build(tmp_path, [*lines, *lines], chunk_bytes=1000)
+    assert corpus.manifest["counts"]["dropped"]["duplicate"] == 150
+
+
+def test_the_vocabulary_is_by_frequency_and_then_by_code_points(tmp_path):
+    corpus = build(tmp_path, ["b a c 😂", "a c é 😭", f"{'xy' * 16} @me 5 😡"])
+    assert list(corpus.vocabulary) == [*SPECIAL_TOKENS, "a", "c", "b", "é"]
+
+
+def test_the_vocabulary_has_its_limits(tmp_path):
+    lines = ["b a c a 😂", "a c d 😭"]
+    assert list(build(tmp_path / "one", lines, CorpusSettings(rules=rules())).vocabulary)[10:] == ["a", "c"]
+    few = CorpusSettings(rules=rules(), min_count=1, nb_tokens=11)
+    corpus = build(tmp_path / "two", lines, few)
+    assert list(corpus.vocabulary)[10:] == ["a"]
+    assert corpus.rows("train").token_ids(np.arange(2)).tolist() == [[1, 10, 1, 10], [10, 1, 1, 0]]
+    assert corpus.manifest["splits"]["train"]["known_tokens"] == round(3 / 7, 6)
+
+
+def test_hashtags_may_share_the_ids_of_their_words(tmp_path):
+    lines = ["love is love #love 😂", "#is it #love #it 😭"]
+    limits = {"rules": rules(), "min_count": 2}
+    few = build(tmp_path / "few", lines, CorpusSettings(**limits))
+    shared = build(tmp_path / "shared", lines, CorpusSettings(**limits, hashtags=10))
+    assert few.nb_tokens == shared.nb_tokens == 12
+    assert list(few.vocabulary)[10:] == ["#love", "love"]
+    assert [shared.vocabulary[word] for word in ("#love", "love")] == [10, 11]
+    assert shared.manifest["vocabulary"]["words"] == 12
+    more = build(tmp_path / "more", ["fear me fear 😂", "#fear 😭"], CorpusSettings(**limits, hashtags=10))
+    assert more.vocabulary["#fear"] == more.vocabulary["fear"] == 10
+    assert more.rows("train").token_ids(np.arange(2)).tolist() == [[10, 1, 10], [10, 0, 0]]
+    assert more.manifest["splits"]["train"]["known_tokens"] == 0.75
+
+
+def test_words_of_held_out_texts_do_not_enter_the_vocabulary(tmp_path):
+    corpus = small_corpus(tmp_path / "one", count=300, validation=0.3, min_count=1)
+    words = {word for words, _ in rows_of(corpus) for word in words.split()}
+    assert set(corpus.vocabulary) - set(SPECIAL_TOKENS) == words - set(SPECIAL_TOKENS)
+
+
+def test_the_split_has_about_the_wanted_size_and_is_the_same_for_texts_that_begin_alike(tmp_path):
+    start = "this is how ten words of a text can begin"
+    lines = [f"{start} {number} and {'x' * (number % 9)} goes on 😂" for number in range(20)]
+    settings = CorpusSettings(rules=rules(keep_duplicates=True), validation=0.25)
+    corpus = build(tmp_path, [*texts(400), *lines], settings)
+    held_out = [words for words, _ in rows_of(corpus, "validation")]
+    assert 60 <= sum(start not in words for words in held_out) <= 140
+    assert sum(start in words for words in held_out) in (0, 20)
+
+
+def test_own_validation_texts_are_all_held_out_and_training_has_none_like_them(tmp_path):
+    path = write_texts(tmp_path / "valid.txt", ["fine day today 😂", "fine day today 😂", "all is well 😭"])
+    corpus = build(tmp_path, ["FINE day today! 😂", "another day 😭"], validation_inputs=path)
+    assert [words for words, _ in rows_of(corpus, "validation")] == [
+        *("CUSTOM_UNKNOWN day CUSTOM_UNKNOWN",) * 2,
+        "CUSTOM_UNKNOWN CUSTOM_UNKNOWN CUSTOM_UNKNOWN",
+    ]
+    assert rows_of(corpus) == [("another day", "😭")]
+    assert [entry["held_out"] for entry in corpus.manifest["inputs"]] == [True, False]
+
+
+def test_labels_may_be_in_a_column(tmp_path):
+    path = tmp_path / "labelled.tsv.gz"
+    path.write_bytes(gzip.compress("3,1\tgood day 😡\n0\tfine\tday\n".encode()))
+    settings = CorpusSettings(rules=rules(), columns=Columns("2", "1", header=False), min_count=1)
+    build_corpus(path, tmp_path / "corpus", settings, workers=1)
+    assert rows_of(Corpus.load(tmp_path / "corpus")) == [("good day", "😭😡"), ("fine day", "😂")]
+
+
+def test_a_wrong_label_is_named_by_file_and_line_or_counted(tmp_path):
+    path = tmp_path / "labelled.csv"
+    path.write_text("text,label\ngood day,1\nbad day,joy\n")
+    settings = CorpusSettings(rules=rules(), columns=Columns(labels="label"), min_count=1)
+    with pytest.raises(ValueError, match=r"labelled\.csv, line 3, has the label 'joy', neither a class"):
+        build_corpus(path, tmp_path / "corpus", settings, workers=1)
+    skipping = CorpusSettings(
+        rules=rules(), columns=Columns(labels="label"), min_count=1, skip_bad_lines=True
+    )
+    manifest = build_corpus(path, tmp_path / "other", skipping, workers=1)
+    assert manifest["counts"]["bad_lines"] == 1
+    assert manifest["counts"]["kept"] == 1
+
+
+def test_the_same_texts_in_other_formats_give_the_same_shards(tmp_path):
+    lines = texts(60)
+    (tmp_path / "texts.csv").write_text("text\n" + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
+    pyarrow.parquet.write_table(pa.table({"text": lines}), tmp_path / "texts.parquet")
+    with pa.CompressedOutputStream(str(tmp_path / "lines.txt.zst"), "zstd") as file:
+        file.write("".join(f"{line}\n" for line in lines).encode())
+    shards = set()
+    for name in ("texts.csv", "texts.jsonl", "texts.parquet", "lines.txt.zst"):
+        out = tmp_path / name.replace(".", "-")
+        manifest = build_corpus(tmp_path / name, out, CorpusSettings(rules=rules()), workers=1)
+        shards.add(manifest["splits"]["train"]["shards"][0]["sha256"])
+    assert len(shards) == 1
+
+
+def test_bytes_depend_neither_on_workers_nor_on_chunks(tmp_path):
+    path = write_texts(tmp_path / "texts.txt", texts(300))
+    settings = CorpusSettings(rules=rules(), validation=0.1, keep_text=True)
+    found = []
+    for workers, chunk_bytes in ((1, 1 << 20), (1, 900), (2, 2000)):
+        out = tmp_path / f"{workers}-{chunk_bytes}"
+        build_corpus(path, out, settings, workers=workers, chunk_bytes=chunk_bytes)
+        found.append(files_of(out))
+    assert sorted(found[0]) == [
+        "manifest.json",
+        "train-00000.arrow",
+        "validation-00000.arrow",
+        "vocabulary.json",
+    ]
+    assert found[0] == found[1] == found[2]
+
+
+def test_texts_can_be_kept(tmp_path):
+    settings = CorpusSettings(rules=rules(), keep_text=True)
+    corpus = build(tmp_path, ["So FUNNY &amp; so on 😂", "no emoji", "sad 😭 day"], settings)
+    assert list(shard_texts(corpus.shard_paths("train"))) == ["So FUNNY & so on  ", "sad   day"]
+
+
+def test_the_manifest_counts_emojis_and_has_checksums(tmp_path):
+    corpus = build(tmp_path, ["so funny 😂", "sad and funny 😭😂"])
+    train = corpus.manifest["splits"]["train"]
+    assert (train["rows"], train["samples"], train["tokens"]) == (2, 3, 5)
+    assert train["emojis"] == {"😂": 2, "😭": 1, "❤": 0, "😡": 0}
+    (shard,) = train["shards"]
+    assert shard["sha256"] == hashlib.sha256((corpus.folder / shard["file"]).read_bytes()).hexdigest()
+    (entry,) = corpus.manifest["inputs"]
+    assert entry["name"] == "texts.txt"
+    assert entry["sha256"] == hashlib.sha256((tmp_path / "texts.txt").read_bytes()).hexdigest()
+    assert {"torchmoji", "numpy", "pyarrow", "emoji", "unicode"} <= set(corpus.manifest["versions"])
+    vocabulary = (corpus.folder / "vocabulary.json").read_bytes()
+    assert corpus.manifest["vocabulary"]["sha256"] == hashlib.sha256(vocabulary).hexdigest()
+    assert load_vocabulary(corpus.folder / "vocabulary.json") == corpus.vocabulary
+
+
+def test_many_words_take_wider_ids(tmp_path, monkeypatch):
+    monkeypatch.setattr("torchmoji.corpus.selection.MOST_NARROW_IDS", 12)
+    corpus = build(tmp_path, ["a b c 😂"])
+    assert corpus.rows("train").token_ids(np.array([0])).tolist() == [[10, 11, 12]]
+    assert pa.ipc.open_file(corpus.folder / "train-00000.arrow").schema.field("tokens").type == pa.list_(
+        pa.uint32()
+    )
+
+
+def test_a_finished_corpus_is_left_alone(tmp_path):
+    path = write_texts(tmp_path / "texts.txt", texts(20))
+    settings = CorpusSettings(rules=rules())
+    first = build_corpus(path, tmp_path / "corpus", settings, workers=1)
+    times = {file: file.stat().st_mtime_ns for file in (tmp_path / "corpus").iterdir()}
+    assert build_corpus(path, tmp_path / "corpus", settings, workers=1) == first
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "corpus").iterdir()} == times
+
+
+def test_another_corpus_in_the_folder_is_refused(tmp_path):
+    path = write_texts(tmp_path / "texts.txt", texts(20))
+    build_corpus(path, tmp_path / "corpus", CorpusSettings(rules=rules()), workers=1)
+    with pytest.raises(ValueError, match=r"manifest\.json is of a corpus with other rules, settings: give"):
+        build_corpus(
+            path, tmp_path / "corpus", CorpusSettings(rules=rules(min_words=2), nb_tokens=99), workers=1
+        )
+    write_texts(path, texts(21))
+    with pytest.raises(ValueError, match="is of a corpus with other inputs: give another folder"):
+        build_corpus(path, tmp_path / "corpus", CorpusSettings(rules=rules()), workers=1)
+
+
+def test_an_error_before_the_first_chunk_does_not_bind_the_folder(tmp_path):
+    path = tmp_path / "texts.csv"
+    path.write_text("body\nfunny 😂\n", encoding="utf-8")
+    settings = CorpusSettings(rules=rules())
+    with pytest.raises(ValueError, match="has no column 'text'"):
+        build_corpus(path, tmp_path / "corpus", settings, workers=1)
+    right = CorpusSettings(rules=rules(), columns=Columns("body"))
+    assert build_corpus(path, tmp_path / "corpus", right, workers=1)["counts"]["kept"] == 1
+
+
+@pytest.mark.parametrize("lines", [[], ["nothing here"]])
+def test_a_corpus_without_texts_is_an_error(tmp_path, lines):
+    with pytest.raises(ValueError, match=r"no text is left for training: check --emojis, .* 😂 😭 ❤ 😡"):
+        build(tmp_path, lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"nb_tokens": 10}, "nb_tokens must be more than the 10 special tokens, got 10"),
+        ({"min_count": 0}, "min_count must be at least 1, got 0"),
+        ({"validation": 1.0}, "validation must be a share from 0 to below 1, got 1.0"),
+    ],
+)
+def test_wrong_settings_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        CorpusSettings(**changes)
+
+
+def test_every_cue_is_in_the_small_corpus(tmp_path):
+    corpus = small_corpus(tmp_path / "one")
+    assert set(CUES) <= set(corpus.vocabulary)
+    assert len(corpus.rows("train")) + len(corpus.rows("validation")) == 120
+
+
+def test_building_needs_no_torch():
+    code = (
+        "import sys, torchmoji.corpus.build, torchmoji.corpus.shards, torchmoji.cli.pretraining\n"
+        "print([name for name in ('torch', 'pyarrow', 'fsspec', 'sklearn') if name in sys.modules])"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("[]\n", "")
+
+
+def test_a_missing_pyarrow_names_the_command(tmp_path, monkeypatch):
+    path = write_texts(tmp_path / "texts.txt", ["so funny 😂"])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ModuleNotFoundError, match=r'not installed: pip install "torchmoji\[corpus\]"'):
+        build_corpus(path, tmp_path / "corpus")
+
+
+# --- labelled texts, read whole -----------------------------------------------------------------------------
+
+
+def test_lines_are_read_as_classes_and_text(tmp_path):
+    path = tmp_path / "texts.tsv.gz"
+    path.write_bytes(gzip.compress("3,51\tgood\tday\n0\tbad\u2028day\n".encode()))
+    assert read_labelled_texts(path, 64) == (["good\tday", "bad\u2028day"], [[3, 51], [0]])
+
+
+@pytest.mark.parametrize(
+    "line", ["good day", "x\tgood day", "64\tgood day", "-1\tgood day", "\tgood day", "1,\tday"]
+)
+def test_a_wrong_line_is_named(tmp_path, line):
+    path = tmp_path / "texts.tsv"
+    path.write_text(f"0\tfine\n{line}\n")
+    with pytest.raises(ValueError, match=r"texts\.tsv, line 2: expected classes from 0 to 63"):
+        read_labelled_texts(path, 64)

@@ -1,0 +1,125 @@
+import pytest
+
+from torchmoji.corpus.emoji_finder import EmojiFinder, fold, parse_emojis
+from torchmoji.emojis import EMOJIS
+
+
+@pytest.fixture(scope="module")
+def finder():
+    return EmojiFinder(EMOJIS)
+
+
+def index(name):
+    return EMOJIS.index(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "rest"),
+    [
+        ("so good 😂", ["😂"], "so good  "),
+        ("a😂b😂c", ["😂"], "a b c"),
+        ("😭 and 😂", ["😂", "😭"], "  and  "),
+        ("❤️ with a selector, ❤︎ in text style", ["❤"], "  with a selector,   in text style"),
+        ("👍🏽 in brown, ✌🏿️", ["✌", "👍"], "  in brown,  "),
+        ("symbols ♡ ♥", ["♥", "♡"], "symbols    "),
+        ("flags stay 🇩🇪😂", ["😂"], "flags stay 🇩🇪 "),
+        ("others stay 🦖😂", ["😂"], "others stay 🦖 "),
+    ],
+)
+def test_target_emojis_are_found_and_taken_out(finder, text, found, rest):
+    assert finder.take_out(text) == (sorted(map(index, found)), rest)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a couple 👩‍❤️‍👨",
+        "on fire ❤️‍🔥",
+        "a woman 💁‍♀️",
+        "unknown before it \u2fff\u200d❤",
+        "nothing",
+        "1️⃣ keycap",
+        "",
+    ],
+)
+def test_parts_of_other_emojis_are_not_found(finder, text):
+    assert finder.take_out(text) == ([], text)
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "is_found"),
+    [
+        ("🇩🇪", "🇫🇷🇩🇪", True),
+        ("🇩🇪", "🇪🇩🇪🇫", False),
+        ("❤️‍🔥", "x ❤‍🔥", True),
+        ("❤️‍🔥", "x ❤️", False),
+        ("👩‍❤️‍👨", "👩🏽‍❤️‍👨🏿", True),
+        ("1️⃣", "1️⃣", True),
+        ("1️⃣", "11 2️⃣", False),
+        ("🏴󠁧󠁢󠁥󠁮󠁧󠁿", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", True),
+        ("🏴", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", False),
+    ],
+)
+def test_targets_may_be_sequences(target, text, is_found):
+    assert bool(EmojiFinder([target, "😂"]).take_out(text)[0]) == is_found
+
+
+def test_emojis_newer_than_the_package_stay_whole(finder):
+    assert finder.take_out("\U0001faff\u200d❤") == ([], "\U0001faff\u200d❤")
+
+
+@pytest.mark.parametrize(
+    ("emojis", "message"),
+    [
+        ([], "must be a list of at least one emoji"),
+        ("😂", "must be a list"),
+        (["a"], "'a' is not an emoji"),
+        (["é"], "'é' is not an emoji"),
+        (["1"], "'1' is not an emoji"),
+        (["🏽"], "'🏽' is not an emoji"),
+        (["😂😍"], "'😂😍' is not an emoji: separate"),
+        (["👍", "👍🏽"], "'👍🏽' is the same emoji as '👍'"),
+    ],
+)
+def test_wrong_lists_are_refused(emojis, message):
+    with pytest.raises(ValueError, match=message):
+        EmojiFinder(emojis)
+
+
+def test_folding_drops_skin_tones_and_variation_selectors():
+    assert fold("✌🏿️") == "✌"
+
+
+@pytest.mark.parametrize(
+    ("value", "classes"),
+    [
+        ("3,51", [3, 51]),
+        ("😂 😭️", [0, 3]),
+        ([1, "😂"], [0, 1]),
+        (["😂", "😂"], [0]),
+        (7, [7]),
+        ("🦖", []),
+        (None, []),
+        ("", []),
+    ],
+)
+def test_labels_are_numbers_or_emojis(finder, value, classes):
+    assert finder.read_labels(value) == classes
+
+
+@pytest.mark.parametrize("value", ["joy", "64", "-1", 2.5, True, [["😂"]]])
+def test_other_labels_are_refused(finder, value):
+    with pytest.raises(ValueError, match="neither a class from 0 to 63 nor an emoji"):
+        finder.read_labels(value)
+
+
+def test_lists_are_read_from_strings_and_files(tmp_path):
+    path = tmp_path / "emojis.csv"
+    path.write_text("😂,face\n❤️,heart\n\\U0001f62d,crying\n", encoding="utf-8")
+    assert parse_emojis(path) == ("😂", "❤", "😭")
+    assert parse_emojis("😂, ❤️ 😭") == ("😂", "❤", "😭")
+
+
+def test_a_missing_file_of_emojis_is_told_as_no_emoji():
+    with pytest.raises(ValueError, match=r"'no-such\.csv' is not an emoji: .* give a file of them"):
+        parse_emojis("no-such.csv")

@@ -1,0 +1,138 @@
+import json
+
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.orc
+import pyarrow.parquet
+import pytest
+
+from torchmoji.corpus.reading import BadLines, Columns, block_records, find_sources, records
+
+
+def read(path, columns=None, skipped=False):
+    (source,) = find_sources(path)
+    bad = BadLines(source.path, skipped)
+    return [tuple(record) for record in records(source, columns or Columns(), bad)], bad.count
+
+
+def block(data, kind="text", columns=None, skipped=False, line=1):
+    bad = BadLines("some.file", skipped)
+    found = [tuple(record) for record in block_records(data, line, kind, columns or Columns(), bad)]
+    return found, bad.count
+
+
+def test_lines_of_text_are_texts():
+    found, _ = block("\ufeffgood day\r\n\nbad\u2028day".encode())
+    assert found == [(1, "good day", None), (2, "", None), (3, "bad\u2028day", None)]
+
+
+def test_lines_of_json_are_objects_or_texts():
+    found, _ = block(b'{"text": "good", "n": 1}\n\n"day"\n{"text": null}\n', "jsonl", line=5)
+    assert found == [(5, "good", None), (7, "day", None), (8, "", None)]
+
+
+def test_json_has_labels_of_any_type():
+    found, _ = block(b'{"t": "good", "l": [1, 2]}\n', "jsonl", Columns("t", "l"))
+    assert found == [(1, "good", [1, 2])]
+
+
+def test_halves_of_characters_are_replaced():
+    assert block(b'{"text": "a \\ud83d b \\ud83d\\ude02"}', "jsonl")[0] == [(1, "a \ufffd b 😂", None)]
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "reason"),
+    [
+        (b"good \xff day", "text", r"line 2, is not UTF-8 \(invalid start byte\)"),
+        (b"{", "jsonl", "line 2, is not JSON: Expecting property name"),
+        (b"[1]", "jsonl", r"line 2, is neither an object nor a text: \[1\]"),
+        (b'{"body": "x"}', "jsonl", "line 2, has no 'text', only 'body'"),
+        (b'{"text": 3}', "jsonl", "line 2, has no text as 'text', but 3"),
+    ],
+)
+def test_a_bad_line_is_named_or_counted(line, kind, reason):
+    data = b'"fine"\n' + line + b'\n"fine"\n'
+    with pytest.raises(ValueError, match=rf"some\.file, {reason}.*: mend it, or .* --skip-bad-lines"):
+        block(data, kind)
+    found, count = block(data, kind, skipped=True)
+    assert ([number for number, *_ in found], count) == ([1, 3], 1)
+
+
+def test_csv_may_have_line_breaks_in_quotes(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'\xef\xbb\xbfn,text\n1,"good\nday"\n\n2,"a ""quote"""\n')
+    assert read(path)[0] == [(2, "good\nday", None), (5, 'a "quote"', None)]
+
+
+def test_csv_lines_of_another_width_are_bad(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("n,text\n1,good\n2\n3,day\n")
+    with pytest.raises(ValueError, match=r"a\.csv, line 3, has 1 fields, but the first line 2: mend it"):
+        read(path)
+    assert read(path, skipped=True) == ([(2, "good", None), (4, "day", None)], 1)
+
+
+def test_tsv_has_no_quotes(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text('label\ttext\n1\t"good\n2\tday"\n')
+    found, _ = read(path, Columns(labels="label"))
+    assert found == [(2, '"good', "1"), (3, 'day"', "2")]
+
+
+def test_without_a_header_columns_have_numbers_and_the_last_one_keeps_its_tabs(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("3,51\tgood\tday\n0\tday\n")
+    found, _ = read(path, Columns("2", "1", header=False))
+    assert found == [(1, "good\tday", "3,51"), (2, "day", "0")]
+
+
+def test_a_missing_column_is_told_with_those_that_are_there(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("n,body\n1,good\n")
+    with pytest.raises(ValueError, match=r"a\.csv has no column 'text', only 'n', 'body': name one with"):
+        read(path)
+
+
+def test_without_a_header_only_numbers_are_columns():
+    with pytest.raises(ValueError, match="without a header columns have numbers, from 1 on, got 'text'"):
+        Columns(header=False)
+    with pytest.raises(ValueError, match="got '0'"):
+        Columns("1", "0", header=False)
+
+
+def test_csv_that_is_not_utf8_is_told(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"text\ngood\n\xff\n")
+    with pytest.raises(ValueError, match=r"a\.csv is not UTF-8 after line .*: convert it first"):
+        read(path)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow", "feather", "orc"])
+def test_tables_are_read_by_pyarrow(tmp_path, ending):
+    path = tmp_path / f"a.{ending}"
+    table = pa.table({"n": [1, 2, 3], "text": ["good", None, "day"], "labels": [[0], [1, 2], []]})
+    if ending == "parquet":
+        pyarrow.parquet.write_table(table, path, row_group_size=2)
+    elif ending == "orc":
+        pyarrow.orc.write_table(table, path)
+    else:
+        pyarrow.feather.write_feather(table, path)
+    assert read(path)[0] == [(1, "good", None), (2, "", None), (3, "day", None)]
+    assert [labels for *_, labels in read(path, Columns(labels="labels"))[0]] == [[0], [1, 2], []]
+    with pytest.raises(ValueError, match="has no column 'body', only 'n', 'text', 'labels'"):
+        read(path, Columns("body"))
+    with pytest.raises(ValueError, match="line 1, has no text as 'n', but 1"):
+        read(path, Columns("n"))
+
+
+def test_a_damaged_table_is_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(ValueError, match=r"a\.parquet is damaged or no parquet file"):
+        read(path)
+
+
+def test_json_errors_hold_no_whole_texts():
+    with pytest.raises(ValueError, match="is neither") as refused:
+        block(json.dumps(["x" * 10_000]).encode(), "jsonl")
+    assert len(str(refused.value)) < 300

@@ -1,0 +1,90 @@
+import gzip
+
+import fsspec
+import pyarrow as pa
+import pytest
+
+from torchmoji.corpus.reading import Source, find_sources, open_stream
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.txt", "a.csv.gz", "sub/c.jsonl.zst", "sub/d.parquet", ".hidden.txt", "sub/notes.md"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x\n")
+    return tmp_path
+
+
+def names(sources):
+    return [source.name for source in sources]
+
+
+def test_a_folder_gives_the_files_of_known_kinds_sorted(folder):
+    assert names(find_sources(folder)) == ["a.csv.gz", "b.txt", "c.jsonl.zst", "d.parquet"]
+
+
+def test_kind_and_compression_are_those_of_the_endings(folder):
+    found = [source[1:3] for source in find_sources(folder)]
+    assert found == [("csv", "gzip"), ("text", None), ("jsonl", "zstd"), ("parquet", None)]
+
+
+def test_globs_reach_into_folders(folder):
+    assert names(find_sources(f"{folder}/**/*.parquet")) == ["d.parquet"]
+    assert names(find_sources(f"{folder}/[ab]*")) == ["a.csv.gz", "b.txt"]
+
+
+def test_a_file_of_any_name_is_text_and_each_is_read_once(folder):
+    notes = folder / "sub" / "notes.md"
+    found = find_sources([notes, folder, str(notes)])
+    assert names(found) == ["notes.md", "a.csv.gz", "b.txt", "c.jsonl.zst", "d.parquet"]
+    assert found[0].kind == "text"
+
+
+def test_what_stands_for_no_file_is_an_error(folder):
+    for missing in ("no-such.txt", str(folder / "*.orc")):
+        with pytest.raises(FileNotFoundError, match="stands for no file: check the path"):
+            find_sources([folder / "b.txt", missing])
+    with pytest.raises(ValueError, match="there are no inputs"):
+        find_sources([])
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "zstd", "bz2"])
+def test_streams_are_uncompressed(tmp_path, compression):
+    data = b"some text\n" * 1000
+    path = tmp_path / "file"
+    if compression == "gzip":  # in two parts, as large files often come
+        path.write_bytes(gzip.compress(data[:4000]) + gzip.compress(data[4000:]))
+    elif compression is not None:
+        with pa.CompressedOutputStream(str(path), compression) as file:
+            file.write(data)
+    else:
+        path.write_bytes(data)
+    with open_stream(Source(str(path), "text", compression, 1)) as stream:
+        assert stream.read() == data
+
+
+def test_a_file_that_is_cut_off_is_named(tmp_path):
+    path = tmp_path / "texts.txt.gz"
+    path.write_bytes(gzip.compress(bytes(range(256)) * 1000)[:-400])
+    (source,) = find_sources(path)
+    with open_stream(source) as stream, pytest.raises(OSError, match=r"texts\.txt\.gz is damaged or cut off"):
+        stream.read()
+
+
+def test_urls_are_opened_through_fsspec():
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/corpora/b.txt": b"two\n", "/corpora/a.jsonl": b'"one"\n', "/corpora/c.md": b"three\n"})
+    try:
+        found = find_sources("memory://corpora")
+        assert [(source.name, source.kind, source.size, source.is_remote) for source in found] == [
+            ("a.jsonl", "jsonl", 6, True),
+            ("b.txt", "text", 4, True),
+        ]
+        assert names(find_sources("memory://corpora/*.md")) == ["c.md"]
+        with open_stream(found[1]) as stream:
+            assert stream.read() == b"two\n"
+        with pytest.raises(FileNotFoundError, match="memory://nothing stands for no file"):
+            find_sources("memory://nothing")
+    finally:
+        memory.rm("/corpora", recursive=True)

@@ -1,0 +1,110 @@
+"""Threads and options of onnxruntime's sessions."""
+
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+from support.python import python
+
+from torchmoji.onnx import session as onnx_session
+from torchmoji.onnx.session import default_threads
+
+
+@pytest.fixture(autouse=True)
+def _fresh_share(monkeypatch, tmp_path):
+    monkeypatch.setattr(onnx_session, "_CONTAINER_SHARE", tmp_path / "cpu.max")
+    onnx_session._container_cpus.cache_clear()
+    yield
+    onnx_session._container_cpus.cache_clear()
+
+
+@pytest.fixture
+def four_cpus(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+
+
+def test_threads_are_those_of_torch_where_it_is_imported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(get_num_threads=lambda: 7))
+    assert default_threads() == 7
+
+
+def test_threads_are_the_cpus_of_the_process(four_cpus):
+    assert default_threads() == 4
+
+
+@pytest.mark.parametrize(
+    ("share", "threads"), [("200000 100000", 2), ("50000 100000", 1), ("max 100000", 4), ("", 4)]
+)
+def test_a_container_has_no_more_threads_than_its_share_of_time(four_cpus, share, threads):
+    onnx_session._CONTAINER_SHARE.write_text(share)
+    assert default_threads() == threads
+
+
+def test_without_affinity_all_cpus_count(four_cpus, monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert default_threads() == 3
+
+
+@pytest.mark.parametrize(
+    ("machine", "info", "expected"),
+    [
+        ("x86_64", "flags : avx2 avx512_vnni", False),
+        ("AMD64", "flags : avx2", True),
+        ("x86_64", None, True),
+        ("arm64", None, False),
+    ],
+)
+def test_where_products_of_int8_may_overflow(monkeypatch, tmp_path, machine, info, expected):
+    monkeypatch.setattr(onnx_session.platform, "machine", lambda: machine)
+    monkeypatch.setattr("torchmoji.machine._PROCESSOR_INFO", tmp_path / "cpuinfo")
+    if info is not None:
+        (tmp_path / "cpuinfo").write_text(info)
+    assert onnx_session._adds_in_16_bits() is expected
+
+
+def test_int8_gives_the_same_with_the_options_for_such_processors(monkeypatch):
+    np = pytest.importorskip("numpy")
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    from support.onnx_models import made, some_rows
+
+    from torchmoji.onnx.model import OnnxModel, serialize
+
+    data = serialize(made(), "int8")
+    expected = OnnxModel(data)(some_rows())
+    monkeypatch.setattr(onnx_session, "_adds_in_16_bits", lambda: True)
+    np.testing.assert_allclose(OnnxModel(data)(some_rows()), expected, rtol=0, atol=1e-5)
+
+
+def test_threads_do_not_spin_between_calls():
+    pytest.importorskip("onnxruntime")
+    code = """
+import json, time
+import numpy as np
+from torchmoji.global_variables import default_model_directory
+from torchmoji.onnx.model import OnnxModel, serialize
+model = OnnxModel(serialize(default_model_directory() / "model.safetensors", "int8"), threads=2)
+model(np.ones((1, 20), int))
+start = time.process_time()
+time.sleep(0.5)
+print(json.dumps(time.process_time() - start))
+"""
+    assert python(code) < 0.1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the home is found in another way there")
+def test_onnxruntime_does_not_report_to_its_maker(tmp_path):
+    code = """
+import os
+from torchmoji import MojiPipeline
+MojiPipeline.from_pretrained(backend="onnx").encode("a day")
+assert "ORT_DISABLE_TELEMETRY" not in os.environ
+"""
+    home = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", code], env={**environment, **home}, check=True)
+    assert [path.name for path in tmp_path.rglob("*onnxruntime*")] == []

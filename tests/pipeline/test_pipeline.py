@@ -1,0 +1,506 @@
+"""MojiPipeline: results against the model itself, kinds of input, files, threads, forks, pickles."""
+
+import json
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+from support.pipeline_of_words import WORDS, small, word
+from torch.utils.data import DataLoader
+
+from torchmoji import EMOJIS, MojiPipeline, SentenceTokenizer
+from torchmoji import batching as text_rows
+from torchmoji.create_vocab import load_vocabulary
+from torchmoji.emojis import EMOTIONS, emotion_scores
+from torchmoji.global_variables import DEFAULT_WEIGHTS_NAME, default_model_directory
+from torchmoji.model_def import torchmoji_emojis, torchmoji_feature_encoding
+from torchmoji.weights.download import DownloadError
+
+TEXTS = ["I love mom's cooking", "", "not again.. my train is late", "I love mom's cooking"]
+
+
+@pytest.fixture(scope="module")
+def default():
+    return MojiPipeline.from_pretrained()
+
+
+@pytest.fixture(scope="module")
+def default_onnx():
+    return MojiPipeline.from_pretrained(backend="onnx")
+
+
+@pytest.fixture(scope="module")
+def ids():
+    tokenizer = SentenceTokenizer(load_vocabulary(default_model_directory() / "vocabulary.json"), 30)
+    return tokenizer.tokenize_sentences(TEXTS)[0]
+
+
+# --- results ----------------------------------------------------------------------------------------------
+
+
+def test_probabilities_and_features_are_those_of_the_model(default, ids):
+    weights = default_model_directory() / DEFAULT_WEIGHTS_NAME
+    got = default.predict_proba(TEXTS)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, torchmoji_emojis(weights)(ids), atol=1e-6)
+    encoded = default.encode(TEXTS)
+    assert encoded.shape == (4, 2304)
+    assert encoded.dtype == np.float32
+    np.testing.assert_allclose(encoded, torchmoji_feature_encoding(weights)(ids), atol=1e-6)
+
+
+def test_predictions_are_the_highest_probabilities(default):
+    probabilities = default.predict_proba(TEXTS)
+    for row, prediction in zip(probabilities, default.predict(TEXTS, top_k=3), strict=True):
+        best = np.argsort(-row, kind="stable")[:3]
+        assert [score.index for score in prediction] == best.tolist()
+        assert [score.emoji for score in prediction] == [EMOJIS[index] for index in best]
+        assert [score.probability for score in prediction] == [float(row[index]) for index in best]
+    assert default.predict(TEXTS[0])[0][:2] == ("😋", "face_savoring_food")
+
+
+def test_onnx_gives_nearly_the_same(default, default_onnx):
+    assert [p[0].emoji for p in default_onnx.predict(TEXTS)] == [p[0].emoji for p in default.predict(TEXTS)]
+    np.testing.assert_allclose(default_onnx.encode(TEXTS), default.encode(TEXTS), atol=5e-2)
+    exact = MojiPipeline.from_pretrained(backend="onnx", dtype="float32")
+    np.testing.assert_allclose(exact.predict_proba(TEXTS), default.predict_proba(TEXTS), atol=1e-5)
+    np.testing.assert_allclose(exact.encode(TEXTS), default.encode(TEXTS), atol=1e-5)
+
+
+def test_onnx_does_not_import_torch():
+    code = (
+        "import sys; from torchmoji import MojiPipeline; "
+        "print(MojiPipeline.from_pretrained(backend='onnx').emojize('I love it'), 'torch' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.startswith("I love it ")
+    assert run.stdout.endswith(" False\n")
+
+
+def test_emojize_puts_emojis_behind_the_text(default):
+    assert default.emojize(TEXTS[0]) == "I love mom's cooking 😋"
+    two = default.emojize(TEXTS[:2], top_k=2)
+    assert two[0].startswith("I love mom's cooking 😋 ")
+    assert len(two[1].split(" ")) == 2
+
+
+def test_emotions_are_the_scores_weighted_by_probabilities(default):
+    expected = emotion_scores(default.predict_proba(TEXTS), EMOJIS)
+    np.testing.assert_array_equal(default.emotions(TEXTS), expected)
+    joyful = dict(zip(EMOTIONS, default.emotions("I love mom's cooking").tolist(), strict=True))
+    assert max(joyful, key=joyful.get) == "joy"
+
+
+def test_similarity_is_the_cosine(default):
+    a, b = default.encode(TEXTS[0]), default.encode(TEXTS[2])
+    cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+    assert default.similarity(TEXTS[0], TEXTS[2]) == pytest.approx(cosine, abs=1e-5)
+    matrix = default.similarity(TEXTS, TEXTS[:3])
+    assert matrix.shape == (4, 3)
+    assert matrix[3, 0] == pytest.approx(1, abs=1e-5)
+    assert matrix[1].tolist() == [0, 0, 0]
+
+
+def test_normalized_encodings_have_length_one_but_for_empty_texts():
+    rows = small().encode(["good", "", "bad good"], normalize_embeddings=True)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), [1, 0, 1], atol=1e-6)
+
+
+def test_tensors_on_request():
+    rows = small().encode(["good", "bad"], convert_to_tensor=True)
+    assert rows.dtype == torch.float32
+    np.testing.assert_array_equal(rows.numpy(), small().encode(["good", "bad"]))
+
+
+# --- words ------------------------------------------------------------------------------------------------
+
+
+def test_attention_has_the_words_their_places_and_weights_that_sum_to_one(default):
+    text = "Soooo  GOOD, http://a.b!"
+    words = default.attention(text)
+    assert [word.word for word in words] == ["soo", "good", ",", "CUSTOM_URL"]
+    assert [text[word.start : word.end] for word in words] == ["Soooo", "GOOD", ",", "http://a.b!"]
+    assert sum(word.weight for word in words) == pytest.approx(1, abs=1e-5)
+    assert default.attention("") == []
+
+
+def test_explain_leaves_each_word_out(default):
+    top, words = default.explain("not again my train is late")
+    expected = default.predict("not again my train is late", top_k=1)[0]
+    assert top[:3] == expected[:3]
+    assert top.probability == pytest.approx(expected.probability, abs=1e-6)
+    without = default.predict_proba("not again my is late")[top.index]
+    assert words[3].word == "train"
+    assert words[3].change == pytest.approx(float(without) - top.probability, abs=1e-6)
+    assert len(words) == 6
+    assert default.explain("").words == []
+
+
+def test_a_prediction_shows_itself_with_shaded_words_and_nothing_of_the_text_as_code(default):
+    html = default.predict(["<script>alert(1)</script> I love it"])._repr_html_()
+    assert "<script>" not in html
+    assert html.count("<mark") >= 3
+    assert "😂" in html or "❤" in html
+
+
+# --- kinds of input ---------------------------------------------------------------------------------------
+
+
+def test_a_string_gives_one_result_and_a_list_a_list():
+    pipe = small()
+    assert pipe.predict("good", top_k=2) == pipe.predict(["good"], top_k=2)[0]
+    assert pipe.encode("good").shape == (16,)
+    assert pipe.predict_proba("good").shape == (64,)
+    assert pipe.emotions("good").shape == (8,)
+    np.testing.assert_array_equal(pipe.encode(np.array(["good", "bad"])), pipe.encode(("good", "bad")))
+
+
+def test_no_texts_give_empty_results():
+    pipe = small()
+    assert pipe.predict([]) == []
+    assert pipe.encode([]).shape == (0, 16)
+    assert pipe.predict_proba([]).shape == (0, 64)
+    assert pipe.attention([]) == []
+    assert list(pipe.encode_stream([])) == []
+
+
+def test_streams_are_in_order_and_read_a_window_ahead(monkeypatch):
+    monkeypatch.setattr(text_rows, "WINDOW", 2)
+    pipe, taken = small(), []
+
+    def texts():
+        for number in range(10, 15):
+            taken.append(number)
+            yield word(number)
+
+    rows = pipe.encode_stream(texts())
+    first = next(rows)
+    assert taken == [10, 11]
+    expected = pipe.encode([word(number) for number in range(10, 15)])
+    np.testing.assert_allclose([first, *rows], expected, atol=1e-6)
+    assert list(pipe.predict_stream(texts(), 2)) == pipe.predict(list(texts()), 2)
+    assert not isinstance(pipe.predict(texts()), list)
+
+
+def test_an_open_file_streams_its_lines(tmp_path):
+    (tmp_path / "texts.txt").write_text("good\nbad\n")
+    with open(tmp_path / "texts.txt") as file:
+        rows = list(small().encode_stream(file))
+    np.testing.assert_allclose(rows, small().encode(["good", "bad"]), atol=1e-6)
+
+
+@pytest.mark.parametrize("texts", [["good", None], ["good", b"bad"], iter(["good", 3])])
+def test_what_is_no_text_is_named_by_its_place(texts):
+    with pytest.raises(TypeError, match="text 1 is not a string"):
+        list(small().predict(texts))
+
+
+@pytest.mark.parametrize("texts", [None, 7, b"good"])
+def test_what_is_not_texts_is_refused(texts):
+    with pytest.raises(TypeError, match="expected a text or several"):
+        small().encode(texts)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"top_k": 0}, "top_k must be"), ({"batch_size": 0}, "batch_size")]
+)
+def test_wrong_numbers_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        (small().predict if "top_k" in options else small().encode)("good", **options)
+
+
+# --- long texts -------------------------------------------------------------------------------------------
+
+
+def test_longer_texts_are_cut_with_one_warning(caplog, monkeypatch):
+    monkeypatch.setattr(text_rows, "WINDOW", 1)
+    pipe = small(max_length=3)
+    long = "waq wbq wcq wdq"
+    with caplog.at_level(logging.WARNING):
+        rows = pipe.encode([long, "good", long])
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "2 of 3 texts are longer than 3 tokens and were cut"
+    ]
+    np.testing.assert_allclose(rows[0], pipe.encode("waq wbq wcq"), atol=1e-6)
+    assert len(pipe.attention(long)) == 3
+
+
+def test_windows_average_over_the_whole_text(caplog):
+    pipe = small(max_length=4, windows=True)
+    text = "waq wbq wcq wdq weq wfq wgq"
+    parts = ["waq wbq wcq wdq", "wcq wdq weq wfq", "wdq weq wfq wgq"]
+    np.testing.assert_allclose(pipe.encode([text, "good"])[0], pipe.encode(parts).mean(0), atol=1e-6)
+    np.testing.assert_allclose(pipe.predict_proba(text), pipe.predict_proba(parts).mean(0), atol=1e-6)
+    words = pipe.attention(text)
+    assert [word.word for word in words] == text.split()
+    assert sum(word.weight for word in words) == pytest.approx(1, abs=1e-5)
+    assert not caplog.records
+
+
+def test_texts_of_512_tokens_are_whole_by_default(caplog):
+    pipe = small()
+    assert len(pipe.attention("good " * 512)) == 512
+    assert not caplog.records
+    assert len(pipe.attention("good " * 513)) == 512
+    assert len(caplog.records) == 1
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nb_classes", [64, 2, None])
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_a_saved_folder_gives_the_same(tmp_path, nb_classes, backend):
+    classes = {64: None, 2: ["no", "yes"], None: None}[nb_classes]
+    pipe = small(nb_classes, classes, max_length=50)
+    pipe.save_pretrained(tmp_path / "model")
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        *("README.md", "config.json", "model.safetensors", "vocabulary.json")
+    ]
+    loaded = MojiPipeline.from_pretrained(tmp_path / "model", backend)
+    assert (loaded.classes, loaded.vocabulary, loaded.max_length) == (pipe.classes, pipe.vocabulary, 50)
+    np.testing.assert_allclose(loaded.encode(["good", ""]), pipe.encode(["good", ""]), atol=1e-6)
+    if nb_classes:
+        got = loaded.predict_proba(["good bad", ""])
+        assert got.shape == (2, nb_classes)
+        np.testing.assert_allclose(got, pipe.predict_proba(["good bad", ""]), atol=1e-6)
+        np.testing.assert_allclose(got.sum(1), 1, atol=1e-5)
+
+
+def test_saving_again_replaces_files_and_keeps_others(tmp_path):
+    small(2).save_pretrained(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    small(3, ["a", "b", "c"]).save_pretrained(tmp_path)
+    assert MojiPipeline.from_pretrained(tmp_path).classes == ("a", "b", "c")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_a_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("torchmoji.weights.formats.save_state_dict", fail)
+    with pytest.raises(OSError, match="disk full"):
+        small().save_pretrained(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_alone_need_a_vocabulary(tmp_path):
+    small(3).save_pretrained(tmp_path)
+    weights, vocabulary = tmp_path / "model.safetensors", tmp_path / "vocabulary.json"
+    with pytest.raises(ValueError, match=r"has no vocabulary: give .* as vocabulary="):
+        MojiPipeline.from_pretrained(weights)
+    pipe = MojiPipeline.from_pretrained(weights, vocabulary=vocabulary)
+    assert pipe.classes == ("0", "1", "2")
+    np.testing.assert_allclose(pipe.encode("good"), small(3).encode("good"), atol=1e-6)
+
+
+def test_an_exported_file_is_loaded(tmp_path):
+    from torchmoji.onnx.model import export
+
+    export(small(3).engine.model, tmp_path / "m.onnx", vocabulary=WORDS, classes=["a", "b", "c"])
+    pipe = MojiPipeline.from_pretrained(tmp_path / "m.onnx", "onnx")
+    assert pipe.classes == ("a", "b", "c")
+    np.testing.assert_allclose(pipe.predict_proba("good"), small(3).predict_proba("good"), atol=1e-6)
+    with pytest.raises(ValueError, match="torch cannot run"):
+        MojiPipeline.from_pretrained(tmp_path / "m.onnx")
+    with pytest.raises(ValueError, match="only a pipeline of the backend 'torch'"):
+        pipe.save_pretrained(tmp_path / "new")
+
+
+def test_an_unknown_name_says_what_there_is():
+    with pytest.raises(FileNotFoundError, match=r"no model 'nothing': use 'default', 'deepmoji', a folder"):
+        MojiPipeline.from_pretrained("nothing")
+
+
+def test_original_weights_offline_say_how_to_get_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHMOJI_HOME", str(tmp_path))
+
+    def offline():
+        raise DownloadError("pytorch_model.bin could not be had")
+
+    monkeypatch.setattr("torchmoji.weights.hub.download_original", offline)
+    with pytest.raises(DownloadError, match="could not be had"):
+        MojiPipeline.from_pretrained("deepmoji")
+
+
+def test_a_hub_model_is_fetched_by_its_id(tmp_path, monkeypatch):
+    small(2, ["no", "yes"]).save_pretrained(tmp_path)
+    calls = []
+
+    def fetch(identity, revision, allow_patterns):
+        calls.append((identity, revision))
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    assert MojiPipeline.from_pretrained("somebody/model@v1").classes == ("no", "yes")
+    assert calls == [("somebody/model", "v1")]
+
+
+def test_a_hub_that_cannot_be_reached_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def fail(*arguments, **options):
+        raise LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(OSError, match="cannot reach the Hugging Face hub for 'somebody/model'"):
+        MojiPipeline.from_pretrained("somebody/model")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not that of a torchMoji model"),
+        ('{"model_type": "bert"}', "is not that of a torchMoji model"),
+        ('{"model_type": "torchmoji", "classes": "ab"}', '"classes" must be a list'),
+        ('{"model_type": "torchmoji", "max_length": 0}', '"max_length" must be a positive'),
+        (
+            json.dumps({"model_type": "torchmoji", "classes": ["a"]}),
+            "classes are 1 names, but the model has 2",
+        ),
+    ],
+)
+def test_a_wrong_configuration_is_refused(tmp_path, config, message):
+    small(2).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ValueError, match=message):
+        MojiPipeline.from_pretrained(tmp_path)
+
+
+def test_a_folder_without_its_files_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"lacks config.json, model.safetensors, vocabulary.json"):
+        MojiPipeline.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backend": "tensorflow"}, "unknown backend 'tensorflow': use 'torch' or 'onnx'"),
+        ({"backend": "onnx", "device": "cuda"}, "runs on the CPU"),
+        ({"backend": "onnx", "dtype": "bfloat16"}, "no dtype 'bfloat16'"),
+        ({"dtype": "int3"}, "unknown dtype 'int3'"),
+        ({"max_length": 0}, "max_length must be at least 1"),
+    ],
+)
+def test_wrong_options_are_refused(tmp_path, options, message):
+    small(2).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        MojiPipeline.from_pretrained(tmp_path, **options)
+
+
+def test_bfloat16_by_name(tmp_path):
+    small().save_pretrained(tmp_path)
+    pipe = MojiPipeline.from_pretrained(tmp_path, dtype="bfloat16")
+    assert pipe.encode("good").dtype == np.float32
+    np.testing.assert_allclose(pipe.encode("good"), small().encode("good"), atol=2e-2)
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_bfloat16_where_it_is_slow_is_warned_of(tmp_path, monkeypatch, caplog, is_fast):
+    monkeypatch.setattr("torchmoji.products.has_fast_bfloat16", lambda device: is_fast)
+    small().save_pretrained(tmp_path)
+    MojiPipeline.from_pretrained(tmp_path, dtype="float32")
+    assert not caplog.records
+    MojiPipeline.from_pretrained(tmp_path, dtype="bfloat16")
+    assert ("float32, the default, is faster here" in caplog.text) == (not is_fast)
+
+
+def test_models_without_classes_or_emojis_say_so():
+    with pytest.raises(ValueError, match="gives features alone: use encode"):
+        small(None).predict("good")
+    with pytest.raises(ValueError, match="no emotion scores for the classes 'no', 'yes'"):
+        small(2, ["no", "yes"]).emotions("good")
+    with pytest.raises(ValueError, match="vocabulary has ids from 99 to 99"):
+        MojiPipeline(small().engine, {"word": 99})
+
+
+# --- processes and threads --------------------------------------------------------------------------------
+
+
+def test_threads_get_their_own_results():
+    pipe = small()
+    texts = [[word(10 + (n + k) % 26) for k in range(20)] for n in range(8)]
+    expected = [pipe.encode(part) for part in texts]
+    got = [None] * 8
+
+    def run(n):
+        got[n] = pipe.encode(texts[n])
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_pickle_gives_the_same(default_onnx):
+    for pipe, text in ((small(), "good bad"), (default_onnx, "I love it")):
+        copy = pickle.loads(pickle.dumps(pipe))
+        assert copy.predict(text) == pipe.predict(text)
+
+
+class Encoded(torch.utils.data.Dataset):
+    def __init__(self, pipe):
+        self.pipe = pipe
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, number):
+        return self.pipe.encode(word(10 + number))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_workers_of_a_data_loader_may_use_it():
+    pipe = small()
+    pipe.encode(["good"] * 300)  # the parent has threads by now
+    loader = DataLoader(Encoded(pipe), batch_size=3, num_workers=2, multiprocessing_context="fork")
+    rows = np.concatenate([batch.numpy() for batch in loader])
+    np.testing.assert_allclose(rows, pipe.encode([word(10 + n) for n in range(6)]), atol=1e-6)
+
+
+def test_no_gradients_are_kept():
+    pipe = small()
+    assert not pipe.encode("good", convert_to_tensor=True).requires_grad
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [{"a": "b"}, pytest.param({"a", "b"}, id="set"), np.array("a"), np.array([["a", "b"]]), b"text", 3],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "encode", "attention", "emotions"])
+def test_what_is_neither_a_text_nor_several_is_refused(texts, method):
+    with pytest.raises(TypeError, match="expected a text or several"):
+        getattr(small(), method)(texts)
+
+
+def test_other_wrong_arguments_are_named():
+    with pytest.raises(TypeError, match="explain takes one text, got list"):
+        small().explain(["good", "bad"])
+    for top_k in (None, "a", 1.5):
+        with pytest.raises(TypeError, match="top_k must be a whole number, got"):
+            small().predict("good", top_k=top_k)
+    with pytest.raises(FileNotFoundError, match=r"there is no model '\./nosuch'"):
+        MojiPipeline.from_pretrained("./nosuch")
+    with pytest.raises(ValueError, match="cannot use device 'nothing:7'"):
+        MojiPipeline.from_pretrained(device="nothing:7")
+
+
+def test_similarity_takes_iterators():
+    texts = ["good", "bad"]
+    pipe = small()
+    np.testing.assert_array_equal(pipe.similarity(iter(texts), iter(texts)), pipe.similarity(texts, texts))

@@ -1,0 +1,109 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from torchmoji.corpus.shards import TokenRows, in_memory
+from torchmoji.pretraining import data_order
+from torchmoji.pretraining.data_order import DataOrder, resample, weights_of_classes
+
+
+def rows_of(count, seed=0):
+    """Texts of 1 to 29 tokens; one in ten has the label 1, the others 0."""
+    lengths = np.random.default_rng(seed).integers(1, 30, count)
+    return TokenRows(
+        [in_memory([[1] * length for length in lengths], [[int(n % 10 == 0)] for n in range(count)])]
+    )
+
+
+def batches(order, step=0, count=None):
+    return list(islice(order.batches(step), count or order.steps_a_pass))
+
+
+@pytest.fixture
+def small_windows(monkeypatch):
+    monkeypatch.setattr(data_order, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(data_order, "WINDOW_BLOCKS", 8)
+
+
+def test_a_pass_sees_every_text_once_in_batches_of_like_length():
+    rows = rows_of(500)
+    order = DataOrder(rows, 32, seed=1)
+    found = batches(order)
+    assert len(found) == order.steps_a_pass == 16
+    assert sorted(np.concatenate(found).tolist()) == list(range(500))
+    lengths = rows.lengths(np.arange(500))
+    assert np.mean([np.ptp(lengths[numbers]) for numbers in found]) < 5
+
+
+@pytest.mark.parametrize(("passes", "steps"), [(1e-6, 1), (0.5, 8), (1, 16), (2.5, 40)])
+def test_the_texts_of_some_passes_are_those_of_their_steps(passes, steps):
+    order = DataOrder(rows_of(500), 32, seed=1)
+    seen = set(np.concatenate(batches(order, count=steps)).tolist())
+    assert set(np.flatnonzero(order.seen(passes)).tolist()) == seen
+
+
+@pytest.mark.parametrize("passes", [0, -1, float("nan")])
+def test_passes_that_see_nothing_are_refused(passes):
+    with pytest.raises(ValueError, match="passes must be above 0"):
+        DataOrder(rows_of(10), 4, seed=1).seen(passes)
+
+
+def test_the_order_is_that_of_the_seed_and_the_pass():
+    rows = rows_of(200)
+    one, two = (batches(DataOrder(rows, 32, seed=1), count=14) for _ in range(2))
+    assert all(map(np.array_equal, one, two))
+    assert not np.array_equal(one[0], batches(DataOrder(rows, 32, seed=2))[0])
+    assert not np.array_equal(np.concatenate(one[:7]), np.concatenate(one[7:]))
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_windows_cover_every_text_once_and_mix_texts_from_everywhere():
+    order = DataOrder(rows_of(1000), 10, seed=3)
+    found = batches(order)
+    assert sorted(np.concatenate(found).tolist()) == list(range(1000))
+    first_window = np.concatenate(found[:13])
+    assert np.ptp(first_window) > 700
+    second = batches(order, order.steps_a_pass)
+    assert sorted(np.concatenate(second).tolist()) == list(range(1000))
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_any_step_can_be_gone_to():
+    order = DataOrder(rows_of(333), 10, seed=3)
+    whole = batches(order, count=2 * order.steps_a_pass + 5)
+    for step in (0, 1, 12, 13, 14, order.steps_a_pass - 1, order.steps_a_pass, order.steps_a_pass + 20):
+        assert np.array_equal(batches(order, step, 1)[0], whole[step])
+
+
+def test_balanced_sampling_sees_texts_in_proportion():
+    rows = rows_of(1000)
+    weights = weights_of_classes([900, 100], 1.0)
+    found = np.concatenate(batches(DataOrder(rows, 50, seed=0, class_weights=weights)))
+    assert len(found) == 1000
+    assert abs(int((found % 10 == 0).sum()) - 500) <= 1
+    assert np.bincount(found, minlength=1000)[::10].tolist() == [5] * 100
+
+
+def test_resampling_rounds_up_or_down():
+    weights = np.array([0.5, 1.0, 2.5, 0.0])
+    counts = [
+        np.bincount(resample(np.arange(4), weights, np.random.default_rng(seed)), minlength=4)
+        for seed in range(400)
+    ]
+    assert {tuple(count) for count in counts} <= {(0, 1, 3, 0), (1, 1, 2, 0)}
+    assert np.mean([count[0] for count in counts]) == pytest.approx(0.5, abs=0.1)
+
+
+def test_weights_of_classes_have_the_mean_one_over_labels():
+    counts = np.array([900, 90, 10, 0])
+    assert weights_of_classes(counts, 0.0).tolist() == [1, 1, 1, 0]
+    for power in (0.5, 1.0):
+        weights = weights_of_classes(counts, power)
+        assert (weights * counts).sum() == pytest.approx(1000)
+        assert weights[1] / weights[0] == pytest.approx(10**power)
+
+
+def test_there_must_be_texts():
+    with pytest.raises(ValueError, match="there are no texts to train on"):
+        DataOrder(TokenRows([]), 10, seed=0)

@@ -1,0 +1,295 @@
+"""scripts/convert_keras_weights.py and scripts/verify_weights.py."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from torchmoji import global_variables
+from torchmoji.weights import convert as rewriting
+from torchmoji.weights.formats import LAYERS, ModelSizes, load_state_dict, save_quantized, save_state_dict
+from torchmoji.weights.keras import dimensions
+
+WORDS = ["i", "love", "mom's", "cooking", "how", "you", "this", "is", "the", "shit", ".."]
+
+
+def load_script(repository, name):
+    spec = importlib.util.spec_from_file_location(name, repository / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def scripts(repository):
+    """The two scripts as modules; what they put before `sys.path` is taken away again."""
+    before = list(sys.path)
+    yield {name: load_script(repository, name) for name in ("convert_keras_weights", "verify_weights")}
+    sys.path[:] = before
+
+
+@pytest.fixture
+def convert(scripts):
+    return scripts["convert_keras_weights"]
+
+
+@pytest.fixture
+def verify(scripts):
+    return scripts["verify_weights"]
+
+
+def make_weights(sizes=ModelSizes(30, 3, 2, 64), second_biases=True):  # noqa: B008 (frozen)
+    generator = torch.Generator().manual_seed(1)
+    lengths = dimensions(sizes)
+    return {
+        name: torch.randn([lengths[n] for n in names], generator=generator)
+        * (0 if "bias_hh" in name and not second_biases else 1)
+        for name, names in LAYERS.items()
+        if sizes.nb_outputs is not None or not name.startswith("output_layer")
+    }
+
+
+def assert_same(found, expected):
+    assert list(found) == list(expected)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+# convert_keras_weights.py
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("in.hdf5", "out.bin"),
+        ("in.h5", "out.safetensors"),
+        ("in.bin", "out.hdf5"),
+        ("in.safetensors", "out.h5"),
+        ("in.pth", "out.pt"),
+        ("in.hdf5", "out.hdf5"),
+    ],
+)
+@pytest.mark.parametrize(
+    "sizes", [ModelSizes(30, 3, 2, 64), ModelSizes(4, 8, 2, 1), ModelSizes(9, 2, 5, None)]
+)
+def test_convert_keeps_every_tensor(source, target, sizes, convert, tmp_path, capsys):
+    weights = make_weights(sizes, second_biases=False)
+    save_state_dict(weights, tmp_path / source)
+    assert convert.main([str(tmp_path / source), str(tmp_path / target)]) == 0
+    assert_same(load_state_dict(tmp_path / target), weights)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == list(weights)
+    assert lines[0].split() == [
+        "embed.weight",
+        str(sizes.nb_tokens),
+        "x",
+        str(sizes.embedding_dim),
+        "float32",
+    ]
+    assert f"{target}: {len(weights)} layers" in lines[-1]
+
+
+def test_convert_to_keras_keeps_the_sums_of_the_biases(convert, tmp_path):
+    weights = make_weights()
+    save_state_dict(weights, tmp_path / "in.bin")
+    assert convert.main([str(tmp_path / "in.bin"), str(tmp_path / "out.hdf5")]) == 0
+    loaded = load_state_dict(tmp_path / "out.hdf5")
+    assert_same(rewriting.with_summed_biases(loaded), rewriting.with_summed_biases(weights))
+    assert torch.equal(
+        loaded["lstm_1.bias_ih_l0"], weights["lstm_1.bias_ih_l0"] + weights["lstm_1.bias_hh_l0"]
+    )
+
+
+def test_convert_unpacks_int8(convert, tmp_path):
+    save_quantized(make_weights(), tmp_path / "in.safetensors")
+    assert convert.main([str(tmp_path / "in.safetensors"), str(tmp_path / "out.bin")]) == 0
+    assert_same(load_state_dict(tmp_path / "out.bin"), load_state_dict(tmp_path / "in.safetensors"))
+
+
+def test_convert_overwrites_only_with_force(convert, tmp_path, capsys):
+    save_state_dict(make_weights(), tmp_path / "in.bin")
+    (tmp_path / "out.h5").write_text("old")
+    arguments = [str(tmp_path / "in.bin"), str(tmp_path / "out.h5")]
+    assert convert.main(arguments) == 1
+    assert "out.h5 exists: give another name, or overwrite=True (--force)" in capsys.readouterr().err
+    assert (tmp_path / "out.h5").read_text() == "old"
+    assert convert.main([*arguments, "--force"]) == 0
+    assert len(load_state_dict(tmp_path / "out.h5")) == len(LAYERS)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        ("none.bin", "out.h5", "there is no weights file"),
+        ("page.bin", "out.h5", "is an HTML page"),
+        ("in.bin", "out.npz", r"unknown file ending '.npz'"),
+    ],
+)
+def test_convert_says_what_is_wrong(source, target, message, convert, tmp_path, capsys):
+    save_state_dict(make_weights(), tmp_path / "in.bin")
+    (tmp_path / "page.bin").write_text("<html>Not found</html>")
+    assert convert.main([str(tmp_path / source), str(tmp_path / target)]) == 1
+    assert message in capsys.readouterr().err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.bin", "page.bin"]
+
+
+@pytest.mark.parametrize("target", ["out.safetensors", "out.h5"])
+def test_convert_refuses_a_file_that_reads_back_differently(target, convert, tmp_path, monkeypatch, capsys):
+    save_state_dict(make_weights(), tmp_path / "in.bin")
+
+    def save_changed(weights, path):
+        save_state_dict({**weights, "lstm_0.bias_ih_l0": weights["lstm_0.bias_ih_l0"] + 1e-6}, path)
+
+    monkeypatch.setattr(rewriting, "save_state_dict", save_changed)
+    assert convert.main([str(tmp_path / "in.bin"), str(tmp_path / target)]) == 1
+    assert "read back, these layers differ: lstm_0.bias_ih_l0\n" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["in.bin"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {},
+        {"a": torch.tensor([1.0, 2.0])},
+        {"a": torch.zeros(3, 1)},
+        {"a": torch.zeros(3, dtype=torch.float64)},
+    ],
+)
+def test_convert_sees_missing_changed_misshapen_and_retyped_layers(other):
+    nan = torch.tensor([1.0, float("nan")])
+    assert rewriting.differing_layers({"a": torch.zeros(3), "b": nan}, {**other, "b": nan.clone()}) == ["a"]
+    assert rewriting.differing_layers({**other, "b": nan.clone()}, {"a": torch.zeros(3), "b": nan}) in (
+        ["a"],
+        ["b", "a"],
+    )
+
+
+def test_convert_runs_from_any_folder(repository, tmp_path):
+    save_state_dict(make_weights(), tmp_path / "in.bin")
+    command = [sys.executable, str(repository / "scripts" / "convert_keras_weights.py"), "in.bin", "out.hdf5"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == len(LAYERS) + 1
+    assert (tmp_path / "out.hdf5").is_file()
+
+
+# verify_weights.py
+
+
+def write_vocabulary(path):
+    words = [*global_variables.SPECIAL_TOKENS, *WORDS]
+    path.write_text(json.dumps({word: i for i, word in enumerate(words)}), encoding="utf-8")
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Arguments that name weights and a vocabulary of a model that knows none of the answers."""
+    save_state_dict(make_weights(), tmp_path / "weights.bin")
+    write_vocabulary(tmp_path / "vocabulary.json")
+    return ["--weights", str(tmp_path / "weights.bin"), "--vocabulary", str(tmp_path / "vocabulary.json")]
+
+
+def test_known_answers_are_complete(verify):
+    assert len(verify.EXAMPLE_TEXTS) == len(verify.KNOWN.classes) == 7
+    assert all(len(set(classes)) == 5 and max(classes) < 64 for classes in verify.KNOWN.classes)
+    assert len(verify.KNOWN.features) == 5
+
+
+def test_verify_finds_no_difference_in_the_known_answers(verify):
+    nearly = [feature + 0.0004 for feature in verify.KNOWN.features]
+    assert verify.differences(verify.KNOWN, verify.KNOWN) == []
+    assert verify.differences(verify.KNOWN._replace(features=nearly), verify.KNOWN) == []
+
+
+def test_verify_names_the_sentence_with_another_order(verify):
+    classes = [list(row) for row in verify.KNOWN.classes]
+    classes[5] = [32, 55, 27, 1, 37]
+    assert verify.differences(verify.KNOWN._replace(classes=classes), verify.KNOWN) == [
+        "'This is shit': expected classes [55, 32, 27, 1, 37], found [32, 55, 27, 1, 37]"
+    ]
+
+
+@pytest.mark.parametrize("last", [-0.0056, float("nan")])
+def test_verify_names_the_features(last, verify):
+    features = [*verify.KNOWN.features[:4], last]
+    (line,) = verify.differences(verify.KNOWN._replace(features=features), verify.KNOWN)
+    assert line.startswith(
+        "mean of the first features: expected [-0.023, 0.021, -0.037, -0.001, -0.005], found"
+    )
+    assert line.endswith(f"{last}]")
+
+
+def test_verify_says_which_answers_differ(verify, pair, capsys):
+    assert verify.main(pair) == 1
+    lines = capsys.readouterr().out.splitlines()
+    for sentence, line in zip(verify.EXAMPLE_TEXTS, lines, strict=False):
+        assert line.startswith(f"{sentence!r}: expected classes [")
+    assert lines[7].startswith("mean of the first features: expected [-0.023,")
+    assert lines[8].endswith("weights.bin: 8 of 8 known answers differ")
+
+
+def test_verify_passes_a_model_that_gives_the_known_answers(verify, pair, monkeypatch, capsys):
+    monkeypatch.setattr(verify, "KNOWN", verify.ask(Path(pair[1]), Path(pair[3])))
+    assert verify.main(pair) == 0
+    assert capsys.readouterr().out.endswith("weights.bin: 0 of 8 known answers differ\n")
+
+
+def test_verify_uses_the_installed_original_weights(verify, capsys):
+    folder = global_variables.original_model_directory()
+    save_state_dict(make_weights(), folder / global_variables.ORIGINAL_WEIGHTS_NAME)
+    write_vocabulary(folder / global_variables.VOCABULARY_NAME)
+    assert verify.main([]) == 1
+    assert f"{folder / 'pytorch_model.bin'}: 8 of 8 known answers differ" in capsys.readouterr().out
+
+
+def test_verify_without_original_weights(verify, capsys):
+    assert verify.main([]) == 2
+    message = capsys.readouterr().err
+    assert f"no original weights are installed in {global_variables.original_model_directory()}" in message
+    assert "scripts/download_weights.py" in message
+
+
+def test_verify_wants_weights_and_vocabulary_together(verify, pair, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        verify.main(pair[:2])
+    assert "give both --weights and --vocabulary, or neither" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("weights", "vocabulary", "message"),
+    [
+        ("none.bin", "vocabulary.json", "there is no weights file"),
+        ("weights.bin", "none.json", "none.json"),
+        ("weights.bin", "weights.bin", "weights.bin is not a vocabulary: no valid JSON"),
+        ("weights.bin", "list.json", "list.json is not a vocabulary: expected a JSON object"),
+        ("few_words.bin", "vocabulary.json", "outside the model's vocabulary of 12"),
+        ("encoder.bin", "vocabulary.json", "has no output layer"),
+    ],
+)
+def test_verify_says_why_files_cannot_be_used(weights, vocabulary, message, verify, pair, tmp_path, capsys):
+    save_state_dict(make_weights(ModelSizes(12, 3, 2, 64)), tmp_path / "few_words.bin")
+    save_state_dict(make_weights(ModelSizes(30, 3, 2, None)), tmp_path / "encoder.bin")
+    (tmp_path / "list.json").write_text('["CUSTOM_MASK"]')
+    arguments = ["--weights", str(tmp_path / weights), "--vocabulary", str(tmp_path / vocabulary)]
+    assert verify.main(arguments) == 1
+    output = capsys.readouterr()
+    assert message in output.err
+    assert output.out == ""
+
+
+def test_verify_runs_from_any_folder(repository, tmp_path):
+    command = [sys.executable, str(repository / "scripts" / "verify_weights.py")]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": ""},
+    )
+    assert done.returncode == 2
+    assert "no original weights are installed" in done.stderr

@@ -1,0 +1,445 @@
+"""The demo page in a real browser: typing, comparing, files, the keyboard, narrow windows, all offline."""
+
+import re
+import shutil
+from urllib.parse import urlsplit
+
+import pytest
+from support.programs import loaded, refusal, run
+from support.small_pipeline import small
+
+from torchmoji import MojiPipeline
+from torchmoji.server import demo
+from torchmoji.server.examples import CHIPS
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+pytestmark = pytest.mark.filterwarnings(
+    # what gradio's statistics of its queue use is on its way out in pandas 3
+    "ignore:.*no_silent_downcasting:DeprecationWarning",
+    "ignore:The copy keyword is deprecated:DeprecationWarning",
+)
+
+TEXT = "I love mom's cooking"
+OTHER = "not again.. my train is late"
+CSV = 'id,tweet\n7,"so good, really"\n3,not again\n'
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+CONTRASTS = """() => {
+  const parse = (color) => (color.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
+  const over = (top, below) => {
+    const alpha = top[3] ?? 1;
+    return [0, 1, 2].map((k) => top[k] * alpha + below[k] * (1 - alpha));
+  };
+  const background = (element) => element
+    ? over(parse(getComputedStyle(element).backgroundColor), background(element.parentElement))
+    : [255, 255, 255];
+  const light = (rgb) => {
+    const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = rgb.map((v) => linear(v / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("main *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
+    const behind = background(element);
+    const text = over(parse(getComputedStyle(element).color), behind);
+    const [low, high] = [light(text), light(behind)].sort((a, b) => a - b);
+    found.push([(high + 0.05) / (low + 0.05), element.textContent.trim().slice(0, 40)]);
+  }
+  return found;
+}"""
+"""Gives the contrast of each piece of text with what is behind it."""
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return MojiPipeline.from_pretrained(backend="onnx")
+
+
+@pytest.fixture(scope="module")
+def address(pipeline):
+    with demo.served(pipeline) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"there is no browser: install one of {', '.join(BROWSERS)}")
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Open the page; at the end, nothing must have gone wrong in it, and nothing left the machine."""
+    wrong, contexts = [], []
+
+    def note(request):
+        if (
+            urlsplit(request.url).scheme not in ("data", "blob")
+            and urlsplit(request.url).hostname != "127.0.0.1"
+        ):
+            wrong.append(f"asked for {request.url}")
+
+    def open_page(width=1280, height=900, url=address, **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        context.on("request", note)
+        page = context.new_page()
+        page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: wrong.append(dialog.message) or dialog.dismiss())
+        page.goto(url)
+        page.locator("#first-text textarea").wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def type_into(page, which, text):
+    """Put a text into a box, at once, and wait for the result."""
+    page.locator(f"#{which}-text textarea").fill(text)
+    page.wait_for_function(
+        "([id, text]) => document.querySelector(`#${id} .words`)?.textContent === text", arg=[which, text]
+    )
+
+
+def attach(page, name, content):
+    page.get_by_role("tab", name="File").click()
+    file = {"name": name, "mimeType": "text/plain", "buffer": content.encode("utf-8")}
+    page.locator("#upload input[type=file]").set_input_files(files=[file])
+    page.locator(f'#upload a[download="{name}"]').wait_for()
+
+
+# --- texts ------------------------------------------------------------------------------------------------
+
+
+def test_results_appear_while_typing(visit, pipeline):
+    page = visit()
+    box = page.locator("#first-text textarea")
+    box.press_sequentially("I love", delay=20)
+    page.wait_for_function("document.querySelector('#first .words')?.textContent === 'I love'")
+    box.press_sequentially(" mom's cooking", delay=5)
+    page.wait_for_function(f'document.querySelector("#first .words")?.textContent === "{TEXT}"')
+    expected = pipeline.predict(TEXT)
+    names = page.locator("#first .bars .name").all_inner_texts()
+    assert names == [score.alias.replace("_", " ") for score in expected]
+    assert page.locator("#first .big").inner_text() == expected[0].emoji
+    marks = page.locator("#first .words mark")
+    assert marks.all_inner_texts() == ["I", "love", "mom's", "cooking"]
+    shades = [float(mark.evaluate("e => e.style.getPropertyValue('--shade')")) for mark in marks.all()]
+    highest = max(word.weight for word in expected.words)
+    assert shades == pytest.approx([word.weight / highest for word in expected.words], abs=0.01)
+    assert page.locator("#first .nearest li").count() == 5
+
+
+def test_an_example_is_taken_with_one_click(visit):
+    page = visit()
+    page.get_by_role("button", name=CHIPS[1]).click()
+    page.locator("#first .bars").wait_for()
+    assert page.get_by_role("textbox", name="Your text").input_value() == CHIPS[1]
+
+
+def test_without_text_there_is_an_invitation(visit):
+    page = visit()
+    assert page.locator("#first").inner_text() == "Type above, or take one of the examples."
+    type_into(page, "first", TEXT)
+    page.get_by_role("textbox", name="Your text").fill("  ")
+    page.get_by_text("Type above, or take one of the examples.").wait_for()
+    assert page.locator("#first .bars").count() == 0
+
+
+def test_a_second_text_is_compared(visit, pipeline):
+    page = visit()
+    type_into(page, "first", TEXT)
+    assert page.locator(".similarity").count() == 0
+    type_into(page, "second", OTHER)
+    page.locator(f".similarity b:text-is('{pipeline.similarity(TEXT, OTHER):.2f}')").wait_for()
+    type_into(page, "first", OTHER)
+    page.locator(".similarity b:text-is('1.00')").wait_for()
+    page.get_by_role("textbox", name="Second text").fill("")
+    page.locator(".similarity").wait_for(state="detached")
+
+
+def test_texts_are_side_by_side_or_below_each_other(visit):
+    places = {}
+    for width in (1280, 390):
+        page = visit(width)
+        type_into(page, "first", TEXT)
+        type_into(page, "second", OTHER)
+        page.locator(".similarity").wait_for()
+        places[width] = [
+            page.locator(place).bounding_box()
+            for place in ("#first-text", "#first", "#second-text", "#second")
+        ]
+    box, result, second_box, second_result = places[1280]
+    assert box["y"] == second_box["y"]
+    assert result["y"] == second_result["y"] > box["y"] + box["height"]
+    assert box["x"] + box["width"] <= second_box["x"]
+    tops = [place["y"] for place in places[390]]
+    assert tops == sorted(tops)
+    lefts = [place["x"] for place in places[390]]
+    assert max(lefts) - min(lefts) <= 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<img src=x onerror=alert(1)> <script>alert(2)</script>", "${alert(1)} {{7*7}} #{7*7} <%= 7*7 %>"],
+)
+def test_markup_stays_text(visit, text):
+    page = visit()
+    type_into(page, "first", text)
+    type_into(page, "second", text)
+    assert page.locator("#texts img, #texts script").count() == 0
+
+
+def test_a_very_long_text_is_fine(visit):
+    page = visit(360)
+    text = "word " * 3000 + "x" * 5000
+    type_into(page, "first", text)
+    page.get_by_text("The model read the first 512 words.").wait_for()
+    words = page.locator("#first .words")
+    words.focus()
+    page.keyboard.press("End")
+    page.wait_for_function("document.querySelector('#first .words').scrollTop > 0")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_other_classes_are_shown_as_words(visit):
+    with demo.served(small(3, ["positive", "negative", "🦖"], multi_label=True)) as url:
+        page = visit(url=url)
+        type_into(page, "first", "good day")
+        names = page.locator("#first .bars .name").all_inner_texts()
+        page.goto("about:blank")
+    assert sorted(names) == ["T-Rex", "negative", "positive"]
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+def test_a_csv_file_comes_back_with_emojis(visit, pipeline, tmp_path):
+    page = visit()
+    attach(page, "tweets.csv", CSV)
+    column = page.get_by_label("Column of the texts")
+    page.wait_for_function("document.querySelector('#column input').value === 'tweet'")
+    assert column.input_value() == "tweet"
+    page.get_by_label("Emojis a row").fill("1")
+    page.get_by_role("button", name="Add emojis").click()
+    page.get_by_text("Done: 2 rows.").wait_for()
+    assert page.locator("#status tbody tr").count() == 2
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download tweets-emojis.csv").click()
+    assert download.value.suggested_filename == "tweets-emojis.csv"
+    download.value.save_as(tmp_path / "result.csv")
+    scores = [prediction[0] for prediction in pipeline.predict(["so good, really", "not again"], 1)]
+    assert (tmp_path / "result.csv").read_text("utf-8").splitlines() == [
+        "id,tweet,emoji_1,probability_1",
+        f'7,"so good, really",{scores[0].emoji},{round(scores[0].probability, 6)}',
+        f"3,not again,{scores[1].emoji},{round(scores[1].probability, 6)}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column", "message"),
+    [
+        ("a.csv", CSV, "author", "There is no column 'author': use one of 'id', 'tweet'."),
+        ("a.jsonl", '{"text": "a"}\n{', "", "Line 2 is not JSON"),
+        ("a.csv", "", None, "The file is empty."),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(visit, name, content, column, message):
+    page = visit()
+    attach(page, name, content)
+    if column is not None:
+        page.wait_for_function("document.querySelector('#column input').value")
+        page.get_by_label("Column of the texts").fill(column)
+        page.get_by_role("button", name="Add emojis").click()
+    page.locator("#status .error", has_text=message).wait_for()
+    assert not page.locator("#download").is_visible()
+
+
+def test_without_a_file_the_button_asks_for_one(visit):
+    page = visit()
+    page.get_by_role("tab", name="File").click()
+    page.get_by_role("button", name="Add emojis").click()
+    page.get_by_text("There is no file: choose one first.").wait_for()
+
+
+# --- for everybody ----------------------------------------------------------------------------------------
+
+
+def tab_to(page, selector, key="Tab"):
+    """Go on with the keyboard until an element has the focus."""
+    for _ in range(30):
+        if page.evaluate("s => document.activeElement?.matches(s)", selector):
+            return
+        page.keyboard.press(key)
+    raise AssertionError(f"{key} does not lead to {selector}")
+
+
+def test_texts_work_with_the_keyboard_alone(visit):
+    page = visit()
+    tab_to(page, "#first-text textarea")
+    page.keyboard.type(TEXT)
+    page.locator("#first .bars").wait_for()
+    tab_to(page, "#second-text textarea")
+    page.keyboard.type(OTHER)
+    page.locator(".similarity").wait_for()
+    tab_to(page, "#chips button", "Shift+Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('#first-text textarea').value !== \"" + TEXT + '"')
+
+
+def file_chooser_by_enter(page):
+    """Press Enter on the button of the upload; once more where it was drawn anew while a slow page loads."""
+    for _ in range(5):
+        tab_to(page, "#upload button")
+        try:
+            with page.expect_file_chooser(timeout=3000) as chooser:
+                page.keyboard.press("Enter")
+            return chooser.value
+        except sync_api.TimeoutError:
+            continue
+    raise AssertionError("Enter on the button of the upload opens nothing")
+
+
+def test_files_work_with_the_keyboard_alone(visit, tmp_path):
+    (tmp_path / "tweets.csv").write_text(CSV)
+    page = visit()
+    tab_to(page, "[role=tab]", "Shift+Tab")
+    while page.evaluate("document.activeElement.innerText") != "File":
+        page.keyboard.press(
+            "ArrowRight" if page.evaluate("document.activeElement.tabIndex") < 0 else "Shift+Tab"
+        )
+        tab_to(page, "[role=tab]")
+    page.keyboard.press("Enter")
+    page.locator("#upload button").first.wait_for()
+    chooser = file_chooser_by_enter(page)
+    chooser.set_files(tmp_path / "tweets.csv")
+    page.wait_for_function("document.querySelector('#column input').value === 'tweet'")
+    tab_to(page, "#start")
+    page.keyboard.press("Enter")
+    page.get_by_text("Done: 2 rows.").wait_for()
+    tab_to(page, "#download")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "tweets-emojis.csv"
+
+
+def test_the_focus_can_be_seen(visit):
+    page = visit()
+    tab_to(page, "#chips button", "Shift+Tab")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outline")
+    assert "solid 3px" in outline
+
+
+def test_results_are_read_aloud_once_typing_rests(visit, pipeline):
+    page = visit()
+    live = page.locator("[role=status][aria-live=polite]#live")
+    page.locator("#first-text textarea").press_sequentially(TEXT, delay=10)
+    page.locator("#first .bars").wait_for()
+    assert live.inner_text() == ""
+    score = pipeline.predict(TEXT, 1)[0]
+    said = f"your text: {score.alias.replace('_', ' ')}, {score.probability:.0%}"
+    page.wait_for_function("said => document.querySelector('#live').textContent === said", arg=said)
+    type_into(page, "second", OTHER)
+    page.wait_for_function(
+        "/Similarity -?0[.]\\d\\d.*the second text: /.test(document.querySelector('#live').textContent)"
+    )
+
+
+def test_everything_has_a_name(visit):
+    page = visit()
+    type_into(page, "first", TEXT)
+    type_into(page, "second", OTHER)
+    for tab in ("Text", "File"):
+        page.get_by_role("tab", name=tab).click()
+        tree = page.locator("body").aria_snapshot()
+        assert (
+            re.findall(r"^\s*- (?:textbox|button|combobox|spinbutton|link|tab)(?:$|:| \[).*$", tree, re.M)
+            == []
+        )
+        if tab == "Text":
+            for line in (
+                'heading "torchMoji" [level=1]',
+                'textbox "Your text"',
+                'region "Result for your text"',
+            ):
+                assert line in tree
+            assert re.search(r"Weights: I \d+%, love \d+%", tree)
+    assert page.evaluate("document.documentElement.lang") == "en"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_contrast_is_high_enough(visit, scheme):
+    page = visit(color_scheme=scheme)
+    type_into(page, "first", TEXT)
+    type_into(page, "second", OTHER)
+    page.locator(".similarity").wait_for()
+    contrasts = page.evaluate(CONTRASTS)
+    page.get_by_role("tab", name="File").click()
+    page.get_by_role("button", name="Add emojis").click()
+    page.locator("#status .error").wait_for()
+    contrasts += page.evaluate(CONTRASTS)
+    assert len(contrasts) > 60
+    assert [pair for pair in contrasts if pair[0] < 4.5] == []
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_a_phone_need_not_scroll_sideways(visit, width):
+    page = visit(width, 640)
+    fits = "document.documentElement.scrollWidth <= innerWidth"
+    assert page.evaluate(fits)
+    type_into(page, "first", TEXT + " " + "a" * 300)
+    type_into(page, "second", OTHER)
+    page.locator(".similarity").wait_for()
+    assert page.evaluate(fits)
+    attach(page, "a-very-long-name-for-a-file-with-a-few-tweets-in-it.csv", CSV)
+    page.get_by_role("button", name="Add emojis").click()
+    page.get_by_text("Done: 2 rows.").wait_for()
+    assert page.evaluate(fits)
+
+
+def test_the_list_of_endpoints_asks_nobody_else(browser, address):
+    context = browser.new_context()
+    asked = []
+    context.on("request", lambda request: asked.append(urlsplit(request.url)))
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_role("button", name="Use via API").click()
+    page.get_by_text("/compare").first.wait_for()
+    context.close()
+    assert len(asked) > 10
+    assert {url.hostname for url in asked if url.scheme not in ("data", "blob")} == {"127.0.0.1"}
+
+
+# --- pictures ---------------------------------------------------------------------------------------------
+
+
+def width_of(path):
+    """The width of a PNG, from its head."""
+    return int.from_bytes(path.read_bytes()[16:20], "big")
+
+
+def test_the_pictures_of_the_documentation_can_be_taken(browser, repository, tmp_path):
+    with loaded(repository / "docs" / "tools" / "demo_screenshot.py") as program, demo.served(small()) as url:
+        for name, (width, texts) in program.PICTURES.items():
+            program.take(browser, url, width, texts, tmp_path / name)
+            assert width_of(tmp_path / name) == width_of(repository / "docs" / "images" / name) == width
+
+
+def test_without_a_browser_no_pictures(repository, capsys, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    message = refusal(repository / "docs" / "tools" / "demo_screenshot.py", capsys)
+    assert "there is no Chromium: install it" in message
+    with pytest.raises(SystemExit, match="0"):
+        run(repository / "docs" / "tools" / "demo_screenshot.py", "--help")

@@ -1,0 +1,371 @@
+"""The server of the demo page: starting, stopping, what goes in and out, and the HTTP API as documented."""
+
+import gc
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from html.parser import HTMLParser
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from support.demo_calls import call, fetch
+from support.small_pipeline import small
+from support.snippets import Reader as Snippets
+from support.snippets import agree, blocks, shown_after
+
+from torchmoji import MojiPipeline
+from torchmoji.server import demo
+
+pytestmark = pytest.mark.filterwarnings(
+    # what gradio's statistics of its queue use is on its way out in pandas 3
+    "ignore:.*no_silent_downcasting:DeprecationWarning",
+    "ignore:The copy keyword is deprecated:DeprecationWarning",
+)
+
+DOCUMENTED = "http://127.0.0.1:7860"
+PROGRAM = (
+    "from torchmoji import demo; demo.launch(port=0, ready=lambda a: print(a, flush=True)); print('ended')"
+)
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return MojiPipeline.from_pretrained(backend="onnx")
+
+
+@pytest.fixture(scope="module")
+def address(pipeline):
+    with demo.served(pipeline) as found:
+        yield found
+
+
+def upload(address, name, content):
+    """Upload a file and give its description for a call."""
+    head = f'--x\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'.encode()
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    status, _, text = fetch(f"{address}gradio_api/upload", head + content + b"\r\n--x--\r\n", kind)
+    assert status == 200, text
+    return given(json.loads(text)[0])
+
+
+def given(path):
+    return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+
+
+# --- the API ----------------------------------------------------------------------------------------------
+
+
+def test_predict_gives_values_for_programs(address, pipeline):
+    event, (found,) = call(address, "predict", "I love mom's cooking", 2)
+    assert event == "complete"
+    expected = pipeline.predict("I love mom's cooking", 2)
+    assert found["emojis"] == [
+        {"emoji": s.emoji, "alias": s.alias, "probability": pytest.approx(s.probability)} for s in expected
+    ]
+    assert [word["word"] for word in found["words"]] == ["i", "love", "mom's", "cooking"]
+    assert len(found["nearest"]) == 5
+    assert len(found["emotions"]) == 8
+
+
+def test_compare_gives_both_and_their_similarity(address, pipeline):
+    event, (found,) = call(address, "compare", "so good", "so bad", 1)
+    assert event == "complete"
+    assert found["similarity"] == pytest.approx(pipeline.similarity("so good", "so bad"), abs=1e-5)
+    assert [found[key]["text"] for key in ("first", "second")] == ["so good", "so bad"]
+
+
+def test_a_file_comes_back_with_emojis(address, pipeline):
+    file = upload(address, "a.csv", b"id,body\n7,so good\n")
+    event, (result,) = call(address, "file", file, "body", 1)
+    assert event == "complete"
+    assert result["orig_name"] == "a-emojis.csv"
+    (score,) = pipeline.predict("so good", 1)
+    assert fetch(result["url"])[2] == (
+        f"id,body,emoji_1,probability_1\n7,so good,{score.emoji},{round(score.probability, 6)}\n"
+    )
+
+
+def test_values_that_are_left_empty_have_defaults(address):
+    _, (result,) = call(address, "file", upload(address, "a.txt", b"so good\n"), None, None)
+    assert fetch(result["url"])[2].startswith("text,emoji_1,probability_1,emoji_2,probability_2,emoji_3")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "values", "message"),
+    [
+        ("predict", (3, 1), "a text must be a string, got 3"),
+        ("predict", ("good", 0), "top_k must be at least 1, got 0"),
+        ("predict", ("a secret",), "predict takes 2 values, got 1"),
+        ("compare", ("good", None, 1), "a text must be a string, got None"),
+        ("file", (None, "text", 1), "there is no file: give one"),
+    ],
+)
+def test_a_wrong_call_gets_a_message(address, capfd, endpoint, values, message):
+    event, data = call(address, endpoint, *values)
+    assert event == "error"
+    assert data["error"] == message
+    assert "secret" not in "".join(capfd.readouterr())
+
+
+def test_a_wrong_column_gets_a_message(address):
+    event, data = call(address, "file", upload(address, "a.csv", b"id\n7\n"), "text", 1)
+    assert (event, data["error"]) == ("error", "there is no column 'text': use one of 'id'")
+
+
+def test_one_request_is_enough(address):
+    status, _, text = fetch(f"{address}gradio_api/run/predict", {"data": ["so good", 1]})
+    assert (status, json.loads(text)["data"][0]["text"]) == (200, "so good")
+
+
+def test_only_the_api_is_public(address):
+    info = json.loads(fetch(f"{address}gradio_api/info")[2])
+    assert list(info["named_endpoints"]) == ["/predict", "/compare", "/file"]
+    assert info["unnamed_endpoints"] == {}
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_the_documented_calls_give_what_is_shown(address, repository, tmp_path):
+    page = (repository / "docs" / "demo.md").read_text("utf-8")
+    found = blocks(page.replace(DOCUMENTED, address.rstrip("/")))
+    reader, ran = Snippets("demo.md", tmp_path), 0
+    for block in found:
+        is_call = block.title or address.rstrip("/") in block.text or re.search(r"answer|client", block.text)
+        if not block.language or not is_call:
+            continue
+        printed, shown = reader.run(block), shown_after(found, block)
+        if shown is not None:
+            assert agree(printed, shown.text), f"line {block.line} shows\n{shown.text}not\n{printed}"
+            ran += 1
+    assert ran == 6
+    if "client" in reader.names:
+        reader.names["client"].close()
+
+
+# --- what goes in and out ---------------------------------------------------------------------------------
+
+
+class Addresses(HTMLParser):
+    """The addresses in a page's elements."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.language = [], None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.language = values.get("lang", self.language) if tag == "html" else self.language
+        self.found += [values[key] for key in ("src", "href", "content", "data") if values.get(key)]
+
+
+def test_the_page_names_nothing_elsewhere(address):
+    status, headers, text = fetch(address, headers={"Accept-Encoding": "br"})
+    found = Addresses(text)
+    assert status == 200
+    assert len(found.found) > 3
+    assert [value for value in found.found if re.match(r"(\w+:)?//", value)] == []
+    assert found.language == "en"
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "http" not in headers["content-security-policy"]
+    assert int(headers["content-length"]) == len(text.encode())
+
+
+def test_the_theme_loads_no_font_from_elsewhere(address):
+    status, _, text = fetch(f"{address}theme.css")
+    assert status == 200
+    assert "system-ui" in text
+    assert not re.search(r"@import|url\(\s*[\"']?(https?:)?//", text)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("file=https://example.com/a", "file=HTTP://example.com/a", "file=https%3A//example.com/a"),
+        *("file/https://example.com/a", "proxy=https://example.com/a", "file=/etc/hostname"),
+    ],
+)
+def test_nothing_is_fetched_from_elsewhere(address, path):
+    assert fetch(f"{address}gradio_api/{path}")[0] == 403
+
+
+def test_only_uploads_are_read(address, tmp_path):
+    """gradio itself lets a page that is mounted read any file."""
+    (tmp_path / "mine.csv").write_text("text\nsecret\n")
+    uploaded = upload(address, "a.csv", b"text\ngood\n")["path"]
+    around = os.path.relpath(tmp_path / "mine.csv", Path(uploaded).parent)
+    for path in (tmp_path / "mine.csv", f"{Path(uploaded).parent}/{around}", "https://example.com/a.csv", 3):
+        event, data = call(
+            address, "file", given(path) | {"path": path if path == 3 else str(path)}, "text", 1
+        )
+        assert (event, data["error"]) == ("error", "the file is no upload: upload it first")
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    assert [path.name for path in folder.rglob("*.csv") if "secret" in path.read_text("utf-8")] == []
+
+
+def test_uploads_are_for_this_user_only(address):
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    assert folder.stat().st_mode & 0o077 == 0
+    assert upload(address, "a.csv", b"text\n")["path"].startswith(str(folder))
+
+
+def test_a_large_upload_is_refused(address, monkeypatch):
+    from torchmoji.server.server import LARGEST_UPLOAD
+
+    assert LARGEST_UPLOAD == "50mb"
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.csv"\r\n\r\n'
+    body = head + bytes(51 << 20) + b"\r\n--x--\r\n"
+    status, _, text = fetch(
+        f"{address}gradio_api/upload", body, {"Content-Type": "multipart/form-data; boundary=x"}
+    )
+    assert status == 413
+    assert "maximum allowed size" in text
+
+
+def test_texts_are_not_logged(address, capfd, caplog):
+    call(address, "predict", "a secret of mine", 1)
+    call(address, "compare", "a secret of mine", "and another secret", 1)
+    assert "secret" not in "".join(capfd.readouterr()) + caplog.text
+
+
+# --- starting and stopping --------------------------------------------------------------------------------
+
+
+def test_build_gives_a_page_and_changes_nothing(pipeline):
+    before = dict(os.environ)
+    page = demo.build(pipeline)
+    assert isinstance(page, gr.Blocks)
+    assert (page.title, page.analytics_enabled) == ("torchMoji", False)
+    assert dict(os.environ) == before
+    del page
+    gc.collect()  # an event loop that was left open would complain
+
+
+def test_serving_leaves_nothing_behind(monkeypatch):
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    before = dict(os.environ)
+    with demo.served(small()) as address:
+        folder = Path(os.environ["GRADIO_TEMP_DIR"])
+        assert Path(upload(address, "a.csv", b"text\ngood\n")["path"]).is_relative_to(folder)
+    assert not folder.exists()
+    assert dict(os.environ) == before
+    with pytest.raises(urllib.error.URLError):
+        fetch(address)
+
+
+def test_a_folder_of_the_users_own_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    with demo.served(small()) as address:
+        uploaded = Path(upload(address, "a.csv", b"text\ngood\n")["path"])
+        assert uploaded.is_relative_to(tmp_path)
+    assert tmp_path.is_dir()
+    assert not uploaded.exists()
+
+
+@pytest.mark.parametrize(
+    ("classes", "multi_label"), [(["positive", "negative"], False), (["joy", "fear", "🦖"], True)]
+)
+def test_any_classes_can_be_served(classes, multi_label):
+    with demo.served(small(len(classes), classes, multi_label)) as address:
+        event, (found,) = call(address, "predict", "good day", 9)
+    assert event == "complete"
+    assert sorted(score["emoji"] for score in found["emojis"]) == sorted(classes)
+    assert found["emotions"] is None
+
+
+def test_the_default_model_is_the_default():
+    assert demo._reader(None).pipeline.classes[0] == "😂"
+
+
+def test_a_port_in_use_is_said_before_the_model_is_loaded(monkeypatch):
+    monkeypatch.setattr(demo, "_reader", lambda pipeline: pytest.fail("the model was loaded"))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        message = f"port {port} is in use: stop what uses it, or take another port, 0 for any free one"
+        with pytest.raises(OSError, match=message):
+            demo.launch(port=port)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"port": 65536}, ValueError, "port must be from 0 .* to 65535, got 65536"),
+        (
+            {"host": "198.51.100.7"},
+            OSError,
+            "cannot listen at 198.51.100.7, port 7860: .* the host is 127.0.0.1",
+        ),
+    ],
+)
+def test_a_wrong_place_is_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        demo.launch(small(), **options)
+
+
+def test_a_model_without_classes_is_refused():
+    with pytest.raises(ValueError, match="gives features alone"):
+        demo.build(small(None))
+
+
+def test_a_missing_gradio_is_said(monkeypatch):
+    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    for start in (demo.build, demo.launch, lambda: demo.served().__enter__()):
+        with pytest.raises(ModuleNotFoundError, match=r'pip install "torchmoji\[demo\]"'):
+            start()
+
+
+def test_importing_the_module_imports_no_gradio():
+    code = (
+        "import sys, torchmoji.server; print([name for name in ('gradio', 'fastapi') if name in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_quietly(tmp_path, number):
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONWARNINGS": "error::ResourceWarning"}
+    environment.pop("GRADIO_TEMP_DIR", None)
+    with subprocess.Popen(
+        [sys.executable, "-c", f"import signal; signal.signal(2, signal.default_int_handler); {PROGRAM}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    ) as process:
+        try:
+            address = process.stdout.readline().strip()
+            with urllib.request.urlopen(f"{address}gradio_api/heartbeat/a", timeout=60) as stream:
+                assert stream.readline() == b"data: ALIVE\n"  # a page is open
+                process.send_signal(number)
+                rest = process.communicate(timeout=30)[0]
+        finally:
+            process.kill()
+    assert (rest, process.returncode) == (("ended\n", 0) if number == signal.SIGINT else ("", -number))
+    assert list(tmp_path.glob("torchmoji-demo-*")) == []
+
+
+def test_the_browser_is_opened(monkeypatch):
+    told = []
+    monkeypatch.setattr("webbrowser.open", lambda url: told.append(("browser", url)))
+
+    def ready(url):
+        told.append(("ready", url))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    if os.name != "posix":
+        pytest.skip("signals are sent")
+    demo.launch(small(), port=None, open_browser=True, ready=ready)
+    assert [who for who, _ in told] == ["ready", "browser"]
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", told[0][1])
+    assert told[0][1] == told[1][1]

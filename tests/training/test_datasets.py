@@ -1,0 +1,340 @@
+"""torchmoji.training.datasets: CSV, JSONL and the pickles of Python 2, and what is refused."""
+
+import io
+import os
+import pickle
+import struct
+from collections import Counter, OrderedDict
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from torchmoji.training.datasets import read_labelled_texts
+
+# --- CSV and JSONL ----------------------------------------------------------------------------------------
+
+
+def write(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+CSV = "text,label,split\ngood,pos,train\nbad,neg,train\n'so,so',neg,dev\nfine,pos,test\n".replace("'", '"')
+
+
+def test_csv_with_names_and_split(tmp_path):
+    data = read_labelled_texts(write(tmp_path, "data.csv", CSV))
+    assert data.texts == ["good", "bad", "so,so", "fine"]
+    assert data.labels.tolist() == [1, 0, 0, 1]
+    assert data.labels.dtype == np.int64
+    assert data.split == [[0, 1], [2], [3]]
+    assert data.classes == ["neg", "pos"]
+
+
+def test_csv_with_numbers_has_no_class_names(tmp_path):
+    data = read_labelled_texts(write(tmp_path, "data.csv", "label,text\n2,a\n0,b\n 1 ,c\n"))
+    assert data.labels.tolist() == [2, 0, 1]
+    assert data.classes is None
+
+
+def test_csv_with_byte_order_mark_other_columns_and_blank_lines(tmp_path):
+    text = "\ufeffid,text,label\n7,é 😂,0\n\n8,b,1\n9,c,0\n"
+    assert read_labelled_texts(write(tmp_path, "data.csv", text)).texts == ["é 😂", "b", "c"]
+
+
+def test_csv_text_may_have_line_breaks(tmp_path):
+    data = read_labelled_texts(write(tmp_path, "data.CSV", 'text,label\n"a\nb",0\nc,1\n"",1\n'))
+    assert data.texts == ["a\nb", "c", ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("train", 0), ("val", 1), ("validation", 1), ("valid", 1), ("dev", 1), ("test", 2), (" Test ", 2)],
+)
+def test_names_of_the_parts(tmp_path, name, number):
+    rows = "".join(f"t,0,{part}\n" for part in ("train", "val", "test", name))
+    assert 3 in read_labelled_texts(write(tmp_path, "data.csv", "text,label,split\n" + rows)).split[number]
+
+
+def test_jsonl_with_numbers_and_split(tmp_path):
+    lines = (
+        '{"text": "a", "label": 1, "split": "test"}\n\n{"text": "b", "label": 0, "split": "val"}\n'
+        '{"text": "c", "label": true, "split": "train"}'
+    )
+    data = read_labelled_texts(write(tmp_path, "data.jsonl", lines))
+    assert (data.texts, data.labels.tolist(), data.split) == (["a", "b", "c"], [1, 0, 1], [[2], [1], [0]])
+
+
+def test_jsonl_with_names(tmp_path):
+    lines = "".join(f'{{"text": "t", "label": "{name}"}}\n' for name in ("joy", "anger", "joy"))
+    data = read_labelled_texts(write(tmp_path, "data.jsonl", lines))
+    assert (data.labels.tolist(), data.classes) == ([1, 0, 1], ["anger", "joy"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected", "classes"),
+    [
+        ("[0,1,1] [1,0,0] [0,0,0]", [[0, 1, 1], [1, 0, 0], [0, 0, 0]], None),
+        ("[true,false] [false,false] [true,true]", [[1, 0], [0, 0], [1, 1]], None),
+        ("[0,2] [] [1]", [[1, 0, 1], [0, 0, 0], [0, 1, 0]], None),
+        ("[0] [1] [0]", [[1, 0], [0, 1], [1, 0]], None),
+        ("[0,3] [1,2] [0,1]", [[1, 0, 0, 1], [0, 1, 1, 0], [1, 1, 0, 0]], None),
+        ('["joy"] ["fear","joy"] []', [[0, 1], [1, 1], [0, 0]], ["fear", "joy"]),
+    ],
+    ids=["vectors", "truths", "numbers", "one number", "two numbers", "names"],
+)
+def test_jsonl_with_lists(tmp_path, labels, expected, classes):
+    lines = "".join(f'{{"text": "t", "label": {label}}}\n' for label in labels.split())
+    data = read_labelled_texts(write(tmp_path, "data.jsonl", lines))
+    assert data.labels.tolist() == expected
+    assert data.classes == classes
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "", "line 1: no text and no label among nothing"),
+        ("a.csv", "text,label\n", "has no rows"),
+        ("a.csv", "tweet,label\na,1\n", "line 1: no text among tweet, label; needed are text and label"),
+        ("a.csv", "text,label\na,1\nb\n", "line 3: 1 fields where the header has 2"),
+        ("a.csv", "text,label\na,1\nb,0,7\n", "line 3: 3 fields where the header has 2"),
+        ("a.csv", "text,label\na,1\nb, \n", "line 3: label is empty"),
+        (
+            "a.csv",
+            "text,label,split\na,1,train\nb,0,eval\n",
+            "line 3: split is 'eval'; it must be one of train",
+        ),
+        ("a.csv", "text,label,split\na,1,train\nb,0,test\n", "no row has the split 'val'"),
+        ("a.csv", "text,label\na,1\nb,0\n", "has 2 rows; .* at least 3"),
+        ("a.csv", 'text,label\na,1\n"' + "b" * 140_000 + '",0\n', "line 3: not CSV"),
+        ("a.jsonl", "", "has no rows"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', "line 2: not JSON"),
+        ("a.jsonl", '["a", 1]\n', "line 1: .* is not a JSON object"),
+        ("a.jsonl", '{"text": "a", "labels": 1}\n', "line 1: no label among text, labels"),
+        ("a.jsonl", '{"text": null, "label": 1}\n', "line 1: text is None, not a string"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "a", "label": null}\n', "line 2: label is None"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "a", "label": 0.5}\n', "line 2: label is 0.5"),
+        ("a.jsonl", '{"text": "a", "label": "x"}\n{"text": "a", "label": 1}\n', "line 2: label is 1"),
+        ("a.jsonl", '{"text": "a", "label": 1, "split": 3}\n', "line 1: split is 3"),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": 1, "split": "test"}\n{"text": "a", "label": 1}\n',
+            "line 2: split must be on every line or on none",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": [1]}\n{"text": "a", "label": ["x"]}\n',
+            "line 2: label holds 'x'",
+        ),
+        ("a.jsonl", '{"text": "a", "label": [1]}\n{"text": "a", "label": [-1]}\n', "line 2: label holds -1"),
+        ("a.jsonl", '{"text": "a", "label": []}\n', "every label is an empty list"),
+    ],
+)
+def test_bad_rows_are_named(tmp_path, name, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_labelled_texts(write(tmp_path, name, text))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_other_encodings_are_refused(tmp_path, name):
+    (tmp_path / name).write_bytes("text,label\né,1\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="not UTF-8"):
+        read_labelled_texts(tmp_path / name)
+
+
+# --- random split -----------------------------------------------------------------------------------------
+
+
+def split_of(tmp_path, labels, **options):
+    text = "text,label\n" + "".join(f"t,{label}\n" for label in labels)
+    return read_labelled_texts(write(tmp_path, "data.csv", text), **options).split
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(3, [1, 1, 1]), (10, [7, 1, 2]), (200, [140, 20, 40])])
+def test_random_split_is_70_10_20_of_all_rows(tmp_path, n, sizes):
+    split = split_of(tmp_path, [0] * n)
+    assert [len(part) for part in split] == sizes
+    assert sorted(i for part in split for i in part) == list(range(n))
+
+
+def test_random_split_is_even_in_each_class(tmp_path):
+    labels = ["rare"] * 20 + ["common"] * 180
+    counts = [Counter(labels[i] for i in part) for part in split_of(tmp_path, labels)]
+    assert counts == [
+        {"rare": 14, "common": 126},
+        {"rare": 2, "common": 18},
+        {"rare": 4, "common": 36},
+    ]
+
+
+def test_random_split_trains_on_a_class_of_one_row(tmp_path):
+    assert 50 in split_of(tmp_path, [0] * 50 + [1] + [0] * 50)[0]
+
+
+def test_random_split_is_random_and_seeded(tmp_path):
+    first, again, other = (split_of(tmp_path, [0, 1] * 50, seed=seed) for seed in (1, 1, 2))
+    assert first == again != other
+    assert first[0] != sorted(first[0])
+
+
+# --- pickles ----------------------------------------------------------------------------------------------
+
+
+class Python2Pickler(pickle._Pickler):
+    """Writes bytes as Python 2 wrote its `str`."""
+
+    def save_str(self, value):
+        self.write(pickle.BINSTRING + struct.pack("<i", len(value)) + value)
+        self.memoize(value)
+
+    dispatch: ClassVar = {**pickle._Pickler.dispatch, bytes: save_str}
+
+
+def pickled(tmp_path, data, protocol=2):
+    stream = io.BytesIO()
+    Python2Pickler(stream, protocol).dump(data)
+    path = tmp_path / "raw.pickle"
+    path.write_bytes(stream.getvalue())
+    return path
+
+
+def benchmark(**changes):
+    data = {
+        b"texts": [b"na\xc3\xafve", "naïve", b"plain"],
+        b"info": [{b"label": np.int64(1)}, {b"label": 0}, {b"label": np.int64(200)}],
+        b"train_ind": [2],
+        b"val_ind": np.array([0]),
+        b"test_ind": (1,),
+    }
+    return {**data, **{key.encode(): value for key, value in changes.items()}}
+
+
+def test_python_2_texts_are_utf_8_or_unicode(tmp_path):
+    assert read_labelled_texts(pickled(tmp_path, benchmark())).texts == ["naïve", "naïve", "plain"]
+
+
+def test_python_2_numbers_of_any_bytes(tmp_path):
+    data = read_labelled_texts(pickled(tmp_path, benchmark()))
+    assert data.labels.tolist() == [1, 0, 200]
+    assert data.split == [[2], [0], [1]]
+    assert data.classes is None
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[np.array([True, False]), np.array([False, True]), np.array([True, True])], [[1, 0], [0, 1], [1, 1]]],
+    ids=["arrays", "lists"],
+)
+def test_vectors_as_labels(tmp_path, labels):
+    path = pickled(tmp_path, benchmark(info=[{b"label": label} for label in labels]))
+    assert read_labelled_texts(path).labels.tolist() == [[1, 0], [0, 1], [1, 1]]
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_pickles_of_python_3(tmp_path, protocol):
+    texts = np.array(["a", "b", "ü"], dtype=object)
+    data = OrderedDict(
+        texts=texts, info=[{"label": np.int32(3)}] * 3, train_ind=[0], val_ind=[1], test_ind=[2], words={"a"}
+    )
+    path = tmp_path / "raw.pickle"
+    path.write_bytes(pickle.dumps(data, protocol=protocol))
+    read = read_labelled_texts(path)
+    assert (read.texts, read.labels.tolist()) == (["a", "b", "ü"], [3, 3, 3])
+
+
+class Calls:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("function", [os.mkdir, eval, getattr, np.load, pickle.loads, io.open])
+def test_pickles_that_call_functions_are_refused_uncalled(tmp_path, function):
+    target = tmp_path / "made"
+    path = pickled(tmp_path, benchmark(info=Calls(function, str(target))))
+    with pytest.raises(
+        ValueError, match=r"not a benchmark pickle .it wants .*neither a number nor a container"
+    ):
+        read_labelled_texts(path)
+    assert not target.exists()
+
+
+def test_pickles_cannot_change_what_they_may_use(tmp_path):
+    # the instructions for setattr(<numpy.dtype>, "name", 1)
+    path = tmp_path / "raw.pickle"
+    path.write_bytes(b"\x80\x02cnumpy\ndtype\nN}X\x04\x00\x00\x00nameK\x01s\x86b.")
+    with pytest.raises(ValueError, match="has no attribute 'name'"):
+        read_labelled_texts(path)
+
+
+@pytest.mark.parametrize("dtype", ["V8", "U5", "S5", "M8[s]", [("a", "i4")]])
+def test_arrays_of_other_than_numbers_are_refused(tmp_path, dtype):
+    path = pickled(tmp_path, benchmark(val_ind=np.zeros(1, dtype=dtype)))
+    with pytest.raises(ValueError, match="not of numbers"):
+        read_labelled_texts(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"just text", b"\x80\x02}"])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "data.bin"
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"data.bin is not a benchmark pickle .*; give data of your own as .csv or .jsonl"
+    ):
+        read_labelled_texts(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([1, 2], "holds a list, not a dict of texts, info and the split"),
+        ({"texts": []}, "no info and no train_ind and no val_ind and no test_ind among texts"),
+        (benchmark(texts=[b"a", b"\xff", b"c"]), "row 1: b'.xff' is not a text in UTF-8"),
+        (benchmark(texts=[b"a", b"b", None]), "row 2: None is not a text"),
+        (benchmark(texts=[b"a"]), "1 texts, but 3 entries of info"),
+        (benchmark(info=[{b"label": 1}, {b"mood": 1}, {b"label": 1}]), "row 1: info has no label"),
+        (benchmark(info=[{b"label": 0.5}] * 3), "labels must be integers or vectors of one length"),
+        (
+            benchmark(info=[{b"label": [1] * n} for n in (1, 2, 3)]),
+            "labels must be integers or vectors of one",
+        ),
+        (benchmark(test_ind=[3]), "the split names row 3, but there are rows 0 to 2 only"),
+        (benchmark(test_ind=[-1]), "the split names row -1"),
+    ],
+)
+def test_bad_benchmarks_are_explained(tmp_path, data, message):
+    with pytest.raises(ValueError, match=message):
+        read_labelled_texts(pickled(tmp_path, data))
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_labelled_texts(tmp_path / "nothing.pickle")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "labels", "sizes"),
+    [
+        ("SS-Youtube", 2142, (2142,), [800, 100, 1242]),
+        ("Olympic", 1012, (1012, 4), [200, 50, 762]),
+        ("SE0714", 1250, (1250, 3), [200, 50, 1000]),
+        ("SCv1", 1995, (1995,), [800, 100, 1095]),
+        ("kaggle-insults", 6182, (6182,), [4450, 495, 1237]),
+    ],
+)
+def test_benchmarks_of_deepmoji(data_root, name, rows, labels, sizes):
+    data = read_labelled_texts(data_root / "data" / "benchmarks" / name / "raw.pickle")
+    assert len(data.texts) == rows
+    assert all(isinstance(text, str) for text in data.texts)
+    assert data.labels.shape == labels
+    assert set(np.unique(data.labels)) == {0, 1}
+    assert [len(part) for part in data.split] == sizes
+
+
+def test_benchmark_texts_in_utf_8(data_root):
+    texts = read_labelled_texts(data_root / "data" / "benchmarks" / "SCv1" / "raw.pickle").texts
+    assert "Oh, I get it… Flashlights and I-Pods have souls and consciousness." in texts

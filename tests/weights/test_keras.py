@@ -1,0 +1,396 @@
+"""torchmoji.weights.keras: Keras HDF5 files to state dicts and back."""
+
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from torchmoji.weights.keras import (
+    LAYERS,
+    ModelSizes,
+    dimensions,
+    model_sizes,
+    read_keras_weights,
+    write_keras_weights,
+)
+
+SIZES = ModelSizes(nb_tokens=6, embedding_dim=3, hidden_size=2, nb_outputs=4)
+
+
+def keras_arrays(tokens=6, embedding=3, hidden=2, outputs=4):
+    """The layers of a Keras model with random arrays, written out as DeepMoji defines them."""
+    random = np.random.default_rng(5)
+
+    def array(*shape):
+        return random.standard_normal(shape).astype("float32")
+
+    def lstm(inputs):
+        direction = [(inputs, 4 * hidden), (hidden, 4 * hidden), (4 * hidden,)]
+        return [array(*shape) for shape in direction * 2]
+
+    features = 4 * hidden + embedding
+    return {
+        "input_1": [],
+        "embedding": [array(tokens, embedding)],
+        "activation_1": [],
+        "bi_lstm_0": lstm(embedding),
+        "bi_lstm_1": lstm(2 * hidden),
+        "concatenate_1": [],
+        "attlayer": [array(features, 1)],
+        "softmax": [array(features, outputs), array(outputs)],
+    }
+
+
+def write_file(path, layers, encode=np.bytes_, inner="part_{}", nested=False):
+    """Write `layers` in the layout of Keras's save_weights (or of its save, with `nested`)."""
+    with h5py.File(path, "w") as file:
+        root = file.create_group("model_weights") if nested else file
+        root.attrs["layer_names"] = [encode(name) for name in layers]
+        for name, arrays in layers.items():
+            group = root.create_group(name)
+            names = [f"{name}/{inner.format(i)}" for i in range(len(arrays))]
+            group.attrs["weight_names"] = [encode(weight) for weight in names]
+            for weight, array in zip(names, arrays, strict=True):
+                group[weight] = array
+
+
+def expected_weights(layers):
+    """The state dict for `layers`, by SPEC's table of the original weights."""
+    weights = {"embed.weight": layers["embedding"][0]}
+    for number in (0, 1):
+        arrays = layers[f"bi_lstm_{number}"]
+        for suffix, (kernel, recurrent, bias) in (("", arrays[:3]), ("_reverse", arrays[3:])):
+            weights[f"lstm_{number}.weight_ih_l0{suffix}"] = kernel.T
+            weights[f"lstm_{number}.weight_hh_l0{suffix}"] = recurrent.T
+            weights[f"lstm_{number}.bias_ih_l0{suffix}"] = bias
+            weights[f"lstm_{number}.bias_hh_l0{suffix}"] = np.zeros_like(bias)
+    weights["attention_layer.attention_vector"] = layers["attlayer"][0][:, 0]
+    if "softmax" in layers:
+        weights["output_layer.0.weight"] = layers["softmax"][0].T
+        weights["output_layer.0.bias"] = layers["softmax"][1]
+    return weights
+
+
+def assert_holds(found, expected):
+    assert list(found) == list(expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name].numpy(), array, err_msg=name)
+        assert found[name].is_contiguous()
+
+
+def make_weights(sizes=SIZES, dtype=torch.float32):
+    """Random weights with both biases of each LSTM."""
+    generator = torch.Generator().manual_seed(9)
+    lengths = dimensions(sizes)
+    return {
+        name: torch.randn([lengths[n] for n in names], generator=generator).to(dtype)
+        for name, names in LAYERS.items()
+        if sizes.nb_outputs is not None or not name.startswith("output_layer")
+    }
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {},
+        {"outputs": 1},
+        {"tokens": 1, "embedding": 1, "hidden": 1, "outputs": 1},
+        {"tokens": 50, "embedding": 8, "hidden": 16, "outputs": 64},
+        {"embedding": 8, "hidden": 2},  # every matrix of gates is square
+    ],
+)
+def test_layers_of_any_size_are_mapped(sizes, tmp_path):
+    layers = keras_arrays(**sizes)
+    write_file(tmp_path / "weights.hdf5", layers)
+    assert_holds(read_keras_weights(tmp_path / "weights.hdf5"), expected_weights(layers))
+
+
+@pytest.mark.parametrize("encode", [np.bytes_, str, lambda name: name.encode()])
+@pytest.mark.parametrize("inner", ["part_{}", "forward_lstm_17/{}:0", "z{}"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_names_may_be_bytes_or_text_and_vary_inside_a_layer(encode, inner, nested, tmp_path):
+    layers = keras_arrays()
+    write_file(tmp_path / "weights.hdf5", layers, encode=encode, inner=inner, nested=nested)
+    assert_holds(read_keras_weights(tmp_path / "weights.hdf5"), expected_weights(layers))
+
+
+def test_arrays_are_taken_in_the_order_of_weight_names(tmp_path):
+    layers = keras_arrays()
+    write_file(tmp_path / "weights.hdf5", layers)
+    with h5py.File(tmp_path / "weights.hdf5", "a") as file:
+        names = ["bi_lstm_0/part_3", "bi_lstm_0/part_4", "bi_lstm_0/part_5"]
+        names += ["bi_lstm_0/part_0", "bi_lstm_0/part_1", "bi_lstm_0/part_2"]
+        file["bi_lstm_0"].attrs["weight_names"] = names
+    layers["bi_lstm_0"] = layers["bi_lstm_0"][3:] + layers["bi_lstm_0"][:3]
+    assert_holds(read_keras_weights(tmp_path / "weights.hdf5"), expected_weights(layers))
+
+
+def test_layers_without_weights_do_not_matter(tmp_path):
+    layers = keras_arrays()
+    only_weights = {name: arrays for name, arrays in layers.items() if arrays}
+    with_dropout = {**layers, "dropout_3": [], "merge_1": []}
+    for name, variant in (("a.hdf5", only_weights), ("b.hdf5", with_dropout)):
+        write_file(tmp_path / name, variant)
+        assert_holds(read_keras_weights(tmp_path / name), expected_weights(layers))
+
+
+def test_feature_encoder_has_no_softmax(tmp_path):
+    layers = keras_arrays()
+    del layers["softmax"]
+    write_file(tmp_path / "weights.hdf5", layers)
+    weights = read_keras_weights(str(tmp_path / "weights.hdf5"))
+    assert_holds(weights, expected_weights(layers))
+    assert model_sizes(weights) == ModelSizes(6, 3, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("stored", "loaded"),
+    [("<f2", torch.float32), (">f4", torch.float32), ("<f8", torch.float64), (">f8", torch.float64)],
+)
+def test_floats_of_any_width_and_byte_order(stored, loaded, tmp_path):
+    layers = {name: [a.astype(stored) for a in arrays] for name, arrays in keras_arrays().items()}
+    write_file(tmp_path / "weights.hdf5", layers)
+    weights = read_keras_weights(tmp_path / "weights.hdf5")
+    assert {tensor.dtype for tensor in weights.values()} == {loaded}
+    assert_holds(weights, expected_weights(layers))
+
+
+# Files that are refused
+
+
+def refused(path, message):
+    return pytest.raises(ValueError, match=rf"{path} is not a sound Keras file .*{message}")
+
+
+@pytest.mark.parametrize("layer", ["embedding", "bi_lstm_0", "bi_lstm_1", "attlayer"])
+def test_missing_layer(layer, tmp_path):
+    layers = keras_arrays()
+    del layers[layer]
+    write_file(tmp_path / "weights.hdf5", layers)
+    with refused(tmp_path / "weights.hdf5", f"missing layers '{layer}'; found '"):
+        read_keras_weights(tmp_path / "weights.hdf5")
+
+
+def test_surplus_layer(tmp_path):
+    write_file(tmp_path / "weights.hdf5", {**keras_arrays(), "dense_1": [np.zeros((4, 4), "float32")]})
+    with refused(
+        tmp_path / "weights.hdf5", "unexpected layers 'dense_1'; expected only 'embedding', 'bi_lstm_0'"
+    ):
+        read_keras_weights(tmp_path / "weights.hdf5")
+
+
+@pytest.mark.parametrize(
+    ("layer", "position", "shape", "message"),
+    [
+        (
+            "embedding",
+            0,
+            (6, 4),
+            r"layer bi_lstm_0 \(forward.*/kernel\): found shape \(3, 8\), expected \(4, 8\)",
+        ),
+        (
+            "embedding",
+            0,
+            (6,),
+            r"layer embedding \(embeddings\): found shape \(6,\), expected \(tokens, embedding\)",
+        ),
+        (
+            "bi_lstm_0",
+            0,
+            (8, 3),
+            r"layer bi_lstm_0 \(forward.*/kernel\): found shape \(8, 3\), expected \(3, 8\)",
+        ),
+        ("bi_lstm_0", 1, (2, 6), r"layer bi_lstm_0 \(forward.*/recurrent_kernel\): found shape \(2, 6\)"),
+        ("bi_lstm_0", 2, (16,), r"layer bi_lstm_0 \(forward.*/bias\): found shape \(16,\), expected \(8,\)"),
+        ("bi_lstm_0", 4, (3, 8), r"layer bi_lstm_0 \(backward.*/recurrent_kernel\): found shape \(3, 8\)"),
+        (
+            "bi_lstm_1",
+            3,
+            (2, 8),
+            r"layer bi_lstm_1 \(backward.*/kernel\): found shape \(2, 8\), expected \(4, 8\)",
+        ),
+        ("attlayer", 0, (8, 1), r"layer attlayer .*: found shape \(8, 1\), expected \(11, 1\)"),
+        ("attlayer", 0, (11,), r"layer attlayer .*: found shape \(11,\), expected \(features, one\)"),
+        ("attlayer", 0, (11, 2), r"layer attlayer .*: found shape \(11, 2\), expected \(11, 1\)"),
+        ("softmax", 0, (12, 4), r"layer softmax \(kernel\): found shape \(12, 4\), expected \(11, 4\)"),
+        ("softmax", 1, (5,), r"layer softmax \(bias\): found shape \(5,\), expected \(4,\)"),
+        ("softmax", 1, (), r"layer softmax \(bias\): found shape \(\), expected \(outputs\)"),
+    ],
+)
+def test_misshapen_layer(layer, position, shape, message, tmp_path):
+    layers = keras_arrays()
+    layers[layer][position] = np.zeros(shape, "float32")
+    write_file(tmp_path / "weights.hdf5", layers)
+    with refused(tmp_path / "weights.hdf5", message):
+        read_keras_weights(tmp_path / "weights.hdf5")
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_layer_with_another_number_of_arrays(change, tmp_path):
+    layers = keras_arrays()
+    layers["bi_lstm_1"] = (layers["bi_lstm_1"] * 2)[: 6 + change]
+    write_file(tmp_path / "weights.hdf5", layers)
+    with refused(
+        tmp_path / "weights.hdf5", f"layer bi_lstm_1: found {6 + change} arrays, expected 6: .*kernel"
+    ):
+        read_keras_weights(tmp_path / "weights.hdf5")
+
+
+def test_array_of_integers(tmp_path):
+    layers = {**keras_arrays(), "embedding": [np.zeros((6, 3), "int32")]}
+    write_file(tmp_path / "weights.hdf5", layers)
+    with refused(
+        tmp_path / "weights.hdf5", "layer embedding: found no array of floats under 'embedding/part_0'"
+    ):
+        read_keras_weights(tmp_path / "weights.hdf5")
+
+
+def test_named_array_that_is_not_there(tmp_path):
+    write_file(tmp_path / "weights.hdf5", keras_arrays())
+    with h5py.File(tmp_path / "weights.hdf5", "a") as file:
+        del file["softmax/softmax/part_1"]
+    with refused(tmp_path / "weights.hdf5", "layer softmax: found no array of floats under 'softmax/part_1'"):
+        read_keras_weights(tmp_path / "weights.hdf5")
+
+
+def test_named_layer_that_is_not_there(tmp_path):
+    write_file(tmp_path / "weights.hdf5", keras_arrays())
+    with h5py.File(tmp_path / "weights.hdf5", "a") as file:
+        del file["attlayer"]
+    with refused(
+        tmp_path / "weights.hdf5", "layer attlayer: found no group with an attribute 'weight_names'"
+    ):
+        read_keras_weights(tmp_path / "weights.hdf5")
+
+
+def test_hdf5_file_of_something_else(tmp_path):
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file["numbers"] = np.arange(4)
+    with refused(
+        tmp_path / "data.h5", "no attribute 'layer_names', expected the layout of Keras 2's save_weights"
+    ):
+        read_keras_weights(tmp_path / "data.h5")
+
+
+def test_file_without_any_layer(tmp_path):
+    write_file(tmp_path / "weights.hdf5", {})
+    with refused(tmp_path / "weights.hdf5", "missing layers 'embedding', .*; found none"):
+        read_keras_weights(tmp_path / "weights.hdf5")
+
+
+@pytest.mark.parametrize("content", [b"", b"not HDF5", b"\x89HDF\r\n\x1a\n" + bytes(90)])
+def test_file_that_is_not_hdf5(content, tmp_path):
+    (tmp_path / "weights.hdf5").write_bytes(content)
+    with refused(tmp_path / "weights.hdf5", ""):
+        read_keras_weights(tmp_path / "weights.hdf5")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no Keras weights file .*none\.hdf5"):
+        read_keras_weights(tmp_path / "none.hdf5")
+
+
+def test_without_h5py_the_message_names_the_extra(tmp_path, monkeypatch):
+    write_file(tmp_path / "weights.hdf5", keras_arrays())
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "torchmoji\[keras\]"'):
+        read_keras_weights(tmp_path / "weights.hdf5")
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "torchmoji\[keras\]"'):
+        write_keras_weights(make_weights(), tmp_path / "new.hdf5")
+
+
+# Writing
+
+
+@pytest.mark.parametrize("outputs", [1, 4, 64])
+def test_written_arrays_are_those_of_keras(outputs, tmp_path):
+    layers = keras_arrays(outputs=outputs)
+    weights = {name: torch.from_numpy(array.copy()) for name, array in expected_weights(layers).items()}
+    write_keras_weights(weights, tmp_path / "weights.hdf5")
+    with h5py.File(tmp_path / "weights.hdf5") as file:
+        assert [name.decode() for name in file.attrs["layer_names"]] == list(layers)
+        for layer, arrays in layers.items():
+            names = [name.decode() for name in file[layer].attrs["weight_names"]]
+            assert len(names) == len(arrays)
+            for name, array in zip(names, arrays, strict=True):
+                assert file[layer][name].dtype == "<f4"
+                np.testing.assert_array_equal(file[layer][name], array, err_msg=name)
+
+
+def test_written_biases_are_the_sums(tmp_path):
+    weights = make_weights()
+    write_keras_weights(weights, tmp_path / "weights.hdf5")
+    loaded = read_keras_weights(tmp_path / "weights.hdf5")
+    for name, tensor in weights.items():
+        if "bias_ih" in name:
+            tensor = tensor + weights[name.replace("bias_ih", "bias_hh")]
+        elif "bias_hh" in name:
+            tensor = torch.zeros_like(tensor)
+        assert torch.equal(loaded[name], tensor), name
+
+
+def test_feature_encoder_is_written_without_softmax(tmp_path):
+    write_keras_weights(make_weights(ModelSizes(6, 3, 2, None)), tmp_path / "weights.hdf5")
+    with h5py.File(tmp_path / "weights.hdf5") as file:
+        assert "softmax" not in file
+        assert b"softmax" not in file.attrs["layer_names"]
+    assert model_sizes(read_keras_weights(tmp_path / "weights.hdf5")) == ModelSizes(6, 3, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored"), [(torch.bfloat16, "<f4"), (torch.float16, "<f4"), (torch.float64, "<f8")]
+)
+def test_written_precision(dtype, stored, tmp_path):
+    weights = {name: torch.nn.Parameter(tensor) for name, tensor in make_weights(dtype=dtype).items()}
+    write_keras_weights(weights, tmp_path / "weights.hdf5")
+    with h5py.File(tmp_path / "weights.hdf5") as file:
+        array = file["embedding/embedding/embeddings"]
+        assert array.dtype == stored
+        np.testing.assert_array_equal(array, weights["embed.weight"].detach().double().numpy())
+
+
+def test_weights_of_another_model_are_not_written(tmp_path):
+    with pytest.raises(ValueError, match=r"layer embed\.weight: found shape \(3,\)"):
+        write_keras_weights({**make_weights(), "embed.weight": torch.zeros(3)}, tmp_path / "weights.hdf5")
+    assert not list(tmp_path.iterdir())
+
+
+# Files that Keras wrote
+
+
+@pytest.mark.parametrize(("name", "outputs"), [("deepmoji_tiny", 64), ("deepmoji_tiny_binary", 1)])
+def test_file_of_keras_comes_back_as_it_was(name, outputs, data_root, tmp_path):
+    path = data_root / "golden" / f"{name}.hdf5"
+    weights = read_keras_weights(path)
+    assert model_sizes(weights) == ModelSizes(
+        nb_tokens=50, embedding_dim=8, hidden_size=16, nb_outputs=outputs
+    )
+    write_keras_weights(weights, tmp_path / "weights.hdf5")
+    with h5py.File(path) as keras, h5py.File(tmp_path / "weights.hdf5") as ours:
+        for attribute in ("backend", "keras_version"):
+            assert ours.attrs[attribute] == keras.attrs[attribute]
+        assert ours.attrs["layer_names"].dtype == keras.attrs["layer_names"].dtype
+        for our_layer, layer in zip(ours.attrs["layer_names"], keras.attrs["layer_names"], strict=True):
+            our_names, names = ours[our_layer].attrs["weight_names"], keras[layer].attrs["weight_names"]
+            assert our_names.dtype == names.dtype
+            for our_name, weight in zip(our_names, names, strict=True):
+                assert ours[our_layer][our_name].dtype == keras[layer][weight].dtype
+                np.testing.assert_array_equal(ours[our_layer][our_name], keras[layer][weight])
+
+
+def test_names_are_those_that_keras_wrote(data_root, tmp_path):
+    path = data_root / "golden" / "deepmoji_tiny.hdf5"
+    write_keras_weights(read_keras_weights(path), tmp_path / "weights.hdf5")
+    names = []
+    for file_path in (path, tmp_path / "weights.hdf5"):
+        found = []
+        with h5py.File(file_path) as file:
+            file.visit(found.append)
+        names.append(found)
+    assert names[0] == names[1]
+    assert "bi_lstm_1/bi_lstm_1/backward_lstm_2/recurrent_kernel" in names[0]

@@ -1,0 +1,5 @@
+"""The command `torchmoji`."""
+
+from torchmoji.cli.main import main
+
+__all__ = ["main"]

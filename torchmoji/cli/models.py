@@ -1,0 +1,236 @@
+"""The commands about models: `info`, `export`, `convert`, `download` and `demo`; and which model to use."""
+
+import argparse
+import json
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from torchmoji import __version__
+from torchmoji.create_vocab import load_vocabulary
+from torchmoji.global_variables import original_weights_installed
+from torchmoji.onnx.model import OUTPUTS, export
+from torchmoji.pipeline.pipeline import MojiPipeline
+from torchmoji.weights.arrays import has_int8_rows
+from torchmoji.weights.folder import find
+
+_ONNX_ENDING = ".onnx"
+
+
+def add_model_options(command: Any) -> None:
+    """Options that name a model, for `load_pipeline`."""
+    command.add_argument(
+        "--model", metavar="NAME", help="default, deepmoji (the original weights), a folder, or a hub id"
+    )
+    command.add_argument("--weights", metavar="FILE", help="weights of a model, or an .onnx file")
+    command.add_argument(
+        "--vocabulary", metavar="FILE", help="the vocabulary of these weights; an .onnx file can have its own"
+    )
+    command.add_argument(
+        "--backend",
+        choices=("auto", "onnx", "torch"),
+        default="auto",
+        help="what computes: auto is onnx, which starts sooner, for .onnx files and, where the extra onnx is "
+        "installed, for int8 weights such as the default model's; else torch (default: %(default)s)",
+    )
+
+
+def load_pipeline(options: argparse.Namespace) -> MojiPipeline:
+    """The model that the options name.
+
+    Raises:
+        ValueError: The options do not go together.
+        OSError: There is no such model, or it cannot be fetched.
+    """
+    weights = options.weights
+    if options.model and weights:
+        raise ValueError("give --model or --weights, not both")
+    if weights is None and options.vocabulary is not None and not options.model:
+        raise ValueError("--weights and --vocabulary belong together: give both or neither")
+    is_onnx = weights is not None and weights.endswith(_ONNX_ENDING)
+    if is_onnx and options.backend == "torch":
+        raise ValueError(f"torch cannot run {weights}: use --backend onnx, or weights for torch")
+    if is_onnx and not os.path.isfile(weights):
+        raise FileNotFoundError(f"there is no ONNX file {weights}: check the path")
+    if weights is not None and not is_onnx and options.vocabulary is None:
+        raise ValueError("--weights and --vocabulary belong together: give both or neither")
+    vocabulary = load_vocabulary(options.vocabulary) if options.vocabulary else None
+    name = model_name(options)
+    backend = options.backend
+    if backend == "auto":
+        has_extra = all(find_spec(package) for package in ("onnx", "onnxruntime"))
+        quick = is_onnx or (has_extra and has_int8_rows(find(name, vocabulary).weights))
+        backend = "onnx" if quick else "torch"
+    balance = getattr(options, "balance", 0.0)
+    return MojiPipeline.from_pretrained(name, backend, vocabulary=vocabulary, balance=balance)
+
+
+def model_name(options: argparse.Namespace) -> str:
+    """The name of the model, for `torchmoji.weights.folder.find`."""
+    installed = "deepmoji" if original_weights_installed() else "default"
+    return str(options.weights or options.model or installed)
+
+
+def add_commands(add: Any) -> None:
+    """Add all.
+
+    Args:
+        add: Makes a command from its name, a summary, a description and examples.
+    """
+    info = add("info", "describe a model", "Say what a model is made of.", ["torchmoji info --json"])
+    add_model_options(info)
+    info.add_argument("--json", action="store_true", help="JSON, for programs")
+    info.set_defaults(run=_info)
+    _add_export(add)
+    _add_convert(add)
+    download = add(
+        "download",
+        "fetch the original DeepMoji weights",
+        "Fetch the original weights and their vocabulary into the cache; they are used from then on. An\n"
+        "interrupted download goes on where it stopped.",
+        ["torchmoji download", "torchmoji download --quiet"],
+    )
+    download.add_argument("--quiet", action="store_true", help="no progress bars")
+    download.set_defaults(run=_download)
+    demo = add(
+        "demo",
+        "open a page to try a model on",
+        "Serve a page on this machine where emojis appear while you type (extra demo). Nothing leaves the\n"
+        "machine; other machines reach the page only with --host 0.0.0.0. Ctrl-C ends it.",
+        ["torchmoji demo --open", "torchmoji demo --model sentiment/ --port 8000"],
+    )
+    add_model_options(demo)
+    demo.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address (default: %(default)s)")
+    demo.add_argument(
+        "--port", type=int, default=7860, metavar="N", help="0 takes a free one (default: %(default)s)"
+    )
+    demo.add_argument("--open", action="store_true", help="open it in the browser")
+    demo.set_defaults(run=_demo)
+
+
+def _add_export(add: Any) -> None:
+    exporting = add(
+        "export",
+        "write a model as an ONNX file",
+        "Write a model as an ONNX file, with its vocabulary.",
+        [
+            "torchmoji export --out model.onnx --quantize int8",
+            "torchmoji export --out features.onnx --weights weights.bin --output features attention",
+        ],
+    )
+    exporting.add_argument("--out", required=True, metavar="FILE", help="the new file")
+    exporting.add_argument("--model", metavar="FOLDER", help="a model's folder")
+    exporting.add_argument(
+        "--weights", metavar="FILE", help="weights of a model (default: the installed one)"
+    )
+    exporting.add_argument(
+        "--vocabulary", metavar="FILE", help="the vocabulary of these weights (default: none goes with them)"
+    )
+    exporting.add_argument(
+        "--quantize", choices=("int8",), help="a quarter of the size, two to three times as fast"
+    )
+    exporting.add_argument(
+        "--output", nargs="+", choices=OUTPUTS, metavar="NAME", help=f"some of {', '.join(OUTPUTS)}"
+    )
+    exporting.set_defaults(run=_export)
+
+
+def _add_convert(add: Any) -> None:
+    converting = add(
+        "convert",
+        "write weights in another format",
+        "Write the weights of a model as a torch (.bin, .pth, .pt), safetensors or Keras (.hdf5, .h5) file.\n"
+        "What was written is read back and compared before it gets its name.",
+        [
+            "torchmoji convert deepmoji_weights.hdf5 weights.safetensors",
+            "torchmoji convert default weights.bin --force",
+        ],
+    )
+    converting.add_argument(
+        "source", metavar="SOURCE", help="a weights file, whose content says what it is, or a model's name"
+    )
+    converting.add_argument("target", metavar="FILE", type=Path, help="the new file")
+    converting.add_argument("--force", action="store_true", help="overwrite it where it exists")
+    converting.add_argument("--json", action="store_true", help="JSON, for programs")
+    converting.set_defaults(run=_convert)
+
+
+def _info(options: argparse.Namespace) -> None:
+    pipeline = load_pipeline(options)
+    about = {
+        "classes": list(pipeline.classes),
+        "features": pipeline.engine.nb_features,
+        "tokens": pipeline.engine.nb_tokens,
+        "words": len(pipeline.vocabulary),
+        "max_length": pipeline.max_length,
+        "version": __version__,
+    }
+    if options.json:
+        print(json.dumps(about, ensure_ascii=False))
+        return
+    for name, value in about.items():
+        print(f"{name}: {' '.join(value) if isinstance(value, list) else value}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    if options.model and (options.weights or options.vocabulary):
+        raise ValueError("give --model or --weights with --vocabulary, not both")
+    if options.vocabulary is not None and options.weights is None:
+        raise ValueError("--vocabulary needs --weights: the default model goes with its own")
+    if not options.out.endswith(_ONNX_ENDING):
+        raise ValueError(f"cannot write {options.out}: its ending must be {_ONNX_ENDING}")
+    if options.weights:
+        weights, config = options.weights, {}
+        vocabulary = load_vocabulary(options.vocabulary) if options.vocabulary else None
+    else:
+        files = find(model_name(options))
+        weights, vocabulary, config = os.fspath(files.weights), files.vocabulary, files.config
+    export(
+        *(weights, options.out, options.quantize),
+        output=options.output,
+        vocabulary=vocabulary,
+        classes=config.get("classes"),
+        multi_label=bool(config.get("multi_label")),
+        class_frequencies=config.get("class_frequencies"),
+    )
+    print(f"{options.out}: {os.path.getsize(options.out) / 1e6:.1f} MB")
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from torchmoji.weights.convert import describe, rewrite
+
+    source = Path(options.source).expanduser()
+    if not source.is_file():
+        source = find(options.source).weights
+    weights = rewrite(source, options.target, options.force)
+    if options.json:
+        layers = {name: list(tensor.shape) for name, tensor in weights.items()}
+        print(json.dumps({"file": os.fspath(options.target), "layers": layers}))
+    else:
+        print(describe(weights, source, options.target))
+
+
+def _download(options: argparse.Namespace) -> None:
+    from torchmoji.weights.hub import download_original
+
+    weights, vocabulary = download_original(progress=not options.quiet)
+    print(f"weights:    {weights}\nvocabulary: {vocabulary}")
+
+
+def _demo(options: argparse.Namespace) -> None:
+    try:
+        from torchmoji.server.demo import launch
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("torchmoji"):
+            raise
+        raise ModuleNotFoundError(
+            'the page needs gradio, which is not installed: pip install "torchmoji[demo]"', name=error.name
+        ) from error
+    launch(
+        load_pipeline(options),
+        host=options.host,
+        port=options.port,
+        open_browser=options.open,
+        ready=lambda address: print(f"{address}  (Ctrl-C ends it)", flush=True),
+    )

@@ -1,0 +1,309 @@
+"""The commands `build-corpus` and `pretrain`."""
+
+import argparse
+import json
+import logging
+import shlex
+import sys
+from dataclasses import fields
+from typing import Any
+
+from torchmoji.cli.arguments import not_negative
+from torchmoji.pretraining.settings import Settings
+
+_ABOUT_CORPUS = """Find emojis in texts, take them out, and write what is left for `torchmoji pretrain`.
+Inputs are files, folders, globs and URLs: texts, one a line, CSV, TSV, JSON lines, Parquet, Arrow and ORC,
+also with .gz, .zst or .bz2. Left out are texts without one of the emojis, retweets, texts with links, and
+texts with the same or nearly the same words and the same emojis. A text with k different emojis is k samples.
+An interrupted command goes on when it is given again. The same input gives the same bytes."""
+_ABOUT_TRAINING = """Train a model to guess the emojis of texts, store and score it, and write its card.
+Of several processes that torchrun starts each takes its part of every step. A command that was interrupted
+goes on from its last checkpoint when it is given again."""
+
+
+def add_commands(add: Any) -> None:
+    """Add both.
+
+    Args:
+        add: Makes a command from its name, a summary, a description and examples.
+    """
+    _add_build_corpus(add)
+    _add_pretrain(add)
+
+
+def _add_build_corpus(add: Any) -> None:
+    command = add(
+        "build-corpus",
+        "make a training set from raw texts",
+        _ABOUT_CORPUS,
+        [
+            "torchmoji build-corpus tweets/ --out corpus/ --validation 0.02",
+            "torchmoji build-corpus 'chat/*.jsonl.zst' --text-column body --emojis '😀 😡 🎉' --out corpus/",
+            "torchmoji build-corpus labelled.csv --labels-column emoji --out corpus/ --nb-tokens 20000",
+        ],
+    )
+    command.add_argument("inputs", nargs="+", metavar="INPUT", help="file, folder, glob or URL")
+    command.add_argument("--out", required=True, metavar="FOLDER", help="the new corpus")
+    command.add_argument(
+        "--text-column", default="text", metavar="NAME", help="the texts' column (default: %(default)s)"
+    )
+    command.add_argument(
+        "--labels-column",
+        metavar="NAME",
+        help="column of emojis or class numbers (default: the emojis are in the texts)",
+    )
+    command.add_argument(
+        "--no-header",
+        action="store_true",
+        help="CSV and TSV have no header: columns are given by number, from 1 on",
+    )
+    command.add_argument(
+        "--emojis", metavar="LIST", help="a file of emojis, or '😀 😡 🎉' (default: DeepMoji's 64)"
+    )
+    command.add_argument(
+        "--nb-tokens",
+        type=int,
+        default=50_000,
+        metavar="N",
+        help="vocabulary, at most (default: %(default)s)",
+    )
+    command.add_argument(
+        "--hashtags",
+        type=not_negative,
+        default=0,
+        metavar="N",
+        help="commonest words that share their embeddings with their hashtags (default: none)",
+    )
+    command.add_argument(
+        "--min-count",
+        type=int,
+        default=2,
+        metavar="N",
+        help="of a word in the vocabulary (default: %(default)s)",
+    )
+    command.add_argument(
+        "--validation",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the texts, held out (default: none)",
+    )
+    command.add_argument(
+        "--validation-from", nargs="+", default=[], metavar="INPUT", help="texts that are all held out"
+    )
+    command.add_argument(
+        "--min-words", type=int, default=1, metavar="N", help="of a text (default: %(default)s)"
+    )
+    command.add_argument(
+        "--max-tokens",
+        type=int,
+        default=512,
+        metavar="N",
+        help="after which texts are cut (default: %(default)s)",
+    )
+    command.add_argument(
+        "--language", metavar="NAME", help="en, or a file of words: texts must be mostly in them"
+    )
+    command.add_argument("--keep-retweets", action="store_true", help="take texts that begin with RT")
+    command.add_argument("--keep-links", action="store_true", help="take texts with links")
+    command.add_argument("--drop-mentions", action="store_true", help="leave out texts that mention somebody")
+    command.add_argument("--keep-duplicates", action="store_true", help="take equal texts, and near ones")
+    command.add_argument("--keep-near-duplicates", action="store_true", help="leave out equal texts only")
+    command.add_argument("--keep-text", action="store_true", help="keep the texts beside their tokens")
+    command.add_argument("--skip-bad-lines", action="store_true", help="count what is no record, and go on")
+    command.add_argument("--workers", type=int, metavar="N", help="processes (default: one for each core)")
+    command.add_argument("--json", action="store_true", help="the manifest, for programs")
+    command.add_argument("--quiet", action="store_true", help="no progress bars")
+    command.set_defaults(run=_build_corpus)
+
+
+_HELP = {
+    "embedding_dim": "numbers in an embedding",
+    "hidden_size": "units of an LSTM direction",
+    "passes": "how often each text is seen",
+    "word_passes": "passes before these without the LSTMs, which spare most of a pass",
+    "word_vectors": "begin with these vectors of the words, float16 (words, numbers), .npy",
+    "start_from": "begin with a model's weights: default, deepmoji, a folder or a hub id",
+    "start_share": "share of the weights it began with in what is stored",
+    "batch_size": "texts in a step, of all processes together",
+    "accumulation": "parts in which a process computes a step: less memory",
+    "max_length": "tokens after which texts are cut",
+    "learning_rate": "the highest",
+    "warmup_steps": "of the learning rate",
+    "embed_dropout_rate": "of embedding channels",
+    "final_dropout_rate": "of features",
+    "gradient_norm": "the highest",
+    "label_smoothing": "share of each label that goes to all classes",
+    "class_weights": "a label counts as n^-w: 1 for classes alike",
+    "balanced_sampling": "a text is seen as n^-w: 1 for classes alike",
+    "average": "decay of an average of the weights, such as 0.999",
+    "soft_targets": "a teacher's probabilities, float16 (texts, emojis), .npy",
+    "soft_share": "weight of the teacher",
+    "embedding_targets": "a sentence encoder's embeddings, float16 (texts, numbers), .npy",
+    "embedding_weight": "weight of the distance to them",
+    "prior_adjustment": "take so much of the log frequency off each class at the end",
+    "seed": "of weights, order and dropout",
+    "evaluate_every": "steps; 0 for at the end only",
+    "evaluation_texts": "at most",
+}
+
+_NAMES = {"word_vectors": "FILE", "soft_targets": "FILE", "embedding_targets": "FILE", "start_from": "MODEL"}
+
+
+def add_settings(parser: Any) -> None:
+    """Add an option for each of the settings of pretraining.
+
+    Args:
+        parser: Of a command or a program.
+    """
+    for field in fields(Settings):
+        if field.name == "bfloat16":
+            precision = parser.add_mutually_exclusive_group()
+            for name, is_bfloat16 in (("bfloat16", True), ("float32", False)):
+                precision.add_argument(
+                    f"--{name}",
+                    action="store_const",
+                    const=is_bfloat16,
+                    dest="bfloat16",
+                    help=f"matrix products in {name} (default: bfloat16 where the machine is fast at it)",
+                )
+            continue
+        is_name = field.default is None
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=str if is_name else type(field.default),
+            default=field.default,
+            metavar=_NAMES.get(field.name, "N"),
+            help=f"{_HELP[field.name]} (default: {'none' if is_name else '%(default)s'})",
+        )
+
+
+def read_settings(options: argparse.Namespace) -> Settings:
+    """The settings that a command line gives.
+
+    Args:
+        options: With those of `add_settings`.
+
+    Raises:
+        ValueError: One is out of range.
+    """
+    given = {name: getattr(options, name) for name in _HELP}
+    return Settings(**given, bfloat16=options.bfloat16)
+
+
+def _add_pretrain(add: Any) -> None:
+    command = add(
+        "pretrain",
+        "train a model on a corpus of build-corpus",
+        _ABOUT_TRAINING,
+        [
+            "torchmoji pretrain corpus/ --out model/ --passes 2",
+            "torchmoji pretrain corpus/ --out small/ --embedding-dim 64 --hidden-size 64 --int8",
+            "torchrun --nproc-per-node 4 -m torchmoji pretrain corpus/ --out model/ --batch-size 2048",
+            'torchmoji emojize "what a day" --model model/',
+        ],
+    )
+    command.add_argument("corpus", metavar="CORPUS", help="folder of build-corpus")
+    command.add_argument("--out", required=True, metavar="FOLDER", help="the new model")
+    add_settings(command)
+    command.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
+    command.add_argument("--compile", action="store_true", help="use torch.compile where it works")
+    command.add_argument("--tensorboard", action="store_true", help="write for TensorBoard as well")
+    command.add_argument("--int8", action="store_true", help="store matrices as int8: a quarter of the size")
+    command.add_argument(
+        "--checkpoint-minutes", type=float, default=10, metavar="N", help="default: %(default)s"
+    )
+    command.add_argument("--notes", metavar="FILE", help="Markdown for the model card")
+    command.add_argument("--json", action="store_true", help="JSON, for programs")
+    command.add_argument("--quiet", action="store_true", help="no progress bars, no log")
+    command.set_defaults(run=_pretrain)
+
+
+def _build_corpus(options: argparse.Namespace) -> None:
+    from torchmoji.corpus.build import build_corpus
+    from torchmoji.corpus.emoji_finder import parse_emojis
+    from torchmoji.corpus.reading import Columns
+    from torchmoji.corpus.settings import CorpusSettings, Rules
+    from torchmoji.emojis import EMOJIS
+
+    rules = Rules(
+        emojis=parse_emojis(options.emojis) if options.emojis is not None else EMOJIS,
+        min_words=options.min_words,
+        max_tokens=options.max_tokens,
+        keep_retweets=options.keep_retweets,
+        keep_links=options.keep_links,
+        keep_mentions=not options.drop_mentions,
+        language=options.language,
+        keep_duplicates=options.keep_duplicates,
+        keep_near_duplicates=options.keep_near_duplicates,
+    )
+    settings = CorpusSettings(
+        rules=rules,
+        columns=Columns(options.text_column, options.labels_column, not options.no_header),
+        nb_tokens=options.nb_tokens,
+        hashtags=options.hashtags,
+        min_count=options.min_count,
+        validation=options.validation,
+        skip_bad_lines=options.skip_bad_lines,
+        keep_text=options.keep_text,
+    )
+    manifest = build_corpus(
+        options.inputs,
+        options.out,
+        settings,
+        validation_inputs=options.validation_from,
+        workers=options.workers,
+        progress=not options.quiet and sys.stderr.isatty(),
+    )
+    if options.json:
+        print(json.dumps(manifest, ensure_ascii=False))
+        return
+    counts, splits = manifest["counts"], manifest["splits"]
+    dropped = {reason: number for reason, number in counts["dropped"].items() if number}
+    print(f"{options.out}: {counts['kept']} of {counts['texts']} texts")
+    for name, split in splits.items():
+        if split["rows"]:
+            known = f"{split['known_tokens']:.1%} of the tokens known"
+            print(f"  {name}: {split['rows']} texts, {split['samples']} samples, {known}")
+    print(f"  vocabulary: {manifest['vocabulary']['words']} words")
+    for reason, number in dropped.items():
+        print(f"  left out, {reason.replace('_', ' ')}: {number}")
+    if counts["bad_lines"]:
+        print(f"  bad lines: {counts['bad_lines']}")
+
+
+def _pretrain(options: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from torchmoji.pretraining.pretraining import pretrain
+
+    if not options.quiet and not sys.stderr.isatty():  # where there is no terminal for a bar
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        made = pretrain(
+            options.corpus,
+            options.out,
+            read_settings(options),
+            device=options.device,
+            compiled=options.compile,
+            tensorboard=options.tensorboard,
+            int8=options.int8,
+            checkpoint_seconds=60 * options.checkpoint_minutes,
+            progress=not options.quiet,
+            command=shlex.join(["torchmoji", *sys.argv[1:]]),
+            notes=Path(options.notes).read_text(encoding="utf-8") if options.notes else "",
+        )
+    except FloatingPointError as error:
+        raise ValueError(str(error)) from error
+    if made.scores is None:
+        return
+    scores = {name: scores.summary() for name, scores in made.scores.items()}
+    if options.json:
+        print(json.dumps({"steps": made.steps, "seconds": round(made.seconds, 1), "scores": scores}))
+        return
+    print(f"{options.out}: {made.steps} steps in {made.seconds / 60:.1f} minutes")
+    for name, found in scores.items():
+        print(
+            f"  {name}: first guess {found['first']:.1%}, first five {found['first_five']:.1%}, "
+            f"averaged over classes {found['average_first']:.1%}, {found['average_first_five']:.1%}"
+        )

@@ -1,0 +1,412 @@
+"""Token ids and labels of texts in Arrow files: written batch by batch, read in place.
+
+A shard is an Arrow IPC file (Feather version 2, uncompressed) with a row for each text: `tokens`, a list of
+uint16 or uint32, `labels`, a list of uint16, and `text` where texts were kept. pandas, polars and `datasets`
+read it as well. pyarrow is the extra `corpus`.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from torchmoji.corpus.reading import import_pyarrow
+from torchmoji.create_vocab import load_vocabulary, rows_of_embedding
+from torchmoji.files.atomic import atomic_path
+from torchmoji.global_variables import VOCABULARY_NAME
+
+BATCH_ROWS = 1 << 16
+"""Rows that are written, and found, together."""
+
+Ints = npt.NDArray[np.integer[Any]]
+
+
+class RowBatch(NamedTuple):
+    """Texts, those of one batch of a file or in memory."""
+
+    tokens: Ints  # (total tokens,)
+    token_ends: Ints  # (rows + 1,) where each row begins, and the last one ends
+    labels: Ints  # (total labels,)
+    label_ends: Ints  # (rows + 1,)
+
+
+def in_memory(tokens: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]) -> RowBatch:
+    """Texts as lists.
+
+    Args:
+        tokens: Ids of each text.
+        labels: Classes of each text.
+    """
+    return RowBatch(
+        np.array([index for row in tokens for index in row], dtype=np.uint32),
+        np.concatenate([[0], np.cumsum([len(row) for row in tokens], dtype=np.int64)]),
+        np.array([index for row in labels for index in row], dtype=np.uint16),
+        np.concatenate([[0], np.cumsum([len(row) for row in labels], dtype=np.int64)]),
+    )
+
+
+class Pieces(NamedTuple):
+    """Rows that are to be written: counts in place of ends."""
+
+    tokens: Ints
+    token_counts: Ints
+    labels: Ints
+    label_counts: Ints
+    texts: Any = None  # pyarrow's strings
+
+
+def write_shard(
+    path: str | os.PathLike[str], pieces: Iterable[Pieces], token_type: type[np.integer[Any]], has_texts: bool
+) -> None:
+    """Write a shard; the same rows give the same bytes, however they come in pieces.
+
+    Args:
+        path: The file.
+        pieces: The rows.
+        token_type: `np.uint16` or `np.uint32`.
+        has_texts: The pieces have texts.
+    """
+    pyarrow = import_pyarrow()
+    fields = [
+        pyarrow.field("tokens", pyarrow.list_(pyarrow.from_numpy_dtype(token_type))),
+        pyarrow.field("labels", pyarrow.list_(pyarrow.uint16())),
+    ]
+    if has_texts:
+        fields.append(pyarrow.field("text", pyarrow.string()))
+    schema = pyarrow.schema(fields)
+    with atomic_path(path) as temporary, pyarrow.ipc.new_file(os.fspath(temporary), schema) as writer:
+        for batch in _in_batches(pieces):
+            columns = [
+                _lists(batch.tokens.astype(token_type), batch.token_counts),
+                _lists(batch.labels.astype(np.uint16), batch.label_counts),
+            ]
+            if has_texts:
+                columns.append(batch.texts)
+            writer.write_batch(pyarrow.record_batch(columns, schema=schema))
+
+
+def _lists(values: Ints, counts: Ints) -> Any:
+    pyarrow = import_pyarrow()
+    ends = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int32)
+    return pyarrow.ListArray.from_arrays(pyarrow.array(ends), pyarrow.array(values))
+
+
+def _in_batches(pieces: Iterable[Pieces]) -> Iterator[Pieces]:
+    """Pieces of `BATCH_ROWS` each, the last one of fewer."""
+    waiting: list[Pieces] = []
+    rows = 0
+    for piece in pieces:
+        while rows + len(piece.token_counts) >= BATCH_ROWS:
+            head, piece = _cut(piece, BATCH_ROWS - rows)
+            yield _joined([*waiting, head])
+            waiting, rows = [], 0
+        waiting.append(piece)
+        rows += len(piece.token_counts)
+    if rows:
+        yield _joined(waiting)
+
+
+def _cut(piece: Pieces, rows: int) -> tuple[Pieces, Pieces]:
+    tokens, labels = int(piece.token_counts[:rows].sum()), int(piece.label_counts[:rows].sum())
+
+    def part(first: bool) -> Pieces:
+        token_part, label_part, row_part = (
+            slice(None, border) if first else slice(border, None) for border in (tokens, labels, rows)
+        )
+        return Pieces(
+            piece.tokens[token_part],
+            piece.token_counts[row_part],
+            piece.labels[label_part],
+            piece.label_counts[row_part],
+            None if piece.texts is None else piece.texts[row_part],
+        )
+
+    return part(True), part(False)
+
+
+def _joined(pieces: Sequence[Pieces]) -> Pieces:
+    texts = None
+    if pieces[0].texts is not None:
+        # built anew: slices would write the bytes before and behind them as well
+        texts = import_pyarrow().array([text for piece in pieces for text in piece.texts.to_pylist()])
+    tokens, token_counts, labels, label_counts = (
+        np.concatenate([piece[column] for piece in pieces]) for column in range(4)
+    )
+    return Pieces(tokens, token_counts, labels, label_counts, texts)
+
+
+class TokenRows:
+    """The texts of several batches, by their number; nothing is read before it is asked for.
+
+    Args:
+        batches: In order.
+    """
+
+    def __init__(self, batches: Sequence[RowBatch]) -> None:
+        self._batches = list(batches)
+        self._starts = np.concatenate([[0], np.cumsum([len(batch.token_ends) - 1 for batch in batches])])
+
+    @classmethod
+    def open(cls, paths: Iterable[str | os.PathLike[str]]) -> "TokenRows":
+        """Map shards into memory.
+
+        Raises:
+            FileNotFoundError: One is missing.
+            ValueError: One is damaged.
+        """
+        return cls([batch for path in paths for batch in _mapped(path)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def lengths(self, rows: Ints) -> npt.NDArray[np.int64]:
+        """How many tokens rows have (n,)."""
+        return self._counts(rows, "token_ends")
+
+    def label_counts(self, rows: Ints) -> npt.NDArray[np.int64]:
+        """How many labels rows have (n,)."""
+        return self._counts(rows, "label_ends")
+
+    def _counts(self, rows: Ints, column: str) -> npt.NDArray[np.int64]:
+        counts = np.zeros(len(rows), dtype=np.int64)
+        for batch, own, places in self._by_batch(rows):
+            ends = getattr(batch, column)
+            counts[own] = ends[places + 1] - ends[places]
+        return counts
+
+    def _by_batch(self, rows: Ints) -> Iterator[tuple[RowBatch, Any, npt.NDArray[np.int64]]]:
+        """For each batch that has some of the rows: it, which of the rows, and their places in it."""
+        numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        order = np.argsort(numbers, kind="stable")
+        borders = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+        for start, end in pairwise([*borders, len(order)]):
+            own = order[start:end]
+            number = int(numbers[own[0]])
+            yield self._batches[number], own, np.asarray(rows)[own] - self._starts[number]
+
+    def token_ids(self, rows: Ints, max_length: int | None = None) -> npt.NDArray[np.int64]:
+        """Ids of rows (n, longest), padded with zeros.
+
+        Args:
+            rows: Their numbers (n,).
+            max_length: Cut rows after so many tokens.
+        """
+        lengths = self.lengths(rows)
+        if max_length is not None:
+            lengths = np.minimum(lengths, max_length)
+        ids = np.zeros((len(rows), int(lengths.max(initial=0))), dtype=np.int64)
+        for batch, own, places in self._by_batch(rows):
+            row, column = _spread(lengths[own])
+            ids[own[row], column] = batch.tokens[batch.token_ends[places][row] + column]
+        return ids
+
+    def labels(self, rows: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Labels of rows, in their order.
+
+        Args:
+            rows: Their numbers (n,).
+
+        Returns:
+            For each label its row's place in `rows`, and its class (total labels,).
+        """
+        counts = self.label_counts(rows)
+        ends = np.cumsum(counts)
+        classes = np.zeros(int(counts.sum()), dtype=np.int64)
+        for batch, own, places in self._by_batch(rows):
+            row, column = _spread(counts[own])
+            classes[(ends - counts)[own][row] + column] = batch.labels[batch.label_ends[places][row] + column]
+        return np.repeat(np.arange(len(rows)), counts), classes
+
+    def label_table(self, rows: Ints, nb_classes: int) -> npt.NDArray[np.float32]:
+        """A one for each label of rows, else zeros (n, C).
+
+        Args:
+            rows: Their numbers (n,).
+            nb_classes: C.
+        """
+        table = np.zeros((len(rows), nb_classes), dtype=np.float32)
+        table[self.labels(rows)] = 1
+        return table
+
+
+def _spread(counts: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Row and column of each entry of rows with so many entries (total,)."""
+    ends = np.cumsum(counts)
+    return np.repeat(np.arange(len(counts)), counts), np.arange(ends[-1] if len(ends) else 0) - np.repeat(
+        ends - counts, counts
+    )
+
+
+def _mapped(path: str | os.PathLike[str]) -> Iterator[RowBatch]:
+    pyarrow = import_pyarrow()
+    try:
+        reader = pyarrow.ipc.open_file(pyarrow.memory_map(os.fspath(path)))
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(
+            f"{os.fspath(path)} is no shard or damaged ({error}): build the corpus again"
+        ) from error
+    for number in range(reader.num_record_batches):
+        batch = reader.get_batch(number)
+        tokens, labels = batch.column("tokens"), batch.column("labels")
+        arrays = [tokens.values, tokens.offsets, labels.values, labels.offsets]
+        yield RowBatch(*(array.to_numpy() for array in arrays))
+
+
+def shard_texts(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
+    """The texts of shards, in order.
+
+    Raises:
+        ValueError: They were not kept.
+    """
+    pyarrow = import_pyarrow()
+    for path in paths:
+        reader = pyarrow.ipc.open_file(pyarrow.memory_map(os.fspath(path)))
+        if "text" not in reader.schema.names:
+            raise ValueError(f"{os.fspath(path)} has no texts: build the corpus with --keep-text")
+        for number in range(reader.num_record_batches):
+            yield from reader.get_batch(number).column("text").to_pylist()
+
+
+# --- Several arrays in one file, written whole or not at all and read by name without a copy ---
+
+_ABOUT = b"about"
+
+Arrays = Mapping[str, npt.NDArray[Any] | Sequence[str]]
+
+
+def save_arrays(path: str | os.PathLike[str], arrays: Arrays, about: Mapping[str, Any]) -> None:
+    """Write arrays.
+
+    Args:
+        path: The file.
+        arrays: One-dimensional, of numbers, or strings.
+        about: What JSON can hold.
+    """
+    pyarrow = import_pyarrow()
+    columns, fields = [], []
+    for name, values in arrays.items():
+        flat = pyarrow.array(values, pyarrow.string() if isinstance(values, list) else None)
+        column = pyarrow.ListArray.from_arrays(pyarrow.array([0, len(flat)], pyarrow.int32()), flat)
+        columns.append(column)
+        fields.append(pyarrow.field(name, column.type))
+    schema = pyarrow.schema(fields, metadata={_ABOUT: json.dumps(about)})
+    with atomic_path(path) as temporary, pyarrow.ipc.new_file(os.fspath(temporary), schema) as writer:
+        writer.write_batch(pyarrow.record_batch(columns, schema=schema))
+
+
+class ArrayFile:
+    """A file of `save_arrays`, mapped into memory: what is not looked at is not read.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        about: What was saved with the arrays.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        pyarrow = import_pyarrow()
+        reader = pyarrow.ipc.open_file(pyarrow.memory_map(os.fspath(path)))
+        self._batch = reader.get_batch(0)
+        self.about: dict[str, Any] = json.loads(reader.schema.metadata[_ABOUT])
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        """An array of numbers, read-only and in the file's memory."""
+        values: npt.NDArray[Any] = self._batch.column(name).values.to_numpy()
+        return values
+
+    def strings(self, name: str) -> Any:
+        """An array of strings, as pyarrow's."""
+        return self._batch.column(name).values
+
+
+def about_arrays(path: Path) -> dict[str, Any] | None:
+    """What was saved with the arrays of a file; None where it does not exist."""
+    return ArrayFile(path).about if path.is_file() else None
+
+
+# --- A corpus as it is on disk: shards, the vocabulary, and the manifest that says how they came about ---
+
+MANIFEST_NAME = "manifest.json"
+FORMAT = "torchmoji-corpus"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Texts as token ids, for training.
+
+    Attributes:
+        folder: Where it is.
+        manifest: Counts, rules, versions and checksums.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> "Corpus":
+        """Open a folder that `torchmoji.corpus.build.build_corpus` wrote.
+
+        Raises:
+            FileNotFoundError: There is no corpus, or not the whole of it.
+            ValueError: The manifest is damaged or of another version, or a shard has not the size it names.
+        """
+        folder = Path(folder)
+        path = folder / MANIFEST_NAME
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{folder} has no {MANIFEST_NAME}: it is no corpus, or its building was interrupted; "
+                "the same `torchmoji build-corpus` goes on with it"
+            )
+        try:
+            manifest = json.loads(path.read_text("utf-8"))
+            if manifest["format"] != FORMAT or manifest["format_version"] != FORMAT_VERSION:
+                raise ValueError(f"its format is {manifest['format']} {manifest['format_version']}")
+            shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
+            sizes = {folder / shard["file"]: shard["bytes"] for shard in shards}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is not the manifest of a corpus of version {FORMAT_VERSION} ({error!r}): "
+                "build the corpus again"
+            ) from error
+        for shard, size in sizes.items():
+            if not shard.is_file():
+                raise FileNotFoundError(f"{shard} is missing: build the corpus again, or copy the file")
+            if shard.stat().st_size != size:
+                raise ValueError(f"{shard} has {shard.stat().st_size} bytes, not {size}: copy it again")
+        return cls(folder, manifest)
+
+    @property
+    def classes(self) -> list[str]:
+        """The emojis, in the order of the labels."""
+        return list(self.manifest["classes"])
+
+    @cached_property
+    def vocabulary(self) -> dict[str, int]:
+        """Word -> id."""
+        return load_vocabulary(self.folder / VOCABULARY_NAME)
+
+    @property
+    def nb_tokens(self) -> int:
+        """Ids of the vocabulary, in which a hashtag may share its word's: a model's embeddings."""
+        return rows_of_embedding(self.vocabulary)
+
+    def shard_paths(self, split: str) -> list[Path]:
+        """The shards of "train" or "validation", in order."""
+        return [self.folder / shard["file"] for shard in self.manifest["splits"][split]["shards"]]
+
+    def rows(self, split: str) -> TokenRows:
+        """The texts of "train" or "validation"."""
+        return TokenRows.open(self.shard_paths(split))
+
+    def class_counts(self, split: str) -> list[int]:
+        """How many texts of a split have each class."""
+        return list(self.manifest["splits"][split]["emojis"].values())

@@ -1,0 +1,251 @@
+"""The model as an ONNX graph of opset 17, made node by node from its layers.
+
+    token_ids (batch, time) -> probabilities, logits (batch, C), features (batch, F), attention (batch, time)
+
+Id 0 is padding wherever it stands: the graph moves each row's tokens to its left, which is where the LSTM
+operator wants them, and the attention back. In float32 all operators are standard ones; with int8 the two
+LSTMs are `com.microsoft.DynamicQuantizeLSTM`, which rounds its inputs to 8 bits with one scale for the batch,
+and the embedding is stored in int8.
+
+Time steps come first inside, as the operator has them. An LSTM's gates are in torch's order i, f, g, o in a
+layer and in ONNX's, i, o, f, g, in the graph.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from torchmoji import __version__
+from torchmoji.weights.arrays import Array, Layer, as_float, as_int8, layer_sizes
+
+OPSET = 17
+IR_VERSION = 8
+"""Of opset 17: what onnxruntime 1.12 and later read."""
+
+MICROSOFT = "com.microsoft"
+PRODUCER = "torchmoji"
+INPUT = "token_ids"
+
+_DIRECTIONS = ("", "_reverse")
+_SLOPE, _OFFSET = 0.2, 0.5
+
+
+class _Graph:
+    """Nodes and constants, in order; a value is known by its name."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+
+    def constant(self, name: str, value: Any, dtype: Any = None) -> str:
+        array = np.ascontiguousarray(np.asarray(value, dtype)).reshape(np.shape(value))
+        self.constants[name] = numpy_helper.from_array(array, name)
+        return name
+
+    def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
+        return output
+
+
+def build_graph(
+    layers: Mapping[str, Layer],
+    outputs: Sequence[str],
+    int8: bool,
+    metadata: Mapping[str, str],
+    multi_label: bool = False,
+) -> onnx.ModelProto:
+    """Make the graph.
+
+    Args:
+        layers: Those of `torchmoji.weights.layers.LAYERS`, with or without the output layer.
+        outputs: Some of `probabilities`, `logits`, `features` and `attention`.
+        int8: Round the embedding and the LSTMs' matrices to int8, one scale for each row.
+        metadata: Strings that go with the graph.
+        multi_label: Each output is a class on its own.
+
+    Raises:
+        ValueError: The layers are not those of a model, or hold NaN or infinity where int8 is wanted.
+    """
+    sizes = layer_sizes(dict(layers))
+    features = 4 * sizes.hidden_size + sizes.embedding_dim
+    shapes: dict[str, list[str | int | None]] = {
+        "probabilities": ["batch", sizes.nb_outputs],
+        "logits": ["batch", sizes.nb_outputs],
+        "features": ["batch", features],
+        "attention": ["batch", "time"],
+    }
+    graph = _Graph()
+    _features(graph, layers, sizes.hidden_size, int8)
+    if "attention" in outputs:
+        _attention(graph)
+    if "logits" in outputs or "probabilities" in outputs:
+        weight = graph.constant("output_weight", as_float(layers["output_layer.0.weight"]))
+        bias = graph.constant("output_bias", as_float(layers["output_layer.0.bias"]))
+        graph.node("Gemm", ["features", weight, bias], "logits", transB=1)
+    if "probabilities" in outputs:
+        if sizes.nb_outputs == 1 or multi_label:
+            graph.node("Sigmoid", ["logits"], "probabilities")
+        else:
+            graph.node("Softmax", ["logits"], "probabilities", axis=1)
+
+    opsets = [helper.make_opsetid("", OPSET)]
+    if int8:
+        opsets.append(helper.make_opsetid(MICROSOFT, 1))
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            PRODUCER,
+            [helper.make_tensor_value_info(INPUT, TensorProto.INT64, ["batch", "time"])],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in outputs],
+            list(graph.constants.values()),
+        ),
+        opset_imports=opsets,
+        ir_version=IR_VERSION,
+        producer_name=PRODUCER,
+        producer_version=__version__,
+    )
+    helper.set_model_props(model, dict(metadata))
+    return model
+
+
+def _features(graph: _Graph, layers: Mapping[str, Layer], hidden_size: int, int8: bool) -> None:
+    """From `token_ids` to `features` and `weights` (time, batch, 1)."""
+    for name, number in (("zero", 0), ("minus_one", -1)):
+        graph.constant(name, number, np.int64)
+    for name, axis in (("axis_0", 0), ("axis_1", 1), ("axis_2", 2)):
+        graph.constant(name, [axis], np.int64)
+
+    # tokens to the left, in their order: the first has the highest score, padding the lowest
+    graph.node("Equal", [INPUT, "zero"], "is_padding")
+    graph.node("Cast", [graph.node("Not", ["is_padding"], "is_token")], "ones", to=TensorProto.INT64)
+    graph.node("ReduceSum", ["ones", "axis_1"], "token_counts", keepdims=0)
+    graph.node("Cast", ["token_counts"], "lengths", to=TensorProto.INT32)
+    graph.node("Shape", [INPUT], "time", start=1, end=2)
+    graph.node("Squeeze", ["time"], "steps")
+    graph.node("Range", ["steps", "zero", "minus_one"], "from_steps_to_1")
+    graph.node("Mul", ["ones", "from_steps_to_1"], "scores")
+    top = helper.make_node("TopK", ["scores", "time"], ["sorted_scores", "columns"], name="columns", axis=1)
+    graph.nodes.append(top)
+    graph.node("GatherElements", [INPUT, "columns"], "ids_on_the_left", axis=1)
+    graph.node("Transpose", ["ids_on_the_left"], "ids", perm=[1, 0])
+
+    _embedding(graph, layers["embed.weight"], int8)
+    graph.node("Tanh", ["embedded"], "x")
+    graph.constant("both_directions", [0, 0, 2 * hidden_size], np.int64)
+    lstm = _int8_lstm if int8 else _lstm
+    lstm(graph, layers, hidden_size, "lstm_0", "x")
+    lstm(graph, layers, hidden_size, "lstm_1", "lstm_0")
+
+    # attention: softmax over the row's own tokens
+    vector = as_float(layers["attention_layer.attention_vector"])
+    graph.constant("attention_vector", vector[:, None])
+    graph.constant("lowest", np.finfo(np.float32).min, np.float32)
+    graph.node("Concat", ["lstm_1", "lstm_0", "x"], "z", axis=2)
+    graph.node("MatMul", ["z", "attention_vector"], "attention_logits")
+    graph.node("Unsqueeze", ["ids", "axis_2"], "ids_of_z")
+    graph.node("Equal", ["ids_of_z", "zero"], "is_padding_of_z")
+    graph.node("Where", ["is_padding_of_z", "lowest", "attention_logits"], "own_logits")
+    graph.node("Softmax", ["own_logits"], "softmax", axis=0)
+    graph.node("Not", ["is_padding_of_z"], "is_token_of_z")
+    graph.node("Cast", ["is_token_of_z"], "ones_of_z", to=TensorProto.FLOAT)
+    graph.node("Mul", ["softmax", "ones_of_z"], "weights")
+    graph.node("Transpose", ["weights"], "weights_of_rows", perm=[1, 2, 0])
+    graph.node("Transpose", ["z"], "z_of_rows", perm=[1, 0, 2])
+    graph.node("MatMul", ["weights_of_rows", "z_of_rows"], "sums")
+    graph.node("Squeeze", ["sums", "axis_1"], "features")
+
+
+def _embedding(graph: _Graph, layer: Layer, int8: bool) -> None:
+    """`ids` (time, batch) to `embedded` (time, batch, E), zero on padding."""
+    if not int8:
+        graph.constant("embedding", _without_padding(as_float(layer)))
+        graph.node("Gather", ["embedding", "ids"], "embedded")
+        return
+    rows = as_int8(layer)
+    graph.constant("embedding", _without_padding(rows.values))
+    graph.constant("embedding_scales", rows.scales[:, None])
+    graph.node("Gather", ["embedding", "ids"], "embedded_int8")
+    graph.node("Gather", ["embedding_scales", "ids"], "scales")
+    graph.node("Cast", ["embedded_int8"], "embedded_values", to=TensorProto.FLOAT)
+    graph.node("Mul", ["embedded_values", "scales"], "embedded")
+
+
+def _without_padding(rows: Array) -> Array:
+    """The embedding with zeros for id 0, which no result depends on: they keep the range of int8 small."""
+    rows = rows.copy()
+    rows[0] = 0
+    return rows
+
+
+def _lstm(graph: _Graph, layers: Mapping[str, Layer], hidden_size: int, name: str, x: str) -> None:
+    """Both directions of a layer: `x` (time, batch, input) to `name` (time, batch, 2H)."""
+    inputs = [x]
+    for kind in ("ih", "hh"):
+        weights = [_onnx_gates(as_float(layer)) for layer in _both(layers, f"{name}.weight_{kind}_l0")]
+        inputs.append(graph.constant(f"{name}_weight_{kind}", np.stack(weights)))
+    inputs += [_biases(graph, layers, name), "lengths"]
+    _lstm_node(graph, "LSTM", inputs, name, hidden_size)
+
+
+def _int8_lstm(graph: _Graph, layers: Mapping[str, Layer], hidden_size: int, name: str, x: str) -> None:
+    """The same; the operator wants each matrix transposed, a scale and a zero point for each column then."""
+    matrices, scales = [], []
+    for kind in ("ih", "hh"):
+        rows = [as_int8(layer) for layer in _both(layers, f"{name}.weight_{kind}_l0")]
+        matrix = graph.constant(f"{name}_weight_{kind}", np.stack([_onnx_gates(r.values).T for r in rows]))
+        scale = np.stack([_onnx_gates(r.scales) for r in rows])
+        matrices.append(matrix)
+        scales.append(graph.constant(f"{matrix}_scales", scale))
+        scales.append(graph.constant(f"{matrix}_zeros", np.zeros(scale.shape, np.int8)))
+    inputs = [x, *matrices, _biases(graph, layers, name), "lengths", "", "", "", *scales]
+    _lstm_node(graph, "DynamicQuantizeLSTM", inputs, name, hidden_size, domain=MICROSOFT)
+
+
+def _lstm_node(
+    graph: _Graph, operator: str, inputs: Sequence[str], name: str, hidden_size: int, **attributes: Any
+) -> None:
+    graph.node(
+        operator,
+        inputs,
+        f"{name}_directions",  # (time, 2, batch, H)
+        hidden_size=hidden_size,
+        direction="bidirectional",
+        activations=["HardSigmoid", "Tanh", "Tanh"] * 2,
+        activation_alpha=[_SLOPE] * 2,
+        activation_beta=[_OFFSET] * 2,
+        **attributes,
+    )
+    graph.node("Transpose", [f"{name}_directions"], f"{name}_by_row", perm=[0, 2, 1, 3])
+    graph.node("Reshape", [f"{name}_by_row", "both_directions"], name)
+
+
+def _attention(graph: _Graph) -> None:
+    """`weights` (time, batch, 1) to `attention` (batch, time), each weight in its token's column."""
+    graph.node("Squeeze", ["weights_of_rows", "axis_1"], "weights_on_the_left")
+    graph.node(
+        "ScatterElements", ["weights_on_the_left", "columns", "weights_on_the_left"], "attention", axis=1
+    )
+
+
+def _both(layers: Mapping[str, Layer], name: str) -> list[Layer]:
+    """A layer of both directions."""
+    return [layers[name + direction] for direction in _DIRECTIONS]
+
+
+def _biases(graph: _Graph, layers: Mapping[str, Layer], name: str) -> str:
+    """Both biases of both directions, (2, 8H)."""
+    input_biases, state_biases = (
+        [_onnx_gates(as_float(layer)) for layer in _both(layers, f"{name}.bias_{kind}_l0")]
+        for kind in ("ih", "hh")
+    )
+    stacked = np.stack([np.concatenate(pair) for pair in zip(input_biases, state_biases, strict=True)])
+    return graph.constant(f"{name}_bias", stacked)
+
+
+def _onnx_gates(rows: Array) -> Array:
+    """Rows of the gates i, f, g, o in the order i, o, f, g."""
+    i, f, g, o = np.split(rows, 4)
+    return np.concatenate([i, o, f, g])

@@ -1,0 +1,526 @@
+"""Texts in, emojis, encodings, attention or emotions out.
+
+    pipeline = MojiPipeline.from_pretrained()
+    pipeline.emojize("I love mom's cooking")
+    pipeline.predict(["I love mom's cooking", "not again.."], top_k=3)
+    pipeline.encode(texts)                          # float32 (n, 2304)
+
+A string gives one result, a list (or tuple, array, series) as many, an iterator or an open file an iterator
+that reads a window ahead, in flat memory. Results are in the order of the texts, also of empty ones.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+import numpy as np
+
+from torchmoji.balancing import Balance
+from torchmoji.batching import (
+    WINDOW,
+    Cut,
+    Floats,
+    TokenRows,
+    averaged,
+    check_are_texts,
+    checked_windows,
+    joined_attention,
+    token_rows,
+    unit_rows,
+)
+from torchmoji.create_vocab import check_fits
+from torchmoji.emojis import alias, emotion_scores, unnamed_classes
+from torchmoji.pipeline.engines import BACKENDS, Engine, OnnxEngine, TorchEngine, onnx_engine, torch_engine
+from torchmoji.pipeline.results import (
+    EmojiScore,
+    Explanation,
+    Prediction,
+    Predictions,
+    WordAttention,
+    WordEffect,
+    word_attention,
+)
+from torchmoji.sentence_tokenizer import SentenceTokenizer
+from torchmoji.weights import folder as pretrained
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+
+LONGEST = 512
+"""Tokens of a text, at most, unless `max_length` says otherwise."""
+_BAR_FROM = 4 * WINDOW
+"""Texts from which a progress bar is shown on a terminal."""
+
+
+class MojiPipeline:
+    """A model with its vocabulary and classes. `from_pretrained` makes it from files.
+
+    It may be used from several threads and after a fork, and pickled.
+
+    Args:
+        engine: What computes.
+        vocabulary: Word -> id.
+        classes: Names of the classes; by default the 64 emojis where there are as many, else numbers.
+        max_length: Tokens of a text, at most; None for up to `LONGEST`. Longer texts are cut, with a warning
+            in the log that counts them.
+        windows: Run longer texts in windows of that many tokens that overlap by half, and average, in place
+            of cutting them.
+        balance: From 0 to 1, how much of their head start to take off common classes, see
+            `torchmoji.balancing`. 0 gives the model's own probabilities, 1 those for classes alike.
+        class_frequencies: How frequent each class was in training, for `balance`.
+
+    Raises:
+        ValueError: Classes or vocabulary do not fit the model, `max_length` is below 1, or `balance` is out
+            of range, or the model has no `class_frequencies` for it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        vocabulary: Mapping[str, int],
+        classes: Sequence[str] | None = None,
+        max_length: int | None = None,
+        windows: bool = False,
+        balance: float = 0.0,
+        class_frequencies: Sequence[float] | None = None,
+    ) -> None:
+        if max_length is not None and max_length < 1:
+            raise ValueError(f"max_length must be at least 1 token, got {max_length}")
+        check_fits(vocabulary, engine.nb_tokens)
+        if classes is None and engine.nb_classes is not None:
+            numbers = [str(index) for index in range(engine.nb_classes)]
+            classes = unnamed_classes(engine.nb_classes) or numbers
+        if classes is not None and len(classes) != engine.nb_classes:
+            raise ValueError(
+                f"classes are {len(classes)} names, but the model has {engine.nb_classes or 'no'} classes"
+            )
+        if balance and getattr(engine, "multi_label", False):
+            raise ValueError("each of this model's classes is judged on its own: leave balance out")
+        self._balanced = Balance(balance, class_frequencies, engine.nb_classes)
+        self.balance = balance
+        self.class_frequencies = self._balanced.frequencies
+        self.engine = engine
+        self.classes: tuple[str, ...] = tuple(classes or ())
+        self.max_length = max_length
+        self.windows = windows
+        self._tokenizer = SentenceTokenizer(vocabulary, fixed_length=max_length or LONGEST)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str] = "default",
+        backend: Literal["torch", "onnx"] = "torch",
+        device: "str | torch.device | None" = None,
+        dtype: "str | torch.dtype | None" = None,
+        *,
+        vocabulary: Mapping[str, int] | str | os.PathLike[str] | None = None,
+        classes: Sequence[str] | None = None,
+        max_length: int | None = None,
+        windows: bool = False,
+        balance: float = 0.0,
+        class_frequencies: Sequence[float] | None = None,
+    ) -> "MojiPipeline":
+        """Load a model.
+
+        Args:
+            name_or_path: "default" (comes with the package), "deepmoji" (the original weights, fetched at
+                first use), a folder of `save_pretrained`, a hub id, a weights file with `vocabulary`, or a
+                file of `torchmoji.onnx.model.export`.
+            backend: "torch", or "onnx" (extra `onnx`), which is fast for few texts and needs no torch.
+            device: For torch, such as "cuda"; the CPU by default.
+            dtype: For torch a floating type or its name, for ONNX "float32" or "int8"; by default float32,
+                for ONNX what the weights are stored in.
+            vocabulary: Word -> id, or a file; by default that of the model.
+            classes: Names of the classes; by default those of the model.
+            max_length: See the class.
+            windows: See the class.
+            balance: See the class.
+            class_frequencies: See the class; by default those of the model.
+
+        Raises:
+            FileNotFoundError: There is no such model.
+            OSError: Files could not be fetched.
+            ValueError: A file is damaged, or an option is unknown or does not fit.
+            ModuleNotFoundError: An extra is missing.
+        """
+        if backend not in BACKENDS:
+            raise ValueError(f"unknown backend {backend!r}: use {' or '.join(map(repr, BACKENDS))}")
+        if backend == "onnx" and device is not None:
+            raise ValueError(f"the ONNX engine runs on the CPU: leave out device={device!r}, or use torch")
+        files = pretrained.find(name_or_path, vocabulary)
+        is_onnx = files.weights.suffix == ".onnx"
+        if is_onnx and backend != "onnx":
+            raise ValueError(f"torch cannot run {files.weights}: use backend='onnx'")
+        names = classes if classes is not None else files.config.get("classes")
+        frequencies: Any = (
+            class_frequencies if class_frequencies is not None else files.config.get("class_frequencies")
+        )
+        words = files.vocabulary
+        several = bool(files.config.get("multi_label"))
+        engine: Engine
+        if backend == "onnx":
+            onnx = onnx_engine(files.weights, dtype, several)
+            names = names if names is not None else onnx.model.classes
+            words = words or onnx.model.vocabulary
+            frequencies = frequencies if frequencies is not None else onnx.model.class_frequencies
+            engine = onnx
+        else:
+            engine = torch_engine(files.weights, device, dtype, several)
+        if words is None:
+            raise ValueError(f"{files.weights} has no vocabulary: give it as vocabulary=")
+        length = max_length if max_length is not None else files.config.get("max_length")
+        return cls(engine, words, names, length, windows, balance, frequencies)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write a folder for `from_pretrained`: safetensors, vocabulary, configuration, model card.
+
+        Args:
+            folder: A new folder appears when it is whole; in an old one the files are replaced.
+
+        Raises:
+            ValueError: The pipeline runs on ONNX, which has no weights to save.
+            OSError: The folder cannot be written.
+        """
+        if not isinstance(self.engine, TorchEngine):
+            raise ValueError("only a pipeline of the backend 'torch' can be saved: load the model with it")
+        model = self.engine.model
+        config: dict[str, Any] = {
+            "nb_tokens": self.engine.nb_tokens,
+            "embedding_dim": model.embedding_dim,
+            "hidden_size": model.hidden_size,
+            "nb_classes": self.engine.nb_classes,
+            "classes": list(self.classes) or None,
+            "class_frequencies": self.class_frequencies and list(self.class_frequencies),
+            "multi_label": self.engine.multi_label,
+            "max_length": self.max_length,
+        }
+        state = {name: tensor.float() for name, tensor in model.state_dict().items()}
+        pretrained.save(folder, state, self.vocabulary, config, self._card(config))
+
+    def _card(self, config: Mapping[str, Any]) -> str:
+        sizes = "\n".join(
+            f"- {name}: {value}"
+            for name, value in config.items()
+            if name not in ("classes", "class_frequencies")
+        )
+        return (
+            "---\nlibrary_name: torchmoji\npipeline_tag: text-classification\n---\n\n"
+            "# A torchMoji model\n\nA bi-LSTM with attention for short texts, in DeepMoji's form.\n\n"
+            f"{sizes}\n- classes: {' '.join(self.classes) or 'none, features only'}\n\n"
+            "Say here what it learned from, how it was measured, and what it must not be used for.\n"
+        )
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Word -> id."""
+        return self._tokenizer.vocabulary
+
+    def __repr__(self) -> str:
+        kind = "onnx" if isinstance(self.engine, OnnxEngine) else "torch"
+        return f"<MojiPipeline: {kind}, {len(self.classes)} classes, {len(self.vocabulary)} words>"
+
+    # --- classes ------------------------------------------------------------------------------------------
+
+    @overload
+    def predict(self, texts: str, top_k: int = 5) -> Prediction: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(self, texts: Iterator[str], top_k: int = 5) -> Iterator[Prediction]: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(self, texts: Iterable[str], top_k: int = 5) -> Predictions: ...
+    def predict(self, texts: Any, top_k: int = 5) -> Any:
+        """Give the likeliest classes.
+
+        Args:
+            texts: One, several, or an iterator of them.
+            top_k: How many for a text, at most all.
+
+        Returns:
+            For each text a list of `(emoji, alias, index, probability)`, best first; equal ones in the order
+            of the classes. The lists also have `text` and `words`, with the attention of each.
+
+        Raises:
+            TypeError: A text is not a string; the message names its position.
+            ValueError: `top_k` is below 1, or the model has no classes.
+        """
+        if not isinstance(top_k, int | np.integer):
+            raise TypeError(f"top_k must be a whole number, got {top_k!r}")
+        if top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {top_k}")
+        self._check_classes()
+        found = self._in_shape(texts, lambda window, cut: self._predictions(window, cut, top_k))
+        return Predictions(found) if type(found) is list else found
+
+    def predict_stream(self, texts: Iterable[str], top_k: int = 5) -> Iterator[Prediction]:
+        """`predict` for any number of texts, a window at a time, in order."""
+        return self.predict(iter(texts), top_k)
+
+    def _predictions(self, texts: Sequence[str], cut: Cut, top_k: int) -> list[Prediction]:
+        tokens = self._tokens(texts, cut)
+        probabilities, attention = self._probabilities(tokens, len(texts))
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+        return [
+            Prediction(self._scores(row, order), text, weights)
+            for text, row, order, weights in zip(texts, probabilities, best, attention, strict=True)
+        ]
+
+    def _scores(self, row: Floats, order: Iterable[Any]) -> list[EmojiScore]:
+        names = self.classes
+        return [EmojiScore(names[i], alias(names[i]), int(i), float(row[i])) for i in order]
+
+    @overload
+    def predict_proba(self, texts: Iterator[str]) -> Iterator[Floats]: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict_proba(self, texts: str | Iterable[str]) -> Floats: ...
+    def predict_proba(self, texts: Any) -> Any:
+        """Probabilities of the classes: float32 (n, C), (C,) for one string, an iterator for an iterator."""
+        self._check_classes()
+
+        def run(window: Sequence[str], cut: Cut) -> Floats:
+            tokens = self._tokens(window, cut)
+            probabilities = self._balanced(self.engine.probabilities(tokens.ids)[0])
+            return averaged(probabilities, tokens.texts, len(window))
+
+        return self._array(texts, run, len(self.classes))
+
+    @overload
+    def emotions(self, texts: Iterator[str]) -> Iterator[Floats]: ...  # type: ignore[overload-overlap]
+    @overload
+    def emotions(self, texts: str | Iterable[str]) -> Floats: ...
+    def emotions(self, texts: Any) -> Any:
+        """Anger, anticipation, disgust, fear, joy, sadness, surprise and trust, 0 to 1: float32 (n, 8).
+
+        The emojis' probabilities weighted by human scores: see `torchmoji.emojis`.
+
+        Raises:
+            ValueError: The model predicts something else than the 64 emojis.
+        """
+        emotion_scores(
+            np.zeros((0, len(self.classes)), np.float32), self.classes
+        )  # complains before the work
+        probabilities = self.predict_proba(texts)
+        if isinstance(texts, Iterator):
+            return (emotion_scores(row[np.newaxis], self.classes)[0] for row in probabilities)
+        scores = emotion_scores(np.atleast_2d(probabilities), self.classes)
+        return scores if probabilities.ndim == 2 else scores[0]
+
+    @overload
+    def emojize(self, text: str, top_k: int = 1) -> str: ...  # type: ignore[overload-overlap]
+    @overload
+    def emojize(self, text: Iterable[str], top_k: int = 1) -> list[str]: ...
+    def emojize(self, text: Any, top_k: int = 1) -> Any:
+        """Give the text with its likeliest emojis after it."""
+
+        def written(prediction: Prediction) -> str:
+            return " ".join([*([prediction.text] if prediction.text else []), *(s.emoji for s in prediction)])
+
+        found: Any = self.predict(text, top_k)
+        return written(found) if isinstance(text, str) else [written(prediction) for prediction in found]
+
+    # --- features -----------------------------------------------------------------------------------------
+
+    @overload
+    def encode(  # type: ignore[overload-overlap]
+        self,
+        texts: Iterator[str],
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        normalize_embeddings: bool = False,
+        convert_to_tensor: Literal[False] = False,
+    ) -> Iterator[Floats]: ...
+    @overload
+    def encode(
+        self,
+        texts: str | Iterable[str],
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        normalize_embeddings: bool = False,
+        convert_to_tensor: Literal[False] = False,
+    ) -> Floats: ...
+    @overload
+    def encode(
+        self,
+        texts: str | Iterable[str],
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        normalize_embeddings: bool = False,
+        *,
+        convert_to_tensor: Literal[True],
+    ) -> "torch.Tensor": ...
+    def encode(
+        self,
+        texts: Any,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        normalize_embeddings: bool = False,
+        convert_to_tensor: bool = False,
+    ) -> Any:
+        """Give the features of texts.
+
+        Args:
+            texts: One, several, or an iterator of them.
+            batch_size: Texts in a batch, at most; by default what is fastest.
+            show_progress_bar: On standard error; by default on a terminal where there are many texts.
+            normalize_embeddings: Scale each row to the length 1; rows of texts without words stay zero.
+            convert_to_tensor: Give torch tensors, on the model's device.
+
+        Returns:
+            float32 (n, F), (F,) for one string, an iterator of (F,) for an iterator.
+
+        Raises:
+            TypeError: A text is not a string; the message names its position.
+            ValueError: `batch_size` is below 1.
+        """
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+
+        def run(window: Sequence[str], cut: Cut) -> Floats:
+            tokens = self._tokens(window, cut)
+            features: Floats = averaged(
+                self.engine.features(tokens.ids, batch_size), tokens.texts, len(window)
+            )
+            if normalize_embeddings:
+                features = np.asarray(unit_rows(features), dtype=np.float32)
+            return features
+
+        def converted(array: Floats) -> Any:
+            if not convert_to_tensor:
+                return array
+            import torch
+
+            tensor = torch.from_numpy(np.ascontiguousarray(array))
+            if isinstance(self.engine, TorchEngine):
+                return tensor.to(self.engine.model.embed.weight.device)
+            return tensor
+
+        found = self._array(texts, run, self.engine.nb_features, show_progress_bar)
+        return map(converted, found) if isinstance(texts, Iterator) else converted(found)
+
+    def encode_stream(self, texts: Iterable[str], batch_size: int | None = None) -> Iterator[Floats]:
+        """`encode` for any number of texts, a window at a time, in order: float32 (F,) each."""
+        return self.encode(iter(texts), batch_size)
+
+    @overload
+    def similarity(self, a: str, b: str) -> float: ...  # type: ignore[overload-overlap]
+    @overload
+    def similarity(self, a: str | Iterable[str], b: str | Iterable[str]) -> Floats: ...
+    def similarity(self, a: Any, b: Any) -> Any:
+        """Cosine similarity of encodings, -1 to 1: float32 (n, m), without the dimension of a single string.
+
+        A text without words has the similarity 0 to all.
+        """
+        both = [list(texts) if isinstance(texts, Iterator) else texts for texts in (a, b)]
+        rows = [self.encode(texts, normalize_embeddings=True) for texts in both]
+        product = rows[0] @ rows[1].T
+        return float(product) if np.ndim(product) == 0 else product
+
+    # --- words --------------------------------------------------------------------------------------------
+
+    @overload
+    def attention(self, texts: str) -> list[WordAttention]: ...  # type: ignore[overload-overlap]
+    @overload
+    def attention(self, texts: Iterator[str]) -> Iterator[list[WordAttention]]: ...  # type: ignore[overload-overlap]
+    @overload
+    def attention(self, texts: Iterable[str]) -> list[list[WordAttention]]: ...
+    def attention(self, texts: Any) -> Any:
+        """Give the words of texts with their weight and place.
+
+        Returns:
+            For each text a list of `(word, weight, start, end)`, words as tokenized; `text[start:end]` is
+            where the word comes from. The weights of a text sum up to 1. Words that were cut are left out.
+        """
+        self._check_classes()
+
+        def run(window: Sequence[str], cut: Cut) -> list[list[WordAttention]]:
+            _, weights = self._probabilities(self._tokens(window, cut), len(window))
+            return [word_attention(text, row) for text, row in zip(window, weights, strict=True)]
+
+        return self._in_shape(texts, run)
+
+    def explain(self, text: str) -> Explanation:
+        """Say what each word does to the likeliest class of a text.
+
+        Returns:
+            The class, and for each word `(word, change, start, end)`: the probability of that class without
+            the word, less that with it; negative where the word speaks for the class.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"explain takes one text, got {type(text).__name__}: call it for each of several")
+        self._check_classes()
+        ids = self._tokenizer.find_tokens(self._words(text))[: self._limit]
+        rows = np.zeros((len(ids) + 1, max(1, len(ids))), dtype=np.int64)
+        rows[:, : len(ids)] = ids
+        rows[np.arange(1, len(ids) + 1), np.arange(len(ids))] = 0  # the model leaves padding out anywhere
+        probabilities, attention = self.engine.probabilities(rows)
+        probabilities = self._balanced(probabilities)
+        best = int(np.argmax(probabilities[0]))
+        placed = word_attention(text, attention[0, : len(ids)])
+        effects = [
+            WordEffect(word.word, float(without - probabilities[0, best]), word.start, word.end)
+            for word, without in zip(placed, probabilities[1:, best], strict=True)
+        ]
+        return Explanation(self._scores(probabilities[0], [best])[0], effects)
+
+    # --- texts to rows and back ---------------------------------------------------------------------------
+
+    @property
+    def _limit(self) -> int:
+        return self.max_length or LONGEST
+
+    def _check_classes(self) -> None:
+        if not self.classes:
+            raise ValueError("the model has no output layer, so it gives features alone: use encode")
+
+    def _words(self, text: str) -> list[str]:
+        return self._tokenizer.wordgen.get_words(text)
+
+    def _tokens(self, texts: Sequence[str], cut: Cut) -> TokenRows:
+        found = [self._tokenizer.find_tokens(self._words(text)) for text in texts]
+        return token_rows(found, self.windows, cut)
+
+    def _probabilities(self, tokens: TokenRows, nb_texts: int) -> tuple[Floats, list[Floats]]:
+        """Probabilities (texts, C), and for each text the attention of its words."""
+        probabilities, attention = self.engine.probabilities(tokens.ids)
+        return (
+            averaged(self._balanced(probabilities), tokens.texts, nb_texts),
+            joined_attention(attention, tokens, nb_texts),
+        )
+
+    def _in_shape(self, texts: Any, run: Callable[[Sequence[str], Cut], Iterable[T]]) -> Any:
+        """Run over a string, an iterator or several texts, window by window, and give the like."""
+        if isinstance(texts, str):
+            with Cut(self._limit) as cut:
+                return next(iter(run([texts], cut)))
+
+        def results() -> Iterator[T]:
+            with Cut(self._limit) as cut:
+                for window in checked_windows(texts):
+                    yield from run(window, cut)
+
+        return results() if isinstance(texts, Iterator) else list(results())
+
+    def _array(
+        self,
+        texts: Any,
+        run: Callable[[Sequence[str], Cut], Floats],
+        columns: int,
+        show_progress_bar: bool | None = False,
+    ) -> Any:
+        """Rows in one array (n, columns), or (columns,) for a string, an iterator for an iterator."""
+        if isinstance(texts, str | Iterator):
+            return self._in_shape(texts, run)
+        check_are_texts(texts)
+        size = len(texts) if hasattr(texts, "__len__") else None
+        if show_progress_bar is None:
+            show_progress_bar = bool(size and size >= _BAR_FROM and sys.stderr.isatty())
+        from tqdm import tqdm
+
+        parts = []
+        disable = not show_progress_bar
+        with Cut(self._limit) as cut, tqdm(total=size, unit=" texts", disable=disable) as bar:
+            for window in checked_windows(texts):
+                parts.append(run(window, cut))
+                bar.update(len(window))
+        return np.concatenate(parts) if parts else np.zeros((0, columns), np.float32)

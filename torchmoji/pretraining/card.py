@@ -1,0 +1,221 @@
+"""The model card of a pretrained model: data, training, scores, limits, as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torchmoji.machine import processor, versions
+from torchmoji.pretraining.scores import Scores
+from torchmoji.pretraining.settings import Settings
+
+_SHOWN_CLASSES = 10
+_REASONS = {
+    "no_emoji": "without an emoji",
+    "retweet": "retweets",
+    "link": "with a link",
+    "mention": "with a mention",
+    "few_words": "with too few words",
+    "language": "in other languages",
+    "duplicate": "duplicates",
+    "near_duplicate": "near duplicates",
+}
+"""Rule -> what is said of the texts that it left out."""
+
+LIMITS = """- Common emojis are guessed too often and rare ones too seldom, where training did nothing about
+  it: see the averaged scores, and `balance` of `MojiPipeline.from_pretrained`.
+- Texts carry the tone and the prejudices of those who wrote them. Guesses repeat them.
+- Single words can outweigh the sense of a sentence; irony and negation are often missed.
+- It must not be used to judge persons: not for hiring, policing, medical or credit decisions, nor to
+  state as a fact what somebody feels. A guess says which emoji people put next to such words, no more."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a card tells.
+
+    Attributes:
+        manifest: Of the corpus.
+        settings: Of the run.
+        nb_tokens: Size of the vocabulary.
+        steps: How many there were.
+        seconds: What they took.
+        device: On which.
+        processes: How many worked together.
+        scores: Name -> scores on the validation texts, those of the stored model first; may be empty.
+        is_int8: Matrices are stored as int8.
+        command: What made the model.
+        notes: More text.
+    """
+
+    manifest: Mapping[str, Any]
+    settings: Settings
+    nb_tokens: int
+    steps: int
+    seconds: float
+    device: str
+    processes: int
+    scores: Mapping[str, Scores]
+    is_int8: bool
+    command: str
+    notes: str
+
+    @property
+    def classes(self) -> list[str]:
+        """The emojis."""
+        return list(self.manifest["classes"])
+
+    @property
+    def stored(self) -> Scores | None:
+        """The scores of the stored model."""
+        return next(iter(self.scores.values()), None)
+
+
+def row(name: str, shares: Sequence[float]) -> str:
+    """A line of the table of scores."""
+    return " | ".join([f"| {name}", *(f"{share:.2%}" for share in shares)]) + " |"
+
+
+def scores_row(name: str, scores: Scores) -> str:
+    """A line of the table of scores."""
+    return row(name, (scores.first, scores.first_five, scores.average_first, scores.average_first_five))
+
+
+def files_section(report: Report) -> str:
+    """What each file is."""
+    weights = (
+        "matrices as int8 with a float32 scale for each row, the rest float32"
+        if report.is_int8
+        else "float32"
+    )
+    return f"""## Files
+
+- `model.safetensors`: {weights}.
+- `vocabulary.json`: word -> id. The ten special tokens come first, then words by frequency.
+- `config.json`: sizes, and the emojis in the order of the classes, with their frequencies."""
+
+
+def data_section(report: Report, about: str = "") -> str:
+    """Where the texts came from, and what was left out."""
+    counts, splits = report.manifest["counts"], report.manifest["splits"]
+    inputs = report.manifest["inputs"]
+    named = ", ".join(f"`{entry['name']}`" for entry in inputs[:10])
+    more = f" and {len(inputs) - 10} more" if len(inputs) > 10 else ""
+    dropped = ", ".join(
+        f"{number} {_REASONS[reason]}" for reason, number in counts["dropped"].items() if number
+    )
+    shared = report.manifest["settings"].get("hashtags", 0)
+    hashtags = (
+        f"\nWords share their embeddings with their hashtags, the {shared} commonest at most."
+        if shared
+        else ""
+    )
+    return f"""## Data
+
+{splits["train"]["rows"]} texts for training, {splits["validation"]["rows"]} for validation, which training
+never saw. They come from {counts["texts"]} texts of {named}{more}. Left out: {dropped or "none"}.{hashtags}
+
+{about}""".rstrip()
+
+
+def training_section(report: Report) -> str:
+    """How the model was made."""
+    settings = report.settings
+    changed = [
+        f"{entry.name}={getattr(settings, entry.name)!r}"
+        for entry in fields(settings)
+        if getattr(settings, entry.name) != entry.default and entry.name != "bfloat16"
+    ]
+    products = "bfloat16" if settings.bfloat16 else "float32"
+    together = f", {report.processes} processes" if report.processes > 1 else ""
+    return f"""## Training
+
+    {report.command or "torchmoji.pretraining.pretraining.pretrain"}
+
+{settings.passes:g} passes, {report.steps} steps of {settings.batch_size} texts, Adam with a highest learning
+rate of {settings.learning_rate:g}. A text with k emojis counts as k samples. Settings other than the
+defaults: {", ".join(changed) or "none"}. Products in {products}. It took {report.seconds / 60:.0f} minutes on
+{report.device} ({processor()}{together}; {versions("torch", "numpy")})."""
+
+
+def scores_section(report: Report, further_rows: Sequence[str] = ()) -> str:
+    """The table of scores, and the emojis that are guessed well and badly."""
+    stored = report.stored
+    if stored is None:
+        return "## Scores\n\nNo texts were held out: build the corpus with `--validation 0.02` for scores."
+    rows = [scores_row(name, scores) for name, scores in report.scores.items()]
+    return f"""## Scores
+
+On {stored.texts} validation texts. {scores_table(rows + list(further_rows))}
+
+{classes_part(report.classes, stored)}"""
+
+
+def scores_table(rows: Sequence[str]) -> str:
+    """What the scores mean, and a table of them.
+
+    Args:
+        rows: Of `row` or `scores_row`.
+    """
+    lines = "\n".join(rows)
+    return f"""A guess is right where it is one of the text's emojis; "averaged" is the mean over the
+emojis of the share of an emoji's texts for which it is guessed.
+
+| | first guess | first five | first guess, averaged | first five, averaged |
+|---|---|---|---|---|
+{lines}"""
+
+
+def classes_part(classes: Sequence[str], scores: Scores) -> str:
+    """The emojis that are guessed best and worst, and a table of all.
+
+    Args:
+        classes: The emojis.
+        scores: With those of each.
+    """
+    shares = [(share, index) for index, share in enumerate(scores.class_first_five) if scores.counts[index]]
+    ranked = [index for _, index in sorted(shares, key=lambda pair: (-pair[0], pair[1]))]
+    by_class = [
+        f"| {classes[index]} | {scores.counts[index]} | {scores.class_first[index]:.1%} "
+        f"| {scores.class_first_five[index]:.1%} |"
+        for index in ranked
+    ]
+    best = " ".join(classes[index] for index in ranked[:_SHOWN_CLASSES])
+    worst = " ".join(classes[index] for index in ranked[-_SHOWN_CLASSES:][::-1])
+    return f"""Most often found among the first five guesses: {best}
+
+Least often: {worst}
+
+<details><summary>Each emoji</summary>
+
+| emoji | texts | first guess | first five |
+|---|---|---|---|
+{chr(10).join(by_class)}
+
+</details>"""
+
+
+def model_card(report: Report) -> str:
+    """The whole card.
+
+    Args:
+        report: What it tells.
+    """
+    settings = report.settings
+    features = 4 * settings.hidden_size + settings.embedding_dim
+    sections = [
+        f"""# A torchMoji model for {len(report.classes)} emojis
+
+{" ".join(report.classes)}
+
+A DeepMoji model (bi-LSTM with hard-sigmoid gates and attention) that guesses which of these emojis a short
+text was written with: {report.nb_tokens} words, embeddings of {settings.embedding_dim}, LSTMs of
+{settings.hidden_size}, {features} features. `torchmoji emojize "..." --model FOLDER` uses it, as does
+`MojiPipeline.from_pretrained`.""",
+        files_section(report),
+        data_section(report),
+        training_section(report),
+        scores_section(report),
+        report.notes.strip(),
+        f"## Limits\n\n{LIMITS}",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"

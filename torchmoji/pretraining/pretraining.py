@@ -1,0 +1,331 @@
+"""Trains a model to predict the emojis that were taken out of texts, as DeepMoji was trained.
+
+    pretrain("corpus/", "model/", Settings(passes=2))
+
+Source: Felbo et al. 2017 for the task. The rest is our choice: Adam with warm-up and cosine decay, batches of
+texts alike in length, the k samples of a text with k emojis in one pass. It runs in one process, or in those
+that `torchrun` started; a run that was killed goes on where its last checkpoint was and ends with the same
+weights.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor, nn
+
+from torchmoji import __version__
+from torchmoji.corpus.shards import Corpus
+from torchmoji.create_vocab import save_vocabulary
+from torchmoji.files.atomic import atomic_write_text
+from torchmoji.model_def import TorchMoji, load_model
+from torchmoji.pretraining.card import Report, model_card
+from torchmoji.pretraining.distributed import Processes, device_name, joined_processes
+from torchmoji.pretraining.loop import CHECKPOINT_NAME, Trained, loss_of, seeded, train_model
+from torchmoji.pretraining.loss import ModelWithEmbeddings, open_embedding_targets
+from torchmoji.pretraining.scores import Scores, commonest_scores, score_emojis
+from torchmoji.pretraining.settings import Settings
+from torchmoji.pretraining.start import start_with_model, start_with_vectors, start_with_words
+from torchmoji.weights.folder import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME
+from torchmoji.weights.formats import save_quantized, save_state_dict
+
+__all__ = ["Pretrained", "Settings", "Trained", "adjust_to_prior", "pretrain", "train"]
+
+STORED = "this model, as stored"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What `pretrain` gives.
+
+    Attributes:
+        folder: Of the model, for `MojiPipeline.from_pretrained`.
+        steps: Batches seen.
+        seconds: Time spent on them, interruptions left out.
+        scores: Name -> scores on the validation texts, those of the stored model first; empty without such
+            texts, None in all processes but the first.
+    """
+
+    folder: Path
+    steps: int
+    seconds: float
+    scores: dict[str, Scores] | None
+
+
+def _power(settings: Settings) -> float:
+    """Of the classes' counts, to which frequencies were proportional as training saw them."""
+    return 1 - max(settings.class_weights, settings.balanced_sampling)
+
+
+@torch.no_grad()
+def adjust_to_prior(model: TorchMoji, class_counts: Sequence[int], settings: Settings) -> None:
+    """Take the logarithm of the classes' frequencies off the output's bias, so often as the settings say.
+
+    Args:
+        model: Its output layer is changed.
+        class_counts: Training texts of each class (C,).
+        settings: Class weights and balanced sampling have changed the frequencies that training saw.
+    """
+    logs = torch.tensor(class_counts, dtype=torch.float64).clamp(min=1).log() * _power(settings)
+    bias: Tensor = model.get_parameter("output_layer.0.bias")
+    bias -= (settings.prior_adjustment * (logs - logs.mean())).to(bias)
+
+
+def learned_frequencies(class_counts: Sequence[int], settings: Settings) -> list[float]:
+    """How frequent a stored model takes the classes to be (C,), as shares: for `torchmoji.balancing`.
+
+    Args:
+        class_counts: Training texts of each class (C,).
+        settings: Of the run, which may have changed the frequencies, and the model at its end.
+    """
+    left = max(0.0, 1 - settings.prior_adjustment) * _power(settings)
+    numbers = [max(1, count) ** left for count in class_counts]
+    total = sum(numbers)
+    return [float(f"{number / total:.6g}") for number in numbers]
+
+
+def pretrain(
+    corpus: Corpus | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    settings: Settings | None = None,
+    *,
+    device: str | torch.device | None = None,
+    compiled: bool = False,
+    tensorboard: bool = False,
+    int8: bool = False,
+    checkpoint_seconds: float = 600,
+    progress: bool = False,
+    command: str = "",
+    notes: str = "",
+    card: Callable[[Report], str] = model_card,
+) -> Pretrained:
+    """Train, store, score and describe a model; an interrupted call goes on where it was.
+
+    Args:
+        corpus: A corpus of `torchmoji.corpus.build.build_corpus`, or its folder.
+        out: Receives `config.json`, `vocabulary.json`, `model.safetensors` and the model card `README.md`,
+            for `MojiPipeline.from_pretrained`; and what `train` writes.
+        settings: How to train.
+        device: Where; by default CUDA where it is there.
+        compiled: See `train`, as for `tensorboard`, `checkpoint_seconds` and `progress`.
+        tensorboard: Write for TensorBoard.
+        int8: Store matrices as int8: a quarter of the size.
+        checkpoint_seconds: How often to write the checkpoint.
+        progress: Show a progress bar.
+        command: What made the model, for the card.
+        notes: Text for the card.
+        card: Writes the card.
+
+    Returns:
+        What it took, and how well the model guesses.
+
+    Raises:
+        FileNotFoundError: There is no corpus, no model to start from, or no file of soft targets.
+        OSError: A model to start from could not be fetched.
+        ValueError: The corpus or the checkpoint is damaged, of another run, or does not fit the settings.
+        BlockingIOError: Another process trains in this folder.
+        FloatingPointError: The loss is not finite.
+        ModuleNotFoundError: An extra is missing.
+    """
+    corpus = corpus if isinstance(corpus, Corpus) else Corpus.load(corpus)
+    settings = settings or Settings()
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with joined_processes(device) as processes, _locked(out, processes):
+        trained = train(
+            *(corpus, out, settings),
+            processes=processes,
+            compiled=compiled,
+            tensorboard=tensorboard,
+            checkpoint_seconds=checkpoint_seconds,
+            progress=progress,
+        )
+        scores = None
+        if processes.is_first:
+            scores = store(corpus, out, settings, trained, int8)
+            report = Report(
+                manifest=corpus.manifest,
+                settings=trained.settings,
+                nb_tokens=corpus.nb_tokens,
+                steps=trained.steps,
+                seconds=trained.seconds,
+                device=device_name(processes.device),
+                processes=processes.count,
+                scores=scores,
+                is_int8=int8,
+                command=command,
+                notes=notes,
+            )
+            atomic_write_text(out / CARD_NAME, card(report))
+        processes.wait()
+    return Pretrained(out, trained.steps, trained.seconds, scores)
+
+
+@contextmanager
+def _locked(folder: Path, processes: Processes) -> Iterator[None]:
+    """Keep other runs out of a folder."""
+    if not processes.is_first:
+        yield
+        return
+    try:
+        lock = FileLock(folder / ".lock").acquire(timeout=0)
+    except Timeout as error:
+        raise BlockingIOError(f"another process is training in {folder}: wait for it") from error
+    with lock:
+        yield
+
+
+def store(
+    corpus: Corpus, out: Path, settings: Settings, trained: Trained[TorchMoji], int8: bool
+) -> dict[str, Scores]:
+    """Write a trained model's files, but for the card, and score it.
+
+    Args:
+        corpus: Of the training.
+        out: Receives `config.json`, `vocabulary.json` and `model.safetensors`.
+        settings: Of the training; the output is adjusted to the prior as they say.
+        trained: The model.
+        int8: Store matrices as int8.
+
+    Returns:
+        Name -> scores on the validation texts, those of the stored model first; empty without such texts.
+    """
+    model, counts, classes = trained.model, corpus.class_counts("train"), corpus.classes
+    rows = corpus.rows("validation")
+    before: dict[str, Scores] = {}
+
+    def score(scored: nn.Module) -> Scores:
+        return score_emojis(scored, rows, len(classes), most=settings.evaluation_texts)
+
+    if settings.prior_adjustment:
+        before |= {"before the adjustment to the prior": score(model)} if len(rows) else {}
+        adjust_to_prior(model, counts, settings)
+    if int8 and len(rows):
+        before = {"the same before rounding to int8": score(model), **before}
+    (save_quantized if int8 else save_state_dict)(model.state_dict(), out / WEIGHTS_NAME)
+    save_vocabulary(corpus.vocabulary, out / VOCABULARY_NAME)
+    config = {
+        "model_type": "torchmoji",
+        "version": __version__,
+        "nb_tokens": corpus.nb_tokens,
+        "embedding_dim": settings.embedding_dim,
+        "hidden_size": settings.hidden_size,
+        "nb_classes": len(classes),
+        "classes": classes,
+        "class_frequencies": learned_frequencies(counts, settings),
+    }
+    atomic_write_text(out / CONFIG_NAME, json.dumps(config, ensure_ascii=False, indent=1) + "\n")
+    if not len(rows):
+        return {}
+    stored = score(load_model(out / WEIGHTS_NAME).to(next(model.parameters()).device))
+    commonest = commonest_scores(rows, counts, settings.evaluation_texts)
+    return {STORED: stored, **before, "always the commonest emojis": commonest}
+
+
+# --- The model that pretraining trains: with fresh weights, or with a start from words alone or from a model
+
+
+def new_model(settings: Settings, nb_tokens: int, nb_classes: int) -> TorchMoji:
+    """A model with fresh weights that gives logits; uses torch's global generator.
+
+    Args:
+        settings: Its sizes.
+        nb_tokens: Size of the vocabulary.
+        nb_classes: Number of emojis.
+
+    Raises:
+        ValueError: There is only one emoji.
+    """
+    if nb_classes < 2:
+        raise ValueError("a model needs at least two emojis to tell apart: build the corpus with more")
+    model = TorchMoji(
+        nb_classes=nb_classes,
+        nb_tokens=nb_tokens,
+        output_logits=True,
+        embed_dropout_rate=settings.embed_dropout_rate,
+        final_dropout_rate=settings.final_dropout_rate,
+        embedding_dim=settings.embedding_dim,
+        hidden_size=settings.hidden_size,
+    )
+    if nb_classes == 2:  # else one output for two classes
+        model.output_layer = nn.Sequential(nn.Linear(model.attention_size, nb_classes))
+    return model
+
+
+def train(
+    corpus: Corpus,
+    folder: str | os.PathLike[str],
+    settings: Settings,
+    *,
+    processes: Processes | None = None,
+    compiled: bool = False,
+    tensorboard: bool = False,
+    checkpoint_seconds: float = 600,
+    progress: bool = False,
+) -> Trained[TorchMoji]:
+    """Train a model, or go on with a run that was interrupted.
+
+    Args:
+        corpus: With the training texts.
+        folder: See `torchmoji.pretraining.loop.train_model`, as for the others.
+        settings: How to train.
+        processes: Those that train together.
+        compiled: Use `torch.compile`.
+        tensorboard: Write for TensorBoard.
+        checkpoint_seconds: How often to write the checkpoint.
+        progress: Show a progress bar.
+
+    Returns:
+        The trained model and what it took.
+
+    Raises:
+        FileNotFoundError: There is no model to start from, or no file of soft targets or embeddings.
+        OSError: A model to start from could not be fetched.
+        ValueError: The checkpoint is damaged or of another run, or a start or teacher does not fit.
+        FloatingPointError: The loss is not finite.
+        ModuleNotFoundError: TensorBoard is missing.
+    """
+    processes = processes or Processes(torch.device("cpu"))
+    device = processes.device
+
+    target_size = None
+    if settings.embedding_targets is not None:
+        target_size = open_embedding_targets(settings.embedding_targets, len(corpus.rows("train"))).shape[1]
+
+    def begun() -> TorchMoji:
+        model = new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
+        if settings.start_from is not None:
+            start_with_model(model, settings.start_from, corpus.vocabulary, corpus.classes)
+        return model
+
+    def made() -> TorchMoji | ModelWithEmbeddings:
+        if (Path(folder) / CHECKPOINT_NAME).is_file():
+            model = new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
+        else:
+            model = begun()
+            if settings.word_vectors is not None:
+                start_with_vectors(model, settings.word_vectors)
+            if settings.word_passes:
+                start_with_words(model, corpus.rows("train"), loss_of(corpus, settings), settings)
+        return model if target_size is None else ModelWithEmbeddings(model, target_size)
+
+    trained = train_model(
+        *(made, corpus, folder, settings),
+        processes=processes,
+        compiled=compiled,
+        tensorboard=tensorboard,
+        checkpoint_seconds=checkpoint_seconds,
+        progress=progress,
+    )
+    model = trained.model.model if isinstance(trained.model, ModelWithEmbeddings) else trained.model
+    if settings.start_share:
+        with seeded(device, settings.seed), torch.no_grad():
+            start = begun()
+            for weight, other in zip(model.parameters(), start.parameters(), strict=True):
+                weight.lerp_(other, settings.start_share)
+    return Trained(model, trained.settings, trained.steps, trained.seconds)

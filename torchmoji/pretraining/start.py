@@ -1,0 +1,242 @@
+"""A start for pretraining: the weights of a model that is there, whatever its words and its emojis are.
+
+What the two have in common is taken over: the LSTMs and the attention, the embeddings of the words that both
+know, the output layer's rows of the emojis that both know. A word that is new begins as the model's unknown
+word, which is what it was to that model; a new emoji's output row is fresh.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from torchmoji.corpus.emoji_finder import fold
+from torchmoji.corpus.shards import TokenRows
+from torchmoji.create_vocab import check_fits, words_by_id
+from torchmoji.emojis import unnamed_classes
+from torchmoji.global_variables import UNKNOWN_ID
+from torchmoji.model_def import TorchMoji
+from torchmoji.pretraining.data_order import DataOrder
+from torchmoji.pretraining.loss import PretrainingLoss, open_float16
+from torchmoji.pretraining.settings import Settings
+from torchmoji.weights.folder import find
+from torchmoji.weights.formats import load_state_dict
+from torchmoji.weights.keras import model_sizes
+
+logger = logging.getLogger(__name__)
+
+
+@torch.no_grad()
+def start_with_model(
+    model: TorchMoji, name: str | os.PathLike[str], vocabulary: Mapping[str, int], classes: Sequence[str]
+) -> None:
+    """Give a model the weights of another one, in place, as far as they fit.
+
+    Args:
+        model: With fresh weights.
+        name: The other one: "default", "deepmoji", a folder or a repository of the Hugging Face hub.
+        vocabulary: Word -> id, of `model`.
+        classes: Its emojis.
+
+    Raises:
+        FileNotFoundError: There is no such model.
+        OSError: Its files could not be fetched.
+        ValueError: It is no folder, a file is damaged, or the sizes differ.
+    """
+    if Path(name).expanduser().is_file():
+        raise ValueError(
+            f"{os.fspath(name)} is a file: start from a folder with config.json, vocabulary.json "
+            "and model.safetensors, which MojiPipeline.save_pretrained writes"
+        )
+    files = find(name)
+    known = files.vocabulary or {}
+    state = load_state_dict(files.weights)
+    sizes = model_sizes(state)
+    given = (sizes.embedding_dim, sizes.hidden_size)
+    own = (model.embedding_dim, model.hidden_size)
+    if given != own:
+        raise ValueError(
+            f"the model {os.fspath(name)!r} has the embedding_dim {given[0]} and the hidden_size {given[1]}, "
+            f"the run {own[0]} and {own[1]}: set those of the model that it starts from"
+        )
+    check_fits(known, sizes.nb_tokens)
+    words = [known.get(word, UNKNOWN_ID) for word in words_by_id(vocabulary)]
+    weights = model.state_dict()
+    for key, value in state.items():
+        if not key.startswith(("embed.", "output_layer.")):
+            weights[key].copy_(value)
+    weights["embed.weight"].copy_(state["embed.weight"][words])
+    given_classes = files.config.get("classes") or unnamed_classes(sizes.nb_outputs) or []
+    found = _copy_classes(weights, state, given_classes, classes)
+    logger.info(
+        "starting from %s: %d of %d words and %d of %d emojis are its own",
+        *(os.fspath(name), sum(word in known for word in vocabulary), len(vocabulary)),
+        *(found, len(classes)),
+    )
+
+
+def _copy_classes(
+    weights: Mapping[str, Tensor], state: Mapping[str, Tensor], given: Sequence[str], wanted: Sequence[str]
+) -> int:
+    """Copy the output layer's rows of the classes that both know; gives their number.
+
+    There are none in a model of features, in one of two classes with a single output, and in one that does
+    not name its classes.
+    """
+    layer = [(weights[key], state[key]) for key in state if key.startswith("output_layer.")]
+    if not layer or any(len(source) != len(given) for _, source in layer):
+        return 0
+    places = {fold(name): place for place, name in enumerate(given)}
+    pairs = [(row, places[fold(name)]) for row, name in enumerate(wanted) if fold(name) in places]
+    for target, source in layer:
+        for row, place in pairs:
+            target[row] = source[place]
+    return len(pairs)
+
+
+# --- A start for pretraining: the model without its LSTMs, which learns what words say of emojis in minutes
+
+
+LEARNING_RATE = 5e-3
+"""The highest of Adam: it rises for `_WARMUP` steps, and falls to zero in a line."""
+WORD_DROPOUT = 0.1
+"""Share of the words that are left out of a text."""
+STEPS_TOGETHER = 4
+"""A batch has so many times the texts of a later step."""
+
+_WARMUP = 100
+_INITIAL = 0.05  # embeddings are drawn from minus to plus that
+_TELL_EVERY = 200
+
+
+class _WordModel(nn.Module):
+    """The parts of a model that need no LSTM, its own embedding among them."""
+
+    def __init__(self, model: TorchMoji) -> None:
+        super().__init__()
+        weight, bias = model.output_layer.parameters()
+        size = model.embedding_dim
+        self.embed = model.embed
+        self.vector = nn.Parameter(weight.new_zeros(size))
+        self.weight = nn.Parameter(weight.detach()[:, -size:].clone())
+        self.bias = nn.Parameter(torch.zeros_like(bias))
+
+    def forward(self, ids: Tensor, kept: Tensor) -> Tensor:
+        """Token ids and which of them count, both (batch, time), to logits (batch, C)."""
+        x = torch.tanh(self.embed(ids))
+        scores = (x @ self.vector).masked_fill(~kept, -1e9)
+        weights = torch.softmax(scores, dim=1) * kept
+        return F.linear((weights.unsqueeze(1) @ x).squeeze(1), self.weight, self.bias)
+
+
+def start_with_words(model: TorchMoji, rows: TokenRows, loss: PretrainingLoss, settings: Settings) -> None:
+    """Train the model's embeddings without its LSTMs, in place.
+
+    Every process does all of it, so that none waits; torch's global generators are not used.
+
+    Args:
+        model: With fresh weights and logits as output. Its embeddings are drawn anew, nearer to zero, but
+            for `settings.word_vectors`.
+        rows: The training texts.
+        loss: What is minimized.
+        settings: `word_passes` and the seed; the same ones give the same weights.
+
+    Raises:
+        FloatingPointError: The loss is not finite.
+    """
+    device = model.embed.weight.device
+    generator = torch.Generator().manual_seed(settings.seed)
+    if settings.word_vectors is None:
+        with torch.no_grad():
+            fresh = torch.empty(model.embed.weight.shape).uniform_(-_INITIAL, _INITIAL, generator=generator)
+            model.embed.weight.copy_(fresh)
+    words = _WordModel(model)
+    order = DataOrder(rows, settings.batch_size * STEPS_TOGETHER, settings.seed)
+    total = order.steps(settings.word_passes)
+    warmup = min(_WARMUP, total // 2)
+    fused = device.type in ("cpu", "cuda") or None
+    optimizer = torch.optim.Adam(words.parameters(), lr=LEARNING_RATE, fused=fused)
+    losses: list[float] = []
+    for step, batch in enumerate(islice(order.batches(), total)):
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / max(1, warmup)) * (1 - step / total)
+        ids = torch.from_numpy(rows.token_ids(batch, settings.max_length))
+        kept = (ids != 0) & (torch.rand(ids.shape, generator=generator) >= WORD_DROPOUT)
+        owners, classes = (torch.from_numpy(part).to(device) for part in rows.labels(batch))
+        logits = words(ids.to(device), kept.to(device))
+        mean = loss(logits, owners, classes, batch) / loss.total_weight(rows.labels(batch)[1])
+        optimizer.zero_grad()
+        mean.backward()
+        optimizer.step()
+        losses.append(mean.item())
+        if not math.isfinite(losses[-1]):
+            raise FloatingPointError(f"the loss of words alone is {losses[-1]:g}: set word_passes to 0")
+        if (step + 1) % _TELL_EVERY == 0 or step + 1 == total:
+            logger.info("words alone, step %d of %d: loss %.4f", step + 1, total, sum(losses) / len(losses))
+            losses.clear()
+    _put_into(model, words)
+
+
+@torch.no_grad()
+def _put_into(model: TorchMoji, words: _WordModel) -> None:
+    """Give the model what its words have learned; the LSTMs have no part in the output yet."""
+    size = model.embedding_dim
+    weight, bias = model.output_layer.parameters()
+    model.attention_layer.attention_vector.zero_()
+    model.attention_layer.attention_vector[-size:] = words.vector
+    weight.zero_()
+    weight[:, -size:] = words.weight
+    bias.copy_(words.bias)
+
+
+# --- A start for pretraining: embeddings that already say which words are alike
+
+SCALE = 0.15
+"""Root mean square of the numbers that embeddings begin with: half of that of fresh ones."""
+
+
+@torch.no_grad()
+def start_with_vectors(model: TorchMoji, path: str | os.PathLike[str]) -> None:
+    """Give a model the embeddings to begin with, in place; words without a vector get zeros.
+
+    Args:
+        model: With fresh weights.
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds something else.
+    """
+    weight: Tensor = model.embed.weight
+    meaning = "a row for each word, in its order"
+    stored = open_float16(path, "word vectors", "vocabulary", (len(weight), None), meaning)
+    vectors = torch.from_numpy(stored.astype(np.float64))
+    is_known = vectors.any(1)
+    if not is_known.any() or not torch.isfinite(vectors).all():
+        raise ValueError(f"{os.fspath(path)} has no vectors but zeros, or numbers that are not finite")
+    components = principal_components(vectors[is_known], weight.shape[1])
+    weight.zero_()
+    weight[is_known.to(weight.device)] = components.to(weight)
+
+
+def principal_components(vectors: Tensor, size: int) -> Tensor:
+    """The first components of vectors (n, size), scaled to `SCALE`, zeros where there are fewer.
+
+    Args:
+        vectors: (n, D).
+        size: How many.
+    """
+    centred = vectors - vectors.mean(0)
+    values, axes = torch.linalg.eigh(centred.t() @ centred)
+    axes = axes[:, values.argsort(descending=True)[:size]]
+    # which way an axis points is the eigensolver's choice: let the largest entry be positive
+    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
+    found = nn.functional.pad(centred @ (axes * largest.sign()), (0, max(0, size - vectors.shape[1])))
+    return found * (SCALE / found.square().mean().sqrt().clamp(min=1e-12))

@@ -1,0 +1,131 @@
+"""A page to try a model on, `torchmoji demo`: type, and see emojis, attention, neighbours; and an HTTP API.
+
+    torchmoji.server.demo.launch()                         # until Ctrl-C
+    with torchmoji.server.demo.served() as address: ...    # in a thread
+
+The page is made with gradio, the extra `demo`: it brings text boxes that work with a keyboard and a screen
+reader, uploads, a queue and the API. Nothing on the page comes from another machine, and a content security
+policy keeps it so. `demo_page` has the parts of the page, `demo_html` what they show, `demo_reading` what the
+API gives, `demo_files` what becomes of files, `demo_server` serves it all.
+"""
+
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from torchmoji.pipeline.pipeline import MojiPipeline
+
+if TYPE_CHECKING:
+    import gradio
+
+    from torchmoji.server.reading import Reader
+
+PORT = 7860
+
+_SECONDS_TO_START = 60
+
+
+def build(pipeline: MojiPipeline | None = None) -> "gradio.Blocks":
+    """Make the page, for use in a gradio application of one's own; `launch` adds style, script and limits.
+
+    Args:
+        pipeline: A model with classes; by default the one that comes with the package.
+
+    Raises:
+        ValueError: The model has no classes.
+        ModuleNotFoundError: gradio is missing.
+    """
+    _check_gradio()
+    from torchmoji.server.page import blocks
+
+    return blocks(_reader(pipeline))
+
+
+def launch(
+    pipeline: MojiPipeline | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = PORT,
+    open_browser: bool = False,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve the page until Ctrl-C.
+
+    Args:
+        pipeline: See `build`.
+        host: The address to listen at. "0.0.0.0" lets other machines in; there is no password.
+        port: 0 or None picks a free one.
+        open_browser: Open the page in the user's browser.
+        ready: Called with the page's address once it can be opened.
+
+    Raises:
+        OSError: The port is in use, or there is no such address.
+        ValueError: The model has no classes, or the port is no port.
+        ModuleNotFoundError: gradio is missing.
+    """
+
+    def started(address: str) -> None:
+        if ready is not None:
+            ready(address)
+        if open_browser:
+            webbrowser.open(address)
+
+    _check_gradio()
+    from torchmoji.server.server import server
+
+    # the server stops at the first Ctrl-C by itself, and raises it again when it is done
+    with (
+        server(lambda: _reader(pipeline), host, port, started) as (running, listener),
+        suppress(KeyboardInterrupt),
+    ):
+        running.run(sockets=[listener])
+
+
+@contextmanager
+def served(
+    pipeline: MojiPipeline | None = None, *, host: str = "127.0.0.1", port: int | None = None
+) -> Iterator[str]:
+    """Serve the page in a thread while the block runs; arguments and errors as of `launch`.
+
+    Yields:
+        The page's address.
+    """
+    _check_gradio()
+    from torchmoji.server.server import server
+
+    addresses: list[str] = []
+    has_started = threading.Event()
+
+    def started(address: str) -> None:
+        addresses.append(address)
+        has_started.set()
+
+    with server(lambda: _reader(pipeline), host, port, started) as (running, listener):
+        thread = threading.Thread(target=running.run, args=([listener],), name="torchmoji-demo")
+        thread.start()
+        try:
+            if not has_started.wait(_SECONDS_TO_START):
+                raise OSError(f"the page did not start within {_SECONDS_TO_START} seconds")
+            yield addresses[0]
+        finally:
+            running.should_exit = True
+            thread.join()
+
+
+def _reader(pipeline: MojiPipeline | None) -> "Reader":
+    from torchmoji.server.reading import Reader
+
+    if pipeline is None:
+        has_onnx = all(find_spec(package) for package in ("onnx", "onnxruntime"))
+        pipeline = MojiPipeline.from_pretrained("default", backend="onnx" if has_onnx else "torch")
+    return Reader(pipeline)
+
+
+def _check_gradio() -> None:
+    if find_spec("gradio") is None:
+        raise ModuleNotFoundError(
+            'the page needs gradio, which is not installed: pip install "torchmoji[demo]"', name="gradio"
+        )

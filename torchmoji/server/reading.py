@@ -1,0 +1,187 @@
+"""What the page of `torchmoji.server.demo` says about a text, as plain values that go through JSON.
+
+A reading has the likeliest classes, the words with their attention, the eight emotions where the classes are
+the 64 emojis, and the nearest of the example sentences by cosine similarity of encodings.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from torchmoji.emojis import EMOTIONS, emotion_scores
+from torchmoji.pipeline.pipeline import LONGEST, MojiPipeline
+from torchmoji.pipeline.spans import placed_words
+from torchmoji.server.examples import EXAMPLES
+
+NEAREST = 5
+"""Example sentences in a reading."""
+
+Floats = npt.NDArray[np.float32]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a character, which JSON can bring but UTF-8 cannot take back."""
+
+
+class Score(TypedDict):
+    """A class and its probability, 0 to 1; `alias` is an emoji's name, or again the class."""
+
+    emoji: str
+    alias: str
+    probability: float
+
+
+class Word(TypedDict):
+    """A word, its attention, 0 to 1, and its place: `text[start:end]`, counted in code points."""
+
+    word: str
+    weight: float
+    start: int
+    end: int
+
+
+class Neighbour(TypedDict):
+    """An example sentence, its likeliest class, and its similarity, -1 to 1."""
+
+    text: str
+    emoji: str
+    alias: str
+    similarity: float
+
+
+class Reading(TypedDict):
+    """What a model says about a text."""
+
+    text: str
+    emojis: list[Score]
+    words: list[Word]
+    emotions: dict[str, float] | None
+    """None where the classes are not the 64 emojis."""
+    nearest: list[Neighbour]
+    """Empty for a text without words."""
+    cut: bool
+    """The text is longer than what the model reads; `words` are those that it read."""
+
+
+class Comparison(TypedDict):
+    """Two readings, the similarity of the texts, -1 to 1, and how it compares."""
+
+    similarity: float
+    closer_than: float
+    """The share of all pairs of example sentences that are less similar, 0 to 1."""
+    first: Reading
+    second: Reading
+
+
+class Reader:
+    """A pipeline with the example sentences encoded. It may be used from several threads.
+
+    Args:
+        pipeline: A model with classes.
+        examples: Sentences to find the nearest of.
+
+    Raises:
+        ValueError: The model has no classes.
+    """
+
+    def __init__(self, pipeline: MojiPipeline, examples: Sequence[str] = EXAMPLES) -> None:
+        if not pipeline.classes:
+            raise ValueError("the page shows classes, but this model gives features alone: use another")
+        self.pipeline = pipeline
+        self.examples = tuple(examples)
+        self.multi_label = bool(getattr(pipeline.engine, "multi_label", False))
+        """Each class is judged on its own, so that probabilities do not sum up to 1."""
+        self.has_emotions = not self.multi_label and _has_emotions(pipeline.classes)
+        parts = [self._readable(text) for text in examples]
+        self._encodings: Floats = pipeline.encode(parts, normalize_embeddings=True)  # (n, F)
+        self._tops = [prediction[0] for prediction in pipeline.predict(parts, 1)]
+        of_pairs = (self._encodings @ self._encodings.T)[np.triu_indices(len(examples), 1)]
+        self._similarities = np.sort(of_pairs)  # (n (n - 1) / 2,)
+
+    def read(self, text: str, top_k: int = 5) -> Reading:
+        """Read one text.
+
+        Raises:
+            TypeError: It is no string, or `top_k` no whole number.
+            ValueError: `top_k` is below 1.
+        """
+        return self._read(text, top_k)[0]
+
+    def compare(self, first: str, second: str, top_k: int = 5) -> Comparison:
+        """Read two texts and say how similar they are; errors as of `read`."""
+        (one, its), (other, others) = self._read(first, top_k), self._read(second, top_k)
+        similarity = float(its @ others)
+        below = int(np.searchsorted(self._similarities, similarity))
+        return {
+            "similarity": similarity,
+            "closer_than": below / max(1, len(self._similarities)),
+            "first": one,
+            "second": other,
+        }
+
+    def _read(self, text: str, top_k: int) -> tuple[Reading, Floats]:
+        """A reading, and the text's encoding (F,) of length 1."""
+        _check(text, top_k)
+        text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+        part = self._readable(text)
+        prediction = self.pipeline.predict(part, len(self.pipeline.classes))
+        encoding: Floats = self.pipeline.encode(part, normalize_embeddings=True)
+        emotions = None
+        if self.has_emotions:
+            probabilities = np.zeros((1, len(self.pipeline.classes)), np.float32)
+            for score in prediction:
+                probabilities[0, score.index] = score.probability
+            values = emotion_scores(probabilities, self.pipeline.classes)[0]
+            emotions = dict(zip(EMOTIONS, map(float, values), strict=True))
+        reading: Reading = {
+            "text": text,
+            "emojis": [
+                Score(emoji=s.emoji, alias=s.alias, probability=s.probability) for s in prediction[:top_k]
+            ],
+            "words": [Word(word=w.word, weight=w.weight, start=w.start, end=w.end) for w in prediction.words],
+            "emotions": emotions,
+            "nearest": self._nearest(encoding),
+            "cut": len(part) < len(text),
+        }
+        return reading, encoding
+
+    def _readable(self, text: str) -> str:
+        """The part of a text that the model reads, so that it need not warn of each text that it cuts."""
+        if self.pipeline.windows:
+            return text
+        words = placed_words(text)
+        limit = self.pipeline.max_length or LONGEST
+        return text if len(words) <= limit else text[: words[limit][1]]
+
+    def _nearest(self, encoding: Floats) -> list[Neighbour]:
+        if not encoding.any():
+            return []
+        similarities = self._encodings @ encoding
+        return [
+            {
+                "text": self.examples[index],
+                "emoji": self._tops[index].emoji,
+                "alias": self._tops[index].alias,
+                "similarity": float(similarities[index]),
+            }
+            for index in np.argsort(-similarities, kind="stable")[:NEAREST]
+        ]
+
+
+def _has_emotions(classes: Sequence[str]) -> bool:
+    try:
+        emotion_scores(np.zeros((0, len(classes)), np.float32), classes)
+    except ValueError:
+        return False
+    return True
+
+
+def _check(text: object, top_k: object) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"a text must be a string, got {text!r}")
+    if not isinstance(top_k, int) or isinstance(top_k, bool):
+        raise TypeError(f"top_k must be a whole number, got {top_k!r}")
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}")

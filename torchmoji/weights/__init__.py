@@ -1,0 +1,39 @@
+"""Weights and folders of models: read, written, converted, fetched. Part of it needs no torch."""
+
+from typing import TYPE_CHECKING
+
+from torchmoji.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from torchmoji.weights.formats import (
+        FILE_ENDINGS,
+        LAYERS,
+        ModelSizes,
+        load_state_dict,
+        model_sizes,
+        save_quantized,
+        save_state_dict,
+    )
+
+__all__ = [
+    "FILE_ENDINGS",
+    "LAYERS",
+    "ModelSizes",
+    "load_state_dict",
+    "model_sizes",
+    "save_quantized",
+    "save_state_dict",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "FILE_ENDINGS": "formats",
+        "LAYERS": "formats",
+        "ModelSizes": "formats",
+        "load_state_dict": "formats",
+        "model_sizes": "formats",
+        "save_quantized": "formats",
+        "save_state_dict": "formats",
+    },
+)

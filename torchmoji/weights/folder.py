@@ -1,0 +1,176 @@
+"""Models in folders: `config.json`, `vocabulary.json`, `model.safetensors` and a model card; nothing is run.
+
+A name is looked up as the shipped model ("default"), the original weights ("deepmoji"), a folder, a file or a
+repository of the Hugging Face hub, in this order.
+"""
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torchmoji import __version__
+from torchmoji.balancing import checked_frequencies
+from torchmoji.create_vocab import load_vocabulary
+from torchmoji.emojis import EMOJIS
+from torchmoji.files.atomic import atomic_write_text
+from torchmoji.global_variables import default_model_directory
+
+CONFIG_NAME = "config.json"
+VOCABULARY_NAME = "vocabulary.json"
+WEIGHTS_NAME = "model.safetensors"
+CARD_NAME = "README.md"
+FILE_NAMES = (CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME, CARD_NAME)
+
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w.-]+)?")
+
+
+class Files(NamedTuple):
+    """What a pipeline is loaded from."""
+
+    weights: Path
+    vocabulary: dict[str, int] | None
+    config: dict[str, Any]
+
+
+def find(
+    name: str | os.PathLike[str], vocabulary: Mapping[str, int] | str | os.PathLike[str] | None = None
+) -> Files:
+    """Find a model's files, fetching them where they are elsewhere.
+
+    Args:
+        name: "default", "deepmoji", a folder, a weights or ONNX file, or a hub id such as "user/model", with
+            "user/model@revision" for one revision.
+        vocabulary: Word -> id or a file; needed with weights alone.
+
+    Raises:
+        FileNotFoundError: There is no such model; the message names the possibilities.
+        OSError: Files could not be fetched.
+        ValueError: A file is damaged, or the vocabulary is missing.
+    """
+    given = load_vocabulary(vocabulary) if isinstance(vocabulary, str | os.PathLike) else vocabulary
+    own = None if given is None else dict(given)
+    text = os.fspath(name)
+    if text == "default":
+        return _in_folder(default_model_directory(), own)
+    if text == "deepmoji":
+        from torchmoji.weights.hub import download_original
+
+        weights, path = download_original()
+        return Files(weights, own or load_vocabulary(path), {"classes": list(EMOJIS)})
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return _in_folder(path, own)
+    if path.is_file():
+        if own is None and path.suffix != ".onnx":
+            raise ValueError(f"{path} has no vocabulary: give the one of these weights as vocabulary=")
+        return Files(path, own, {})
+    if _HUB_ID.fullmatch(text):
+        return _in_folder(_from_hub(text), own)
+    raise FileNotFoundError(
+        f"there is no model {text!r}: use 'default', 'deepmoji', a folder of save_pretrained, "
+        "a weights file with vocabulary=, or the id of a model on the Hugging Face hub (user/name)"
+    )
+
+
+def _in_folder(folder: Path, vocabulary: dict[str, int] | None) -> Files:
+    missing = [
+        name
+        for name in (CONFIG_NAME, WEIGHTS_NAME, VOCABULARY_NAME)
+        if not (folder / name).is_file() and not (name == VOCABULARY_NAME and vocabulary)
+    ]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} lacks {', '.join(missing)}: MojiPipeline.save_pretrained writes a model's folder"
+        )
+    config = _read_config(folder / CONFIG_NAME)
+    return Files(folder / WEIGHTS_NAME, vocabulary or load_vocabulary(folder / VOCABULARY_NAME), config)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Read and check a configuration; keys that are not known are left alone."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}): write the model's folder again") from error
+    if not isinstance(config, dict) or config.get("model_type") != "torchmoji":
+        raise ValueError(f'{path} is not that of a torchMoji model: it must have "model_type": "torchmoji"')
+    keys = ("classes", "max_length", "class_frequencies")
+    classes, length, frequencies = map(config.get, keys)
+    if classes is not None and not (
+        isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes)
+    ):
+        raise ValueError(f'{path}: "classes" must be a list of names, got {classes!r}')
+    if frequencies is not None:
+        try:
+            checked_frequencies(frequencies)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    if length is not None and not (type(length) is int and length > 0):
+        raise ValueError(f'{path}: "max_length" must be a positive number of tokens or null, got {length!r}')
+    return config
+
+
+def _from_hub(repository: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    identity, _, revision = repository.partition("@")
+    try:
+        return Path(snapshot_download(identity, revision=revision or None, allow_patterns=list(FILE_NAMES)))
+    except LocalEntryNotFoundError as error:
+        raise OSError(
+            f"cannot reach the Hugging Face hub for {repository!r}, and it is not in the cache: check the "
+            "connection, fetch it on another machine, or use 'default', which needs no network"
+        ) from error
+    except HfHubHTTPError as error:
+        raise FileNotFoundError(
+            f"the Hugging Face hub has no {repository!r} for you ({str(error).splitlines()[0]}): "
+            "check the name; a private model needs a token (HF_TOKEN)"
+        ) from error
+
+
+def save(
+    folder: str | os.PathLike[str],
+    state_dict: Mapping[str, Any],
+    vocabulary: Mapping[str, int],
+    config: Mapping[str, Any],
+    card: str,
+) -> None:
+    """Write a model's folder: a new one whole or not at all, in an old one each file.
+
+    Args:
+        folder: Where; other files in it stay.
+        state_dict: The weights.
+        vocabulary: Word -> id.
+        config: Sizes, classes, settings.
+        card: The model card, Markdown.
+
+    Raises:
+        NotADirectoryError: There is a file of that name.
+    """
+    from torchmoji.weights.formats import save_state_dict
+
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(f"{target} is a file: give a folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    about = {"model_type": "torchmoji", "version": __version__, **config}
+    try:
+        new.mkdir()
+        save_state_dict(state_dict, new / WEIGHTS_NAME)
+        atomic_write_text(new / VOCABULARY_NAME, json.dumps(dict(vocabulary), ensure_ascii=False) + "\n")
+        atomic_write_text(new / CARD_NAME, card)
+        atomic_write_text(new / CONFIG_NAME, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
+        if target.exists():
+            for name in (WEIGHTS_NAME, VOCABULARY_NAME, CARD_NAME, CONFIG_NAME):
+                (new / name).replace(target / name)
+        else:
+            new.rename(target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)

@@ -1,0 +1,311 @@
+"""Reading and writing the weights of a model, whatever the file format.
+
+The 2017 package read torch files alone, let `torch.load` run code from them, and took the sizes for granted.
+Here torch files are read as tensors only; safetensors, a compact form of it with int8 rows, and Keras's HDF5
+files are read too. A file's content, not its name, says which of them it is, and every file is checked
+against the table of layers in `torchmoji.weights.keras`.
+"""
+
+import json
+import os
+import pickle
+import re
+import tarfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+
+from torchmoji.files.atomic import atomic_path
+from torchmoji.weights.arrays import QUANTIZATION, SCALE, quantize_rows
+from torchmoji.weights.keras import (
+    LAYERS,
+    ModelSizes,
+    model_sizes,
+    read_keras_weights,
+    single_or_double,
+    write_keras_weights,
+)
+
+__all__ = [
+    "FILE_ENDINGS",
+    "LAYERS",
+    "ModelSizes",
+    "load_state_dict",
+    "model_sizes",
+    "save_quantized",
+    "save_state_dict",
+]
+
+TORCH_ENDINGS = (".bin", ".pt", ".pth")
+SAFETENSORS_ENDINGS = (".safetensors",)
+KERAS_ENDINGS = (".hdf5", ".h5")
+FILE_ENDINGS = (*TORCH_ENDINGS, *SAFETENSORS_ENDINGS, *KERAS_ENDINGS)
+"""The endings that `save_state_dict` writes."""
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_ZIP_SIGNATURE = b"PK\x03\x04"
+# How pickle writes 0x1950A86A20F9469CFC6C, the number with which torch's old format starts.
+_OLD_TORCH_NUMBER = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_SAFETENSORS_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+_MAX_SAFETENSORS_HEADER = 100_000_000  # bytes; the format's own limit
+
+
+def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """Read the weights of a model from a file of any supported format, and check them.
+
+    The content says which format it is: a torch file (old format or zip), safetensors (plain or written by
+    `save_quantized`), or HDF5 as Keras 2 saves it (needs h5py). Nothing in the file is run.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The layers in the order of `LAYERS`, on the CPU, sharing no memory with each other or the file.
+        float64 stays; everything else becomes float32.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is of another kind, damaged, or holds something other than the model's layers.
+        ModuleNotFoundError: It is an HDF5 file and h5py is missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise _no_file(path)
+    with path.open("rb") as file:
+        read = _reader(path, file.read(64))
+    loaded = read(path)
+    try:
+        model_sizes(loaded)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: {error}; expected the bare state dict of a TorchMoji model, as save_state_dict or "
+            f"torch.save(model.state_dict(), path) writes it"
+        ) from error
+    if read is not _load_safetensors:  # that shares memory with nothing
+        loaded = {name: _own_copy(tensor) for name, tensor in loaded.items()}
+    return {name: single_or_double(loaded.pop(name)) for name in LAYERS if name in loaded}
+
+
+def _no_file(path: Path) -> OSError:
+    if path.exists():
+        return IsADirectoryError(
+            f"{path} is not a file: give the path of a weights file, such as {path / 'model.safetensors'}"
+        )
+    return FileNotFoundError(
+        f"there is no weights file {path}: check the path, or fetch the original weights with "
+        f"`python scripts/download_weights.py` (torchmoji.weights.hub does the same from Python)"
+    )
+
+
+def _reader(path: Path, head: bytes) -> Callable[[Path], dict[str, torch.Tensor]]:
+    """The function that reads a file which starts with the 64 bytes `head`."""
+    if head.startswith(_HDF5_SIGNATURE):
+        return read_keras_weights
+    if head.startswith(_ZIP_SIGNATURE) or _OLD_TORCH_NUMBER in head[:16]:
+        return _load_torch
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _MAX_SAFETENSORS_HEADER:
+        return _load_safetensors
+    if not head:
+        found = "is empty"
+    elif head.lstrip().startswith(b"<"):
+        found = "is an HTML page or other markup, as a failed download leaves it"
+    elif head.startswith(b"version https://git-lfs"):
+        found = "is a Git LFS pointer, not the file it points to"
+    elif head.startswith(b"\x80"):
+        found = "is a pickle that torch.save did not write"
+    else:
+        found = f"starts with {head[:16]!r}"
+    raise ValueError(
+        f"{path} {found}: expected a torch, safetensors or Keras HDF5 file; "
+        f"download or save the weights again"
+    )
+
+
+def _load_torch(path: Path) -> dict[str, torch.Tensor]:
+    # torch before 2.6 runs code from a tar archive even with weights_only=True (CVE-2025-32434).
+    if tarfile.is_tarfile(path):
+        raise ValueError(f"{path} is a tar archive: expected a file of torch.save(model.state_dict(), path)")
+    try:
+        with path.open("rb") as file:  # torch would go by the ending of a name
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        foreign = re.search(r"GLOBAL (\S+)", str(error))
+        found = f"{foreign[1].rstrip('.')}, which could run code" if foreign else "a damaged pickle"
+        raise ValueError(
+            f"{path} was not loaded, for it holds {found}: expected a file of "
+            f"torch.save(model.state_dict(), path), that is tensors alone"
+        ) from None  # torch's own message advises to load the file without the check
+    except Exception as error:  # cut or changed bytes make torch raise nearly anything
+        raise _damaged(path, error) from error
+    if not isinstance(loaded, dict):
+        raise ValueError(
+            f"{path} holds an object of type {type(loaded).__name__}: expected a state dict, as "
+            f"torch.save(model.state_dict(), path) writes it"
+        )
+    return loaded
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return ValueError(f"{path} is truncated or damaged ({reason}): download or save the weights again")
+
+
+def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        with safetensors.safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+        tensors = _read_tensors(path)
+    except safetensors.SafetensorError as error:
+        raise _damaged(path, error) from error
+    quantization = metadata.get("quantization")
+    if quantization is None:
+        return tensors
+    if quantization != QUANTIZATION:
+        raise ValueError(
+            f"{path} has the quantization {quantization!r}, expected {QUANTIZATION!r}, as save_quantized "
+            f"writes it: update torchmoji or get the file in full precision"
+        )
+    try:
+        return _dequantize(tensors)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors file, checked before by safetensors, straight into memory of the tensors' own.
+
+    The library maps the file, from which its pages come one by one and are copied again.
+    """
+    tensors = {}
+    with path.open("rb") as file:
+        start = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(start))
+        header.pop("__metadata__", None)
+        for name, entry in header.items():
+            dtype = _SAFETENSORS_DTYPES.get(entry["dtype"])
+            if dtype is None:
+                raise safetensors.SafetensorError(
+                    f"{name} is of type {entry['dtype']}, which is not one of weights"
+                )
+            tensor = torch.empty(entry["shape"], dtype=dtype)
+            file.seek(8 + start + entry["data_offsets"][0])
+            if (
+                tensor.numel()
+                and file.readinto(tensor.view(-1).view(torch.uint8).numpy().data) != tensor.nbytes
+            ):
+                raise safetensors.SafetensorError(f"{name} ends before its time")
+            tensors[name] = tensor
+    return tensors
+
+
+def save_state_dict(state_dict: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
+    """Write weights in the format that the ending of `path` names, whole or not at all.
+
+    Args:
+        state_dict: The model's layers (see `model_sizes`), float, on any device; dtypes are kept, but for
+            Keras, which has single and double precision alone.
+        path: A name with one of `FILE_ENDINGS`.
+
+    Raises:
+        ValueError: The ending is unknown, or `state_dict` is not one of a TorchMoji model.
+        ModuleNotFoundError: The file is to be HDF5 and h5py is missing.
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending not in FILE_ENDINGS:
+        raise ValueError(
+            f"unknown file ending {path.suffix!r} of {path}: use one of {', '.join(FILE_ENDINGS)}"
+        )
+    model_sizes(state_dict)
+    if ending in KERAS_ENDINGS:
+        write_keras_weights(state_dict, path)
+        return
+    tensors = {name: _own_copy(state_dict[name]) for name in LAYERS if name in state_dict}
+    with atomic_path(path) as temporary:
+        if ending in TORCH_ENDINGS:
+            torch.save(tensors, temporary)
+        else:
+            save_file(tensors, temporary, metadata={"format": "pt"})
+
+
+def _own_copy(tensor: torch.Tensor) -> torch.Tensor:
+    """A dense copy on the CPU that shares memory with nothing: views and tied layers come apart."""
+    return tensor.detach().to("cpu", copy=True).contiguous()
+
+
+def save_quantized(
+    state_dict: Mapping[str, torch.Tensor],
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write weights compactly as safetensors: int8 with one scale a row for matrices, float32 for vectors.
+
+    A row `w` of a matrix becomes `round(w / s)` with `s = max|w| / 127`, halves rounded to even.
+    Scales are float32 beside the matrix, under its name + ".scale": half precision would save 133 kB of
+    22.7 MB at the original's sizes and add an error of up to 2^-11 of each weight. `load_state_dict` gives
+    `s * round(w / s)`, no further than `s / 2` from `w`.
+
+    Args:
+        state_dict: The model's layers (see `model_sizes`).
+        path: A name that ends in .safetensors.
+        metadata: More strings for the header. Its own keys, `format` and `quantization`, win.
+
+    Raises:
+        ValueError: The ending is another one, `state_dict` is not one of a TorchMoji model, or a weight is
+            not finite.
+        TypeError: `metadata` holds something other than strings.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SAFETENSORS_ENDINGS:
+        raise ValueError(
+            f"unknown file ending {path.suffix!r} of {path}: int8 weights are written as .safetensors"
+        )
+    model_sizes(state_dict)
+    header = {**(metadata or {}), "format": "pt", "quantization": QUANTIZATION}
+    if not all(isinstance(text, str) for item in header.items() for text in item):
+        raise TypeError(
+            f"metadata has to be strings only, found {dict(metadata or {})!r}: use json.dumps or str"
+        )
+    tensors: dict[str, torch.Tensor] = {}
+    for name in LAYERS:
+        if name in state_dict:
+            tensors.update(_quantize(name, _own_copy(state_dict[name]).to(torch.float32)))
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=header)
+
+
+def _quantize(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What `save_quantized` stores for one float32 layer."""
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"layer {name} holds NaN or infinity: only finite weights can be stored as int8")
+    if tensor.dim() != 2:
+        return {name: tensor}
+    values, scales = quantize_rows(tensor.numpy())
+    return {name: torch.from_numpy(values), name + SCALE: torch.from_numpy(scales)}
+
+
+def _dequantize(stored: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The layers in float32 from what `_quantize` gave; what is no such pair stays, to be refused."""
+    layers = dict(stored)
+    for name, tensor in stored.items():
+        if tensor.dtype == torch.int8 and tensor.dim() == 2:
+            scale = layers.pop(name + SCALE, None)
+            if scale is None or not scale.is_floating_point() or scale.shape != tensor.shape[:1]:
+                found = "nothing" if scale is None else f"{scale.dtype} of shape {tuple(scale.shape)}"
+                raise ValueError(f"layer {name + SCALE}: found {found}, expected {len(tensor)} floats")
+            layers[name] = tensor.to(torch.float32) * scale.to(torch.float32)[:, None]
+    return layers

@@ -1,0 +1,248 @@
+"""The layers of a model as torch and as Keras name them, the check of their shapes, and Keras's HDF5 files.
+
+DeepMoji was published as weights of Keras 2.0; the 2017 PyTorch package came with a copy of them as a torch
+file of one fixed size. Here the layers are two tables of data, `LAYERS` and `KERAS_WEIGHTS`; sizes are read
+from the file, a file that does not fit its table is refused, and conversion goes both ways.
+
+A state dict here is a `dict` from the keys of `LAYERS` to float tensors. The output layer may be missing as a
+whole: a feature encoder has none.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from torchmoji.files.atomic import atomic_path
+from torchmoji.weights.layers import (
+    LAYERS,
+    OUTPUT_LAYER,
+    ModelSizes,
+    check_names,
+    dimensions,
+    read_sizes,
+)
+
+
+def model_sizes(state_dict: Mapping[str, torch.Tensor]) -> ModelSizes:
+    """Check that a state dict is one of a TorchMoji model, and read the model's sizes from it.
+
+    Args:
+        state_dict: The keys of `LAYERS`, with or without the output layer, and float tensors.
+
+    Raises:
+        ValueError: A layer is missing, surplus, misshapen or not a dense float tensor; the message names it.
+    """
+    check_names(state_dict, LAYERS, optional=OUTPUT_LAYER)
+    for name, value in state_dict.items():
+        _check_float(name, value)
+    return read_sizes({name: tuple(tensor.shape) for name, tensor in state_dict.items()}, LAYERS)
+
+
+def _check_float(name: str, value: object) -> None:
+    expected = "expected a dense tensor of float16, bfloat16, float32 or float64"
+    if not isinstance(value, torch.Tensor):
+        raise ValueError(f"layer {name}: found an object of type {type(value).__name__}, {expected}")
+    dense = value.layout is torch.strided and not value.is_meta
+    if not dense or value.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        raise ValueError(f"layer {name}: found {value.layout} {value.dtype} on {value.device}, {expected}")
+
+
+class KerasWeight(NamedTuple):
+    """One array of a Keras file.
+
+    Attributes:
+        layer: The layer it belongs to.
+        name: Its name in the layer, as Keras 2.0 writes it. Reading goes by order: the numbers in it vary.
+        dimensions: The names of its dimensions (see `dimensions`); where they are not those of `key` in
+            `LAYERS`, torch has the transposed array.
+        key: What it is in a state dict; an LSTM's one bias is torch's `bias_ih`, and `bias_hh` is zero.
+    """
+
+    layer: str
+    name: str
+    dimensions: tuple[str, ...]
+    key: str
+
+
+KERAS_WEIGHTS = [
+    KerasWeight(*row)
+    for row in (
+        ("embedding", "embeddings", ("tokens", "embedding"), "embed.weight"),
+        ("bi_lstm_0", "forward_lstm_1/kernel", ("embedding", "gates"), "lstm_0.weight_ih_l0"),
+        ("bi_lstm_0", "forward_lstm_1/recurrent_kernel", ("hidden", "gates"), "lstm_0.weight_hh_l0"),
+        ("bi_lstm_0", "forward_lstm_1/bias", ("gates",), "lstm_0.bias_ih_l0"),
+        ("bi_lstm_0", "backward_lstm_1/kernel", ("embedding", "gates"), "lstm_0.weight_ih_l0_reverse"),
+        ("bi_lstm_0", "backward_lstm_1/recurrent_kernel", ("hidden", "gates"), "lstm_0.weight_hh_l0_reverse"),
+        ("bi_lstm_0", "backward_lstm_1/bias", ("gates",), "lstm_0.bias_ih_l0_reverse"),
+        ("bi_lstm_1", "forward_lstm_2/kernel", ("directions", "gates"), "lstm_1.weight_ih_l0"),
+        ("bi_lstm_1", "forward_lstm_2/recurrent_kernel", ("hidden", "gates"), "lstm_1.weight_hh_l0"),
+        ("bi_lstm_1", "forward_lstm_2/bias", ("gates",), "lstm_1.bias_ih_l0"),
+        ("bi_lstm_1", "backward_lstm_2/kernel", ("directions", "gates"), "lstm_1.weight_ih_l0_reverse"),
+        ("bi_lstm_1", "backward_lstm_2/recurrent_kernel", ("hidden", "gates"), "lstm_1.weight_hh_l0_reverse"),
+        ("bi_lstm_1", "backward_lstm_2/bias", ("gates",), "lstm_1.bias_ih_l0_reverse"),
+        ("attlayer", "attlayer_W", ("features", "one"), "attention_layer.attention_vector"),
+        ("softmax", "kernel", ("features", "outputs"), "output_layer.0.weight"),
+        ("softmax", "bias", ("outputs",), "output_layer.0.bias"),
+    )
+]
+"""Every array of a Keras file in order. The gates have torch's order, i, f, g, o."""
+
+KERAS_LAYERS = (
+    "input_1",
+    "embedding",
+    "activation_1",
+    "bi_lstm_0",
+    "bi_lstm_1",
+    "concatenate_1",
+    "attlayer",
+    "softmax",
+)
+"""Every layer of a Keras file in order, also those without weights; a feature encoder lacks `softmax`."""
+
+
+def read_keras_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """Read an HDF5 file of Keras 2: DeepMoji's weights, of any sizes.
+
+    Takes what `model.save_weights` writes and the weights of what `model.save` writes. Layers are found by
+    name, the arrays of a layer by their order.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A state dict on the CPU with the sizes of the file; float64 stays, half precision becomes float32.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged or of another kind, or a layer is missing, surplus or misshapen.
+        ModuleNotFoundError: h5py is missing.
+    """
+    h5py = _import_h5py()
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no Keras weights file {path}: check the path")
+    try:
+        with h5py.File(path, "r") as file:
+            return _from_keras(_read_layers(h5py, file.get("model_weights", file)))
+    except Exception as error:  # cut or changed bytes make h5py raise nearly anything
+        raise ValueError(f"{path} is not a sound Keras file of DeepMoji's layers: {error}") from error
+
+
+def _import_h5py() -> ModuleType:
+    try:
+        import h5py
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            'Keras HDF5 files need h5py, which is not installed: pip install "torchmoji[keras]"'
+        ) from error
+    return h5py
+
+
+def _read_layers(h5py: ModuleType, file: Any) -> dict[str, list[torch.Tensor]]:
+    """The arrays of every layer that has any, from an open file or group."""
+    if "layer_names" not in file.attrs:
+        raise ValueError("found no attribute 'layer_names', expected the layout of Keras 2's save_weights")
+    layers: dict[str, list[torch.Tensor]] = {}
+    for layer in map(_text, file.attrs["layer_names"]):
+        group = file.get(layer)
+        if not isinstance(group, h5py.Group) or "weight_names" not in group.attrs:
+            raise ValueError(f"layer {layer}: found no group with an attribute 'weight_names', expected one")
+        names = [_text(name) for name in group.attrs["weight_names"]]
+        if names:
+            layers[layer] = [_tensor(h5py, layer, name, group.get(name)) for name in names]
+    return layers
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode("utf-8") if isinstance(name, bytes) else name
+
+
+def _tensor(h5py: ModuleType, layer: str, name: str, array: Any) -> torch.Tensor:
+    """The values of an HDF5 dataset of any float type and byte order."""
+    if not isinstance(array, h5py.Dataset) or array.dtype.kind != "f":
+        raise ValueError(f"layer {layer}: found no array of floats under {name!r}, expected one")
+    return torch.from_numpy(np.array(array, dtype=np.float64 if array.dtype.itemsize > 4 else np.float32))
+
+
+def _from_keras(layers: Mapping[str, list[torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """A state dict from the arrays of each Keras layer, all of them checked."""
+    table: dict[str, list[KerasWeight]] = {}
+    for weight in KERAS_WEIGHTS:
+        table.setdefault(weight.layer, []).append(weight)
+    check_names(layers, table, optional=("softmax",))
+    arrays: dict[KerasWeight, torch.Tensor] = {}
+    for layer, found in layers.items():
+        expected = [weight.name for weight in table[layer]]
+        if len(found) != len(expected):
+            raise ValueError(
+                f"layer {layer}: found {len(found)} arrays, expected {len(expected)}: {expected}"
+            )
+        arrays.update(zip(table[layer], found, strict=True))
+    sizes = read_sizes(
+        {f"{weight.layer} ({weight.name})": tuple(array.shape) for weight, array in arrays.items()},
+        {f"{weight.layer} ({weight.name})": weight.dimensions for weight in KERAS_WEIGHTS},
+    )
+    state_dict: dict[str, torch.Tensor] = {}
+    for weight, array in arrays.items():
+        state_dict[weight.key] = _as_dimensions(array, weight.dimensions, LAYERS[weight.key], sizes)
+        if "bias_ih" in weight.key:
+            state_dict[_second_bias(weight.key)] = torch.zeros_like(array)
+    return {key: state_dict[key] for key in LAYERS if key in state_dict}
+
+
+def _as_dimensions(
+    array: torch.Tensor, old: tuple[str, ...], new: tuple[str, ...], sizes: ModelSizes
+) -> torch.Tensor:
+    """`array` with dimensions `old` as a dense array with dimensions `new`, transposed where they differ."""
+    lengths = dimensions(sizes)
+    turned = array.T if array.dim() == 2 and old != new else array
+    return turned.reshape([lengths[dimension] for dimension in new]).contiguous()
+
+
+def _second_bias(key: str) -> str:
+    return key.replace("bias_ih", "bias_hh")
+
+
+def write_keras_weights(state_dict: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
+    """Write weights as Keras 2.0's `save_weights` does, whole or not at all.
+
+    An LSTM of Keras has one bias: the sum of torch's two.
+
+    Args:
+        state_dict: The model's layers (see `model_sizes`), on any device; half precision becomes float32.
+        path: The file.
+
+    Raises:
+        ValueError: `state_dict` is not one of a TorchMoji model.
+        ModuleNotFoundError: h5py is missing.
+    """
+    h5py = _import_h5py()
+    sizes = model_sizes(state_dict)
+    layers = [layer for layer in KERAS_LAYERS if layer != "softmax" or sizes.nb_outputs is not None]
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        # Arrays of bytes of one length, as Keras writes names: it decodes each when it reads them.
+        file.attrs["layer_names"] = np.array([layer.encode() for layer in layers])
+        # The versions of the original files; Keras converts nothing in files of its own version.
+        file.attrs["backend"] = b"theano"
+        file.attrs["keras_version"] = b"2.0.9"
+        for layer in layers:
+            weights = [weight for weight in KERAS_WEIGHTS if weight.layer == layer]
+            group = file.create_group(layer)
+            names = [f"{layer}/{weight.name}" for weight in weights]
+            group.attrs["weight_names"] = np.array([name.encode() for name in names])
+            for name, weight in zip(names, weights, strict=True):
+                values = single_or_double(state_dict[weight.key])
+                if "bias_ih" in weight.key:
+                    values = values + single_or_double(state_dict[_second_bias(weight.key)])
+                array = _as_dimensions(values, LAYERS[weight.key], weight.dimensions, sizes)
+                group[name] = array.numpy()
+
+
+def single_or_double(tensor: torch.Tensor) -> torch.Tensor:
+    """`tensor` on the CPU without its history; float64 stays, every other type becomes float32."""
+    return tensor.detach().to("cpu", torch.float64 if tensor.dtype == torch.float64 else torch.float32)
