@@ -24,11 +24,12 @@ import torch
 from research_helper import check_emojis, run_alone
 from torch import Tensor, nn
 from torch.nn import functional as F
+from wanted_rows import write_wanted_rows
 
 from torchmoji.cli.arguments import make_parser
 from torchmoji.corpus.shards import MANIFEST_NAME, Corpus, TokenRows
 from torchmoji.create_vocab import words_by_id
-from torchmoji.files.resumable import fingerprint, write_wanted_rows
+from torchmoji.files.resumable import fingerprint
 from torchmoji.global_variables import UNKNOWN_ID
 from torchmoji.model_def import load_model
 from torchmoji.pretraining.distributed import Processes

@@ -23,11 +23,12 @@ import torch
 from research_helper import run_alone
 from torch import Tensor
 from train_teacher import as_wordpieces, asking_by_length, encoder_files, load_encoder, mean_of_tokens
+from wanted_rows import write_wanted_rows
 
 from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.corpus.shards import MANIFEST_NAME, Corpus, TokenRows, in_memory, shard_texts
 from torchmoji.create_vocab import words_by_id
-from torchmoji.files.resumable import fingerprint, write_wanted_rows
+from torchmoji.files.resumable import fingerprint
 from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.pretraining.data_order import DataOrder
 from torchmoji.pretraining.distributed import Processes

@@ -26,11 +26,12 @@ import numpy.typing as npt
 import torch
 from research_helper import run_alone
 from torch import Tensor, nn
+from wanted_rows import write_wanted_rows
 
 from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.corpus.shards import MANIFEST_NAME, Corpus, RowBatch, TokenRows, shard_texts
 from torchmoji.files.atomic import atomic_write_text
-from torchmoji.files.resumable import fingerprint, write_wanted_rows
+from torchmoji.files.resumable import fingerprint
 from torchmoji.pretraining.data_order import DataOrder
 from torchmoji.pretraining.distributed import Processes
 from torchmoji.pretraining.loop import CHECKPOINT_NAME, Trained, train_model

@@ -1,6 +1,8 @@
-"""torchmoji.training.datasets: CSV, JSONL and the pickles of Python 2, and what is refused."""
+"""torchmoji.training.datasets: tables and the pickles of Python 2, and what is refused."""
 
+import gzip
 import io
+import json
 import os
 import pickle
 import struct
@@ -10,9 +12,10 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from torchmoji.files.tables import open_table, write_rows
 from torchmoji.training.datasets import read_labelled_texts
 
-# --- CSV and JSONL ----------------------------------------------------------------------------------------
+# --- tables -----------------------------------------------------------------------------------------------
 
 
 def write(tmp_path, name, text):
@@ -31,22 +34,34 @@ def test_csv_with_names_and_split(tmp_path):
     assert data.labels.dtype == np.int64
     assert data.split == [[0, 1], [2], [3]]
     assert data.classes == ["neg", "pos"]
+    texts, labels = data.part(data.split[0])
+    assert (texts, labels.tolist()) == (["good", "bad"], ["pos", "neg"])
+
+
+def test_every_kind_of_table_gives_the_same(tmp_path):
+    pytest.importorskip("pyarrow")
+    expected = read_labelled_texts(write(tmp_path, "data.csv", CSV))
+    with open_table(tmp_path / "data.csv") as table:
+        rows = [row for _, row in table]
+    for kind in ("tsv", "jsonl", "parquet"):
+        write_rows(rows, tmp_path / f"data.{kind}")
+    write(tmp_path, "data.json", json.dumps(rows, indent=1))
+    write(
+        tmp_path, "semicolons.csv", CSV.replace("so,so", "so;so").replace(",", ";").replace("so;so", "so,so")
+    )
+    (tmp_path / "data.csv.gz").write_bytes(gzip.compress(("\ufeff" + CSV).encode()))
+    names = ["data.tsv", "data.jsonl", "data.parquet", "data.json", "semicolons.csv", "data.csv.gz"]
+    for name in names:
+        data = read_labelled_texts(tmp_path / name)
+        assert (data.texts, data.split, data.classes) == (expected.texts, expected.split, expected.classes)
+        assert np.array_equal(data.labels, expected.labels)
 
 
 def test_csv_with_numbers_has_no_class_names(tmp_path):
-    data = read_labelled_texts(write(tmp_path, "data.csv", "label,text\n2,a\n0,b\n 1 ,c\n"))
-    assert data.labels.tolist() == [2, 0, 1]
+    data = read_labelled_texts(write(tmp_path, "data.csv", 'label,id, text\n2,x,a\n\n0,x,b\n 1 ,x,"c\nd"\n'))
+    assert data.texts == ["a", "b", "c\nd"]
+    assert data.labels.tolist() == data.part([0, 1, 2])[1].tolist() == [2, 0, 1]
     assert data.classes is None
-
-
-def test_csv_with_byte_order_mark_other_columns_and_blank_lines(tmp_path):
-    text = "\ufeffid,text,label\n7,é 😂,0\n\n8,b,1\n9,c,0\n"
-    assert read_labelled_texts(write(tmp_path, "data.csv", text)).texts == ["é 😂", "b", "c"]
-
-
-def test_csv_text_may_have_line_breaks(tmp_path):
-    data = read_labelled_texts(write(tmp_path, "data.CSV", 'text,label\n"a\nb",0\nc,1\n"",1\n'))
-    assert data.texts == ["a\nb", "c", ""]
 
 
 @pytest.mark.parametrize(
@@ -65,12 +80,6 @@ def test_jsonl_with_numbers_and_split(tmp_path):
     )
     data = read_labelled_texts(write(tmp_path, "data.jsonl", lines))
     assert (data.texts, data.labels.tolist(), data.split) == (["a", "b", "c"], [1, 0, 1], [[2], [1], [0]])
-
-
-def test_jsonl_with_names(tmp_path):
-    lines = "".join(f'{{"text": "t", "label": "{name}"}}\n' for name in ("joy", "anger", "joy"))
-    data = read_labelled_texts(write(tmp_path, "data.jsonl", lines))
-    assert (data.labels.tolist(), data.classes) == ([1, 0, 1], ["anger", "joy"])
 
 
 @pytest.mark.parametrize(
@@ -98,9 +107,11 @@ def test_jsonl_with_lists(tmp_path, labels, expected, classes):
         ("a.csv", "", "line 1: no text and no label among nothing"),
         ("a.csv", "text,label\n", "has no rows"),
         ("a.csv", "tweet,label\na,1\n", "line 1: no text among tweet, label; needed are text and label"),
-        ("a.csv", "text,label\na,1\nb\n", "line 3: 1 fields where the header has 2"),
-        ("a.csv", "text,label\na,1\nb,0,7\n", "line 3: 3 fields where the header has 2"),
+        ("a.csv", "text,label\na,1\nb\n", "line 3: label is empty"),
+        ("a.csv", "label,text\n1,a\n1\n", "line 3: text is None, not a string"),
+        ("a.csv", "text,label\na,1\nb,0,7\n", "line 3, has 3 cells, but the header has 2"),
         ("a.csv", "text,label\na,1\nb, \n", "line 3: label is empty"),
+        ("a.csv", 'text,label\na,1\n"b,0\n', "line 3, is not CSV"),
         (
             "a.csv",
             "text,label,split\na,1,train\nb,0,eval\n",
@@ -108,10 +119,9 @@ def test_jsonl_with_lists(tmp_path, labels, expected, classes):
         ),
         ("a.csv", "text,label,split\na,1,train\nb,0,test\n", "no row has the split 'val'"),
         ("a.csv", "text,label\na,1\nb,0\n", "has 2 rows; .* at least 3"),
-        ("a.csv", 'text,label\na,1\n"' + "b" * 140_000 + '",0\n', "line 3: not CSV"),
         ("a.jsonl", "", "has no rows"),
-        ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', "line 2: not JSON"),
-        ("a.jsonl", '["a", 1]\n', "line 1: .* is not a JSON object"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', "line 2, is not JSON"),
+        ("a.jsonl", '["a", 1]\n', "line 1: no label among text"),
         ("a.jsonl", '{"text": "a", "labels": 1}\n', "line 1: no label among text, labels"),
         ("a.jsonl", '{"text": null, "label": 1}\n', "line 1: text is None, not a string"),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "a", "label": null}\n', "line 2: label is None"),
@@ -137,11 +147,12 @@ def test_bad_rows_are_named(tmp_path, name, text, message):
         read_labelled_texts(write(tmp_path, name, text))
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
-def test_other_encodings_are_refused(tmp_path, name):
-    (tmp_path / name).write_bytes("text,label\né,1\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="not UTF-8"):
-        read_labelled_texts(tmp_path / name)
+def test_the_encoding_is_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("text,label\né,1\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="line 2, is not UTF-8"):
+        read_labelled_texts(path)
+    assert read_labelled_texts(path, needs_split=False, encoding="latin-1").texts == ["é"]
 
 
 # --- random split -----------------------------------------------------------------------------------------

@@ -3,29 +3,24 @@
 import argparse
 import json
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from itertools import chain, tee
 from typing import Any
 
+from torchmoji.cli.arguments import add_encoding
 from torchmoji.cli.models import add_model_options, load_pipeline, model_name
 from torchmoji.files.resumable import RESUMABLE, PartialFile, fingerprint
-from torchmoji.files.tables import (
-    arriving_texts,
-    check_writable,
-    ending,
-    read_texts,
-    with_progress,
-    write_lines,
-    write_npy,
-    write_rows,
-)
+from torchmoji.files.tables import check_writable, ending, read_texts, write_lines, write_npy, write_rows
 from torchmoji.pipeline.pipeline import MojiPipeline
 from torchmoji.weights.folder import find
 
 _INPUTS = """
 Texts are arguments, or lines of standard input (-), answered as they come, or come from a file (--input):
-.txt, .csv, .tsv, .jsonl, also gzipped, or .parquet. Results go to standard output, or to a file (--out):
-.csv, .tsv, .jsonl or .parquet."""
+.txt, .csv, .tsv, .jsonl, .json, also gzipped, or .parquet. Results go to standard output, or to a file
+(--out): .csv, .tsv, .jsonl or .parquet."""
+
+_CHUNK_BYTES = 1 << 18
 
 Result = dict[str, Any]
 
@@ -67,6 +62,7 @@ def _add_texts(command: Any) -> None:
     command.add_argument("texts", nargs="*", metavar="TEXT", help="a text; - for lines of standard input")
     command.add_argument("--input", metavar="FILE", help="a file of texts")
     command.add_argument("--column", metavar="NAME", help="the texts' column in it (default: text)")
+    add_encoding(command)
     command.add_argument("--out", metavar="FILE", help="the new file")
     command.add_argument("--json", action="store_true", help="JSON lines on standard output")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -251,22 +247,45 @@ def _encode_file(
 # --- texts --------------------------------------------------------------------------------------------------
 
 
-def _shows_progress(options: argparse.Namespace) -> bool:
-    return bool(options.input) and not options.quiet and sys.stderr.isatty()
-
-
 def _windows(options: argparse.Namespace) -> Iterable[Iterable[str]]:
     """The texts: of standard input as they come, of a file or the command line in one window."""
     if options.column and not options.input:
         raise ValueError("--column needs --input: it names a column of that file")
+    if options.encoding and not options.input:
+        raise ValueError("--encoding needs --input: it is that of the file")
     if options.input and options.texts:
         raise ValueError("give texts or --input, not both")
     if options.input:
-        return [with_progress(read_texts(options.input, options.column), _shows_progress(options))]
+        from tqdm import tqdm
+
+        texts = read_texts(options.input, options.column, options.encoding)
+        return [tqdm(texts, unit=" texts", disable=options.quiet or not sys.stderr.isatty())]
     if "-" in options.texts and len(options.texts) > 1:
         raise ValueError("- stands for all texts of standard input: give it alone")
     if options.texts == ["-"]:
-        return arriving_texts()
+        return _arriving_texts()
     if not options.texts:
         raise ValueError("no texts: give some, - for standard input, or --input FILE")
     return [options.texts]
+
+
+def _arriving_texts() -> Iterator[list[str]]:
+    """The lines of standard input, as UTF-8; each time as many as have come, so that none has to wait."""
+    pieces: list[bytes] = []
+    is_first = True
+    stream: Any = sys.stdin
+    while chunk := stream.buffer.read1(_CHUNK_BYTES):
+        if is_first:
+            chunk, is_first = chunk.removeprefix(BOM_UTF8), False
+        *ended, rest = chunk.split(b"\n")
+        if ended:
+            ended[0] = b"".join([*pieces, ended[0]])
+            pieces = []
+            yield [_line(line) for line in ended]
+        pieces.append(rest)
+    if last := b"".join(pieces):
+        yield [_line(last)]
+
+
+def _line(line: bytes) -> str:
+    return line.decode("utf-8", errors="replace").rstrip("\r")

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from torchmoji.files.table_rows import READABLE
+from torchmoji.files.tables import TEXT_FORMATS
 from torchmoji.server.files import add_emojis, name_of_result
 from torchmoji.server.reading import Reader
 
@@ -73,7 +73,7 @@ def add_endpoints(reader: Reader) -> None:
     gr.api(compare, api_name="compare", queue=False, api_description=_ABOUT_COMPARE)
     # parts that nobody sees give the endpoint its types, and check that the file is an upload
     inputs = [
-        gr.File(label="File", file_types=[*READABLE, ".gz"], visible=False),
+        gr.File(label="File", file_types=[*TEXT_FORMATS, ".gz"], visible=False),
         gr.Textbox(label="Column of the texts; empty for the likely one", visible=False),
         gr.Number(EMOJIS_A_ROW, label="Emojis a row", precision=0, visible=False),
     ]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
-from torchmoji.files.table_rows import READABLE, likely_column
+from torchmoji.files.tables import TEXT_FORMATS, likely_column
 from torchmoji.server import html
 from torchmoji.server.api import EMOJIS_A_ROW, Page, add_endpoints, place_of_result, whole_number
 from torchmoji.server.examples import CHIPS
@@ -130,7 +130,7 @@ def _file_tab(reader: Reader) -> None:
     with gr.Row():
         with gr.Column():
             upload = gr.File(
-                label="File with texts", file_types=[*READABLE, ".gz"], height=160, elem_id="upload"
+                label="File with texts", file_types=[*TEXT_FORMATS, ".gz"], height=160, elem_id="upload"
             )
             column = gr.Dropdown(
                 label="Column of the texts",
