@@ -211,12 +211,3 @@ def test_wrong_input_is_one_line_on_stderr(folder, corpus, tmp_path, monkeypatch
     assert captured.out == ""
     assert message in captured.err
     assert captured.err.count("\n") == 1
-
-
-@pytest.mark.parametrize("command", ["build-corpus", "pretrain"])
-def test_help_has_examples(command, capsys):
-    with pytest.raises(SystemExit, match="0"):
-        main([command, "--help"])
-    printed = capsys.readouterr().out
-    assert "examples:\n" in printed
-    assert f"torchmoji {command} " in printed

@@ -251,9 +251,9 @@ def test_a_csv_file_comes_back_with_emojis(visit, pipeline, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "column", "message"),
     [
-        ("a.csv", CSV, "author", "There is no column 'author': use one of 'id', 'tweet'."),
-        ("a.jsonl", '{"text": "a"}\n{', "", "Line 2 is not JSON"),
-        ("a.csv", "", None, "The file is empty."),
+        ("a.csv", CSV, "author", "The file a.csv has no column 'author', only 'id', 'tweet': choose one."),
+        ("a.jsonl", '{"text": "a"}\n{', "", "The file a.jsonl, line 2, is not JSON"),
+        ("a.csv", "", None, "The file a.csv has no texts: give a file with some."),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(visit, name, content, column, message):

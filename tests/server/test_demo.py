@@ -117,7 +117,7 @@ def test_a_wrong_call_gets_a_message(address, capfd, endpoint, values, message):
 
 def test_a_wrong_column_gets_a_message(address):
     event, data = call(address, "file", upload(address, "a.csv", b"id\n7\n"), "text", 1)
-    assert (event, data["error"]) == ("error", "there is no column 'text': use one of 'id'")
+    assert (event, data["error"]) == ("error", "the file a.csv has no column 'text', only 'id': choose one")
 
 
 def test_one_request_is_enough(address):

@@ -25,7 +25,7 @@ LARGEST = 1 << 29
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Table]:
     """Open an upload, which its user knows by its name alone."""
-    name = Path(path).name
+    name = f"the file {Path(path).name}"
     if ending(path) not in TEXT_FORMATS:
         raise ValueError(f"cannot read {name}: use {', '.join(TEXT_FORMATS)}, also with .gz")
     try:
@@ -91,7 +91,7 @@ def add_emojis(
         is_json = table.kind in (".jsonl", ".json")
         if not is_json:
             file.write(csv_line([*table.columns, *names], table.delimiter))
-        rows, again = tee(table.texts(column or None, "choose one of these"))
+        rows, again = tee(table.texts(column or None, "choose one"))
         predictions = pipeline.predict_stream((text for text, _ in again), top_k)
         done = 0
         for done, ((_, row), prediction) in enumerate(zip(rows, predictions, strict=True), start=1):
