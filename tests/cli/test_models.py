@@ -132,7 +132,7 @@ def test_download_says_where_the_files_are(monkeypatch, capsys):
         (["emojize", "a", "--vocabulary", "x"], "--weights and --vocabulary belong together"),
         (["emojize", "a", "--weights", "x", "--vocabulary", "no-such.json"], "no-such.json"),
         (["emojize", "a", "--weights", "x.onnx"], "there is no ONNX file x.onnx"),
-        (["emojize", "a", "--weights", "x.onnx", "--backend", "torch"], "torch cannot run x.onnx: use --back"),
+        (["emojize", "a", "--weights", "x.onnx", "--backend", "torch"], "torch cannot run x.onnx: use"),
         (["emojize", "a", "--model", "x", "--weights", "y"], "give --model or --weights, not both"),
         (["emojize", "a", "--model", "nothing"], "there is no model 'nothing'"),
         (["export", "--out", "m.onnx", "--vocabulary", "x"], "--vocabulary needs --weights"),

@@ -112,9 +112,6 @@ def test_a_text_file_comes_back_as_csv(add):
 def test_names_that_are_taken_get_underscores(add):
     header = add("a.csv", "text,emoji_1,emoji_1_\ngood,x,y\n")[1].splitlines()[0]
     assert header == "text,emoji_1,emoji_1_,emoji_1__,probability_1"
-
-
-def test_a_header_alone_has_no_rows(add):
     assert add("a.csv", "text\n") == (0, "text,emoji_1,probability_1\n")
 
 

@@ -18,7 +18,7 @@ from torchmoji.weights.folder import find
 _INPUTS = """
 Texts are arguments, or lines of standard input (-), answered as they come, or come from a file (--input):
 .txt, .csv, .tsv, .jsonl, .json, also gzipped, or .parquet. Results go to standard output, or to a file
-(--out): .csv, .tsv, .jsonl or .parquet."""
+(--out): .csv, .tsv, .jsonl or .parquet"""
 
 _CHUNK_BYTES = 1 << 18
 
@@ -31,62 +31,37 @@ def add_commands(add: Any) -> None:
     Args:
         add: Makes a command from its name, a summary, a description and examples.
     """
-    examples = [
-        'torchmoji emojize "I love mom\'s cooking"',
-        'torchmoji emojize "see you tomorrow" "not again.." --top-k 3',
-        "torchmoji emojize --input tweets.csv --column text --out emojis.csv",
-        "cat tweets.txt | torchmoji emojize - --json > emojis.jsonl",
-    ]
-    summary = "give texts their likeliest emojis"
-    emojize = add("emojize", summary, f"{summary.capitalize()}.\n{_INPUTS}", examples)
-    _add_texts(emojize)
-    emojize.add_argument(
-        "--top-k", type=int, default=5, metavar="K", help="emojis a text (default: %(default)s)"
-    )
-    emojize.add_argument(
-        "--balance",
-        type=float,
-        default=0.0,
-        metavar="B",
-        help="from 0 to 1, how much of their head start to take off common emojis (default: %(default)s)",
-    )
-    emojize.set_defaults(run=_run_texts, rows=_emojis)
-    for name, summary, action, examples in _TEXT_COMMANDS:
-        command = add(name, summary, f"{summary.capitalize()}.\n{_INPUTS}", examples)
-        _add_texts(command)
-        command.set_defaults(run=_run_texts, rows=action)
-    _add_encode(add)
-
-
-def _add_texts(command: Any) -> None:
-    command.add_argument("texts", nargs="*", metavar="TEXT", help="a text; - for lines of standard input")
-    command.add_argument("--input", metavar="FILE", help="a file of texts")
-    command.add_argument("--column", metavar="NAME", help="the texts' column in it (default: text)")
-    add_encoding(command)
-    command.add_argument("--out", metavar="FILE", help="the new file")
-    command.add_argument("--json", action="store_true", help="JSON lines on standard output")
-    command.add_argument("--quiet", action="store_true", help="no progress bar")
-    add_model_options(command)
-
-
-def _add_encode(add: Any) -> None:
-    examples = [
-        "torchmoji encode --input tweets.txt.gz --out features.npy",
-        "torchmoji encode --input tweets.txt.gz --out features.npy --resume",
-        'torchmoji encode "I love it" --json',
-    ]
-    description = (
-        "Give the emotional encoding of texts, float32 numbers (2304 of them in the original's sizes).\n"
-        f"{_INPUTS[:-1]}; with .npy as one array."
-    )
-    encode = add("encode", "give texts their emotional encodings", description, examples)
-    _add_texts(encode)
-    encode.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on where an interrupted run from --input to --out (.npy, .jsonl, .csv, .tsv) was",
-    )
-    encode.set_defaults(run=_encode)
+    for name, (summary, rows, examples) in _COMMANDS.items():
+        ending_note = "; with .npy as one array." if name == "encode" else "."
+        command = add(name, summary, f"{summary.capitalize()}.\n{_INPUTS}{ending_note}", examples)
+        command.set_defaults(run=_run_texts, rows=rows)
+        command.add_argument("texts", nargs="*", metavar="TEXT", help="a text; - for lines of standard input")
+        command.add_argument("--input", metavar="FILE", help="a file of texts")
+        command.add_argument("--column", metavar="NAME", help="the texts' column in it (default: text)")
+        add_encoding(command)
+        command.add_argument("--out", metavar="FILE", help="the new file")
+        command.add_argument("--json", action="store_true", help="JSON lines on standard output")
+        command.add_argument("--quiet", action="store_true", help="no progress bar")
+        add_model_options(command)
+        if name == "emojize":
+            command.add_argument(
+                "--top-k", type=int, default=5, metavar="K", help="emojis a text (default: %(default)s)"
+            )
+            command.add_argument(
+                "--balance",
+                type=float,
+                default=0.0,
+                metavar="B",
+                help="from 0 to 1, how much of their head start to take off common emojis "
+                "(default: %(default)s)",
+            )
+        elif name == "encode":
+            command.set_defaults(run=_encode)
+            command.add_argument(
+                "--resume",
+                action="store_true",
+                help="go on where an interrupted run from --input to --out (.npy, .jsonl, .csv, .tsv) was",
+            )
 
 
 # --- results of texts ---------------------------------------------------------------------------------------
@@ -135,32 +110,47 @@ def _features(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Na
         yield {"text": text, "features": row.tolist()}
 
 
-_TEXT_COMMANDS = (
-    (
-        "score",
+_COMMANDS = {
+    "emojize": (
+        "give texts their likeliest emojis",
+        _emojis,
+        [
+            'torchmoji emojize "I love mom\'s cooking"',
+            'torchmoji emojize "see you tomorrow" "not again.." --top-k 3',
+            "torchmoji emojize --input tweets.csv --column text --out emojis.csv",
+            "cat tweets.txt | torchmoji emojize - --json > emojis.jsonl",
+        ],
+    ),
+    "score": (
         "give the probability of every class",
         _scores,
         ["torchmoji score --input tweets.csv --out scores.csv"],
     ),
-    (
-        "emotions",
+    "emotions": (
         "give anger, anticipation, disgust, fear, joy, sadness, surprise and trust, 0 to 1",
         _emotions,
         ['torchmoji emotions "not again.. my train is late"'],
     ),
-    (
-        "attention",
+    "attention": (
         "give the words of texts with their weight and their place in the text",
         _attention,
         ['torchmoji attention "I love mom\'s cooking" --json'],
     ),
-    (
-        "explain",
+    "explain": (
         "say how each word left out changes the probability of the likeliest emoji",
         _explain,
         ['torchmoji explain "I love mom\'s cooking"'],
     ),
-)
+    "encode": (
+        "give texts their emotional encodings: float32 numbers, 2304 in the original's sizes",
+        _features,
+        [
+            "torchmoji encode --input tweets.txt.gz --out features.npy",
+            "torchmoji encode --input tweets.txt.gz --out features.npy --resume",
+            'torchmoji encode "I love it" --json',
+        ],
+    ),
+}
 
 
 def _run_texts(options: argparse.Namespace) -> None:

@@ -34,6 +34,7 @@ LONGEST_LINE = 1 << 20
 """Characters of a line, or of a JSON array's element: a file without line breaks must not fill the memory."""
 
 _USUAL_COLUMNS = (DEFAULT_COLUMN, "tweet", "message", "comment", "sentence", "review", "content")
+_OTHER_ENCODING = "save the file as UTF-8, in Excel as 'CSV UTF-8', or name its encoding with --encoding"
 _ROWS_AT_ONCE = 4096
 _BLOCK = 1 << 16
 _BLANKS = re.compile(r"\s*")
@@ -167,7 +168,7 @@ def open_table(
         path: See `read_texts`.
         encoding: See `read_texts`.
         name: Of the file in messages; by default its path.
-        only: Columns that are wanted; Parquet is spared reading others.
+        only: Columns to read of Parquet; by default all.
         largest: Characters of the file after unpacking, at most.
 
     Raises:
@@ -189,11 +190,8 @@ def open_table(
             yield _delimited_table(name, kind, _whole_lines(pieces, name))
             return
         rows = _json_rows(pieces, name) if kind in (".jsonl", ".json") else _text_rows(pieces, name)
-        first = next(rows, None)
-        if first is None:
-            yield Table(name, kind, [], rows)
-        else:
-            yield Table(name, kind, list(first[1]), chain([first], rows))
+        first = list(islice(rows, 1))
+        yield Table(name, kind, list(first[0][1]) if first else [], chain(first, rows))
 
 
 def open_packed(path: str | os.PathLike[str], mode: str, **options: Any) -> Any:
@@ -219,11 +217,8 @@ def _read(path: Any, name: str, encoding: str | None, largest: float) -> Generat
         if isinstance(error, UnicodeDecodeError):  # its bytes begin after the last line that was read
             line += error.object.count(b"\n", 0, error.start)
             reason = f"byte {error.object[error.start]:#04x}"
-        bad_row(
-            *(name, line + 1),
-            f"is not {'UTF-8' if is_utf_8 else encoding} ({reason}): save the file as UTF-8, in Excel as "
-            "'CSV UTF-8', or name its encoding (on the command line --encoding cp1252)",
-        )
+        reason = f"is not {'UTF-8' if is_utf_8 else encoding} ({reason})"
+        bad_row(name, line + 1, f"{reason}: {_OTHER_ENCODING}")
     except LookupError as error:
         raise ValueError(f"{error}: give one such as utf-8, utf-16, cp1252 or latin-1") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -242,31 +237,26 @@ def _text_rows(pieces: Iterable[str], name: str) -> Iterator[NumberedRow]:
         yield number, {DEFAULT_COLUMN: line.rstrip("\r\n")}
 
 
-def _until_filled(pieces: Iterator[str]) -> list[str]:
-    """The first piece that is not blank, behind those before it."""
-    head: list[str] = []
-    for piece in pieces:
+def _peek(pieces: Iterator[str]) -> tuple[str, Iterator[str]]:
+    """The first piece that is not blank, "" where there is none; and all pieces."""
+    head = [""]
+    while not head[-1].strip() and (piece := next(pieces, "")):
         head.append(piece)
-        if not piece.isspace():
-            break
-    return head
+    return head[-1], chain(head[1:], pieces)
 
 
 def _delimited_table(name: str, kind: str, lines: Iterator[str]) -> Table:
-    head = _until_filled(lines)
-    is_semicolon = bool(head) and ";" in head[-1] and "," not in head[-1]
+    header, lines = _peek(lines)
+    is_semicolon = ";" in header and "," not in header
     delimiter = "\t" if kind == ".tsv" else ";" if is_semicolon else ","
-    records = csv_records(chain(head, lines), delimiter, lambda line, reason: bad_row(name, line, reason))
+    records = csv_records(lines, delimiter, lambda line, reason: bad_row(name, line, reason))
     _, columns = next(records, (1, []))
 
     def rows() -> Iterator[NumberedRow]:
         for line, cells in records:
             if len(cells) > len(columns):
-                bad_row(
-                    *(name, line),
-                    f"has {len(cells)} cells, but the header has {len(columns)}: put cells that contain "
-                    f"{delimiter!r} in double quotes",
-                )
+                numbers = f"{len(cells)} cells, but the header has {len(columns)}"
+                bad_row(name, line, f"has {numbers}: put cells that contain {delimiter!r} in double quotes")
             yield line, dict(zip_longest(columns, cells))
 
     return Table(name, kind, columns, rows(), delimiter)
@@ -297,9 +287,8 @@ def csv_records(
 
 
 def _json_rows(pieces: Iterator[str], name: str) -> Iterator[NumberedRow]:
-    head = _until_filled(pieces)
-    pieces = chain(head, pieces)
-    if head and head[-1].lstrip().startswith("["):
+    first, pieces = _peek(pieces)
+    if first.lstrip().startswith("["):
         yield from _array_rows(pieces, name)
         return
     for number, line in enumerate(_whole_lines(pieces, name), start=1):
@@ -383,8 +372,8 @@ def _open_parquet(path: Any, name: str, only: Collection[str]) -> Iterator[Table
         raise ValueError(f"{name} is damaged or no Parquet file ({error}): get it again") from error
     with file:
         columns = file.schema_arrow.names
-        wanted = [column for column in columns if not only or column.strip() in only]
-        batches = file.iter_batches(_ROWS_AT_ONCE, columns=wanted)
+        selected = [column for column in columns if not only or column.strip() in only]
+        batches = file.iter_batches(_ROWS_AT_ONCE, columns=selected)
         rows = chain.from_iterable(batch.to_pylist() for batch in batches)
         yield Table(name, ".parquet", columns, enumerate(rows, start=1))
 
