@@ -1,4 +1,4 @@
-"""Score a model on texts labelled with emojis, emoji by emoji, and show where it fails.
+"""Score a model on texts labelled with emojis, emoji by emoji.
 
 FILE has lines of comma-separated classes, a tab, and the text from which the emojis were taken out; gzip by
 the ending .gz. The result is Markdown: the sections of a model card.
@@ -10,10 +10,11 @@ Examples:
     score_emojis.py data/emoji/valid.tsv.gz --balance 0 0.3 1
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from default_model import failures, failures_section
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from torchmoji import MojiPipeline
 from torchmoji.balancing import Balance
@@ -60,8 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     first = next(iter(scores.values()))
     print(f"On {first.texts} texts. {scores_table([scores_row(*entry) for entry in scores.items()])}\n")
-    print(f"{classes_part(own.classes, first)}\n")
-    print(failures_section(failures(pipelines[options.balance[0]])))
+    print(classes_part(own.classes, first))
 
 
 if __name__ == "__main__":
