@@ -26,7 +26,7 @@ from torchmoji.pretraining.scores import Scores
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.weights.folder import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME, find
 from torchmoji.weights.formats import load_state_dict, save_quantized
-from torchmoji.weights.keras import model_sizes
+from torchmoji.weights.layers import model_sizes
 
 READ_LENGTH = 200
 """Tokens after which texts are cut when they are read, and `MAX_LENGTH` when they are learned from."""

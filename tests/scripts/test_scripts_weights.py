@@ -13,7 +13,7 @@ import torch
 from torchmoji import global_variables
 from torchmoji.weights import convert as rewriting
 from torchmoji.weights.formats import LAYERS, ModelSizes, load_state_dict, save_quantized, save_state_dict
-from torchmoji.weights.keras import dimensions
+from torchmoji.weights.layers import dimensions
 
 WORDS = ["i", "love", "mom's", "cooking", "how", "you", "this", "is", "the", "shit", ".."]
 

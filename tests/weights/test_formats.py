@@ -24,7 +24,7 @@ from torchmoji.weights.formats import (
     save_quantized,
     save_state_dict,
 )
-from torchmoji.weights.keras import dimensions
+from torchmoji.weights.layers import dimensions
 
 SMALL = ModelSizes(nb_tokens=7, embedding_dim=3, hidden_size=2, nb_outputs=5)
 MATRICES = [name for name, names in LAYERS.items() if len(names) == 2]
