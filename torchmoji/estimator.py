@@ -22,7 +22,6 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import nn
 
 from torchmoji.create_vocab import VocabBuilder, extend_vocab
-from torchmoji.files.atomic import atomic_write_text
 from torchmoji.finetuning import train_by_chain_thaw
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
@@ -382,8 +381,8 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             "method": self.method,
             "random_state": self.random_state if isinstance(self.random_state, int) else None,
         }
-        self.pipeline_.save_pretrained(folder)
-        atomic_write_text(Path(folder) / ABOUT_NAME, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
+        text = json.dumps(about, ensure_ascii=False, indent=1) + "\n"
+        self.pipeline_._save(folder, extra={ABOUT_NAME: text})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], device: Any = None) -> "TorchMojiClassifier":

@@ -20,7 +20,7 @@ from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emojis import EMOTIONS, emotion_scores
 from torchmoji.global_variables import DEFAULT_WEIGHTS_NAME, default_model_directory
 from torchmoji.model_def import torchmoji_emojis, torchmoji_feature_encoding
-from torchmoji.weights.download import DownloadError
+from torchmoji.weights.hub import DownloadError
 
 TEXTS = ["I love mom's cooking", "", "not again.. my train is late", "I love mom's cooking"]
 

@@ -19,7 +19,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from torchmoji import __version__
-from torchmoji.weights.arrays import Array, Layer, as_float, as_int8, layer_sizes
+from torchmoji.weights.layers import Array, Int8Rows, Layer, as_float, model_sizes, quantize_rows
 
 OPSET = 17
 IR_VERSION = 8
@@ -69,7 +69,7 @@ def build_graph(
     Raises:
         ValueError: The layers are not those of a model, or hold NaN or infinity where int8 is wanted.
     """
-    sizes = layer_sizes(dict(layers))
+    sizes = model_sizes(layers)
     features = 4 * sizes.hidden_size + sizes.embedding_dim
     shapes: dict[str, list[str | int | None]] = {
         "probabilities": ["batch", sizes.nb_outputs],
@@ -164,13 +164,18 @@ def _embedding(graph: _Graph, layer: Layer, int8: bool) -> None:
         graph.constant("embedding", _without_padding(as_float(layer)))
         graph.node("Gather", ["embedding", "ids"], "embedded")
         return
-    rows = as_int8(layer)
+    rows = _as_int8(layer)
     graph.constant("embedding", _without_padding(rows.values))
     graph.constant("embedding_scales", rows.scales[:, None])
     graph.node("Gather", ["embedding", "ids"], "embedded_int8")
     graph.node("Gather", ["embedding_scales", "ids"], "scales")
     graph.node("Cast", ["embedded_int8"], "embedded_values", to=TensorProto.FLOAT)
     graph.node("Mul", ["embedded_values", "scales"], "embedded")
+
+
+def _as_int8(layer: Layer) -> Int8Rows:
+    """A matrix's int8 rows: those stored, else rounded ones."""
+    return layer if isinstance(layer, Int8Rows) else quantize_rows(as_float(layer))
 
 
 def _without_padding(rows: Array) -> Array:
@@ -194,7 +199,7 @@ def _int8_lstm(graph: _Graph, layers: Mapping[str, Layer], hidden_size: int, nam
     """The same; the operator wants each matrix transposed, a scale and a zero point for each column then."""
     matrices, scales = [], []
     for kind in ("ih", "hh"):
-        rows = [as_int8(layer) for layer in _both(layers, f"{name}.weight_{kind}_l0")]
+        rows = [_as_int8(layer) for layer in _both(layers, f"{name}.weight_{kind}_l0")]
         matrix = graph.constant(f"{name}_weight_{kind}", np.stack([_onnx_gates(r.values).T for r in rows]))
         scale = np.stack([_onnx_gates(r.scales) for r in rows])
         matrices.append(matrix)

@@ -25,7 +25,8 @@ from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import unnamed_classes
 from torchmoji.files.atomic import atomic_path
 from torchmoji.onnx.session import check_content, default_threads, first_line, make_session, require
-from torchmoji.weights.arrays import Layer, layer_sizes, read_layers
+from torchmoji.weights.arrays import read_layers
+from torchmoji.weights.layers import Layer, model_sizes
 
 if TYPE_CHECKING:
     from torchmoji.model_def import TorchMoji
@@ -106,7 +107,7 @@ def serialize(
     from torchmoji.onnx.graph import build_graph
 
     layers, nb_classes, gives_logits = _layers(model)
-    sizes = layer_sizes(layers)
+    sizes = model_sizes(layers)
     names = _output_names(output, sizes.nb_outputs is not None, gives_logits)
     metadata = {
         "quantization": quantize or "none",

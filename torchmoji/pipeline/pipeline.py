@@ -111,7 +111,7 @@ class MojiPipeline:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: str | os.PathLike[str] = "default",
+        name_or_path: str | os.PathLike[str] | pretrained.Files = "default",
         backend: Literal["torch", "onnx"] = "torch",
         device: "str | torch.device | None" = None,
         dtype: "str | torch.dtype | None" = None,
@@ -128,7 +128,7 @@ class MojiPipeline:
         Args:
             name_or_path: "default" (comes with the package), "deepmoji" (the original weights, fetched at
                 first use), a folder of `save_pretrained`, a hub id, a weights file with `vocabulary`, or a
-                file of `torchmoji.onnx.model.export`.
+                file of `torchmoji.onnx.model.export`; or what `torchmoji.weights.folder.find` found of one.
             backend: "torch", or "onnx" (extra `onnx`), which is fast for few texts and needs no torch.
             device: For torch, such as "cuda"; the CPU by default.
             dtype: For torch a floating type or its name, for ONNX "float32" or "int8"; by default float32,
@@ -150,7 +150,10 @@ class MojiPipeline:
             raise ValueError(f"unknown backend {backend!r}: use {' or '.join(map(repr, BACKENDS))}")
         if backend == "onnx" and device is not None:
             raise ValueError(f"the ONNX engine runs on the CPU: leave out device={device!r}, or use torch")
-        files = pretrained.find(name_or_path, vocabulary)
+        if isinstance(name_or_path, pretrained.Files):
+            files = name_or_path
+        else:
+            files = pretrained.find(name_or_path, vocabulary)
         is_onnx = files.weights.suffix == ".onnx"
         if is_onnx and backend != "onnx":
             raise ValueError(f"torch cannot run {files.weights}: use backend='onnx'")
@@ -184,6 +187,10 @@ class MojiPipeline:
             ValueError: The pipeline runs on ONNX, which has no weights to save.
             OSError: The folder cannot be written.
         """
+        self._save(folder)
+
+    def _save(self, folder: str | os.PathLike[str], extra: Mapping[str, str] | None = None) -> None:
+        """`save_pretrained` with more files, name -> text."""
         if not isinstance(self.engine, TorchEngine):
             raise ValueError("only a pipeline of the backend 'torch' can be saved: load the model with it")
         model = self.engine.model
@@ -198,7 +205,7 @@ class MojiPipeline:
             "max_length": self.max_length,
         }
         state = {name: tensor.float() for name, tensor in model.state_dict().items()}
-        pretrained.save(folder, state, self.vocabulary, config, self._card(config))
+        pretrained.save(folder, state, self.vocabulary, config, self._card(config), extra=extra)
 
     def _card(self, config: Mapping[str, Any]) -> str:
         sizes = "\n".join(

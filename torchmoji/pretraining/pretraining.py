@@ -8,7 +8,6 @@ that `torchrun` started; a run that was killed goes on where its last checkpoint
 weights.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,9 +18,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from torchmoji import __version__
 from torchmoji.corpus.shards import Corpus
-from torchmoji.create_vocab import save_vocabulary
 from torchmoji.files.atomic import atomic_write_text
 from torchmoji.model_def import TorchMoji, load_model
 from torchmoji.pretraining.card import Report, model_card
@@ -31,8 +28,7 @@ from torchmoji.pretraining.loss import ModelWithEmbeddings, open_embedding_targe
 from torchmoji.pretraining.scores import Scores, commonest_scores, score_emojis
 from torchmoji.pretraining.settings import Settings
 from torchmoji.pretraining.start import start_with_model, start_with_vectors, start_with_words
-from torchmoji.weights.folder import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME
-from torchmoji.weights.formats import save_quantized, save_state_dict
+from torchmoji.weights.folder import CARD_NAME, WEIGHTS_NAME, save
 
 __all__ = ["Pretrained", "Settings", "Trained", "adjust_to_prior", "pretrain", "train"]
 
@@ -207,11 +203,7 @@ def store(
         adjust_to_prior(model, counts, settings)
     if int8 and len(rows):
         before = {"the same before rounding to int8": score(model), **before}
-    (save_quantized if int8 else save_state_dict)(model.state_dict(), out / WEIGHTS_NAME)
-    save_vocabulary(corpus.vocabulary, out / VOCABULARY_NAME)
     config = {
-        "model_type": "torchmoji",
-        "version": __version__,
         "nb_tokens": corpus.nb_tokens,
         "embedding_dim": settings.embedding_dim,
         "hidden_size": settings.hidden_size,
@@ -219,7 +211,7 @@ def store(
         "classes": classes,
         "class_frequencies": learned_frequencies(counts, settings),
     }
-    atomic_write_text(out / CONFIG_NAME, json.dumps(config, ensure_ascii=False, indent=1) + "\n")
+    save(out, model.state_dict(), corpus.vocabulary, config, int8=int8)
     if not len(rows):
         return {}
     stored = score(load_model(out / WEIGHTS_NAME).to(next(model.parameters()).device))

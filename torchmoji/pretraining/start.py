@@ -28,7 +28,7 @@ from torchmoji.pretraining.loss import PretrainingLoss, open_float16
 from torchmoji.pretraining.settings import Settings
 from torchmoji.weights.folder import find
 from torchmoji.weights.formats import load_state_dict
-from torchmoji.weights.keras import model_sizes
+from torchmoji.weights.layers import model_sizes
 
 logger = logging.getLogger(__name__)
 
