@@ -31,9 +31,9 @@ from torchmoji.emojis import EMOJIS
 from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import torchmoji_emojis, torchmoji_feature_encoding
-from torchmoji.onnx.model import OnnxModel, serialize
+from torchmoji.onnx import OnnxModel, serialize
 from torchmoji.sentence_tokenizer import SentenceTokenizer
-from torchmoji.weights.formats import load_state_dict
+from torchmoji.weights import load_state_dict
 
 Array = npt.NDArray[Any]
 PRECISIONS = {"float32": None, "int8": "int8"}

@@ -18,7 +18,7 @@ import torch
 
 import torchmoji
 from benchmarks.report import write_report
-from torchmoji.files.atomic import atomic_write_text
+from torchmoji.files import atomic_write_text
 from torchmoji.global_variables import FINETUNING_METHODS, PRETRAINED_PATH, VOCAB_PATH
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer

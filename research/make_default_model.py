@@ -41,7 +41,7 @@ from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.corpus import Columns, Corpus, CorpusSettings, build_corpus
 from torchmoji.corpus.shards import MANIFEST_NAME, TokenRows, in_memory, shard_texts
 from torchmoji.create_vocab import load_vocabulary, save_vocabulary, words_by_id
-from torchmoji.files.atomic import atomic_write_text
+from torchmoji.files import atomic_write_text
 from torchmoji.files.resumable import fingerprint, write_wanted_rows
 from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS
 from torchmoji.model_def import TorchMoji, load_model
@@ -53,8 +53,8 @@ from torchmoji.pretraining.distributed import Processes, lone_process
 from torchmoji.pretraining.loop import CHECKPOINT_NAME, train_model
 from torchmoji.pretraining.pretraining import STORED, new_model
 from torchmoji.pretraining.scores import Scores, score_emojis
+from torchmoji.weights import save_quantized
 from torchmoji.weights.folder import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME
-from torchmoji.weights.formats import save_quantized
 
 HASHTAGS = 25_000
 """Commonest words that share their embeddings with their hashtags."""
