@@ -29,6 +29,7 @@ import torch
 from default_model import KNOWN_VALIDATION_TEXTS, DefaultCard
 from distill_texts import Guess, Reader, Table, read_texts
 from graphed_steps import EqualLengths, GraphedGradients, on_own_stream, train
+from joblib import cpu_count
 from research_helper import run_alone
 from torch import Tensor
 from torch.nn import functional as F
@@ -36,7 +37,6 @@ from train_teacher import AVERAGE, Teacher, load_encoder, mean_of_tokens
 
 from torchmoji.cli.arguments import make_parser, not_negative, positive
 from torchmoji.corpus.shards import Corpus, shard_texts
-from torchmoji.corpus.worker_pool import usable_cores
 from torchmoji.emojis import EXAMPLE_TEXTS
 from torchmoji.files.atomic import atomic_write_text
 from torchmoji.model_def import TorchMoji
@@ -124,7 +124,7 @@ class _Work:
         reader = (self.corpus.vocabulary, options.encoder, self.settings.max_length)
         texts = list(shard_texts(self.corpus.shard_paths("train")))
         own = Reader(*reader)  # before the processes, so that what is wrong with the encoder is told
-        workers = options.workers or usable_cores()
+        workers = options.workers or cpu_count()
         read = read_texts(texts, options.new_texts, options.seed, workers, reader)
         validation = own.read(list(shard_texts(self.corpus.shard_paths("validation"))))
         examples = own.read(list(EXAMPLE_TEXTS))

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 from support.small_corpus import CUES, EMOJIS, files_of, rules, small_corpus, texts, write_texts
 
-from torchmoji.corpus.build import CorpusSettings, build_corpus, read_labelled_texts
+from torchmoji.corpus.build import CorpusSettings, build_corpus
 from torchmoji.corpus.reading import Columns
 from torchmoji.corpus.shards import Corpus, shard_texts
 from torchmoji.create_vocab import load_vocabulary
@@ -100,18 +100,6 @@ def test_duplicates_can_be_kept(tmp_path):
     assert len(build(tmp_path / "near", lines, near).rows("train")) == 2
     both = CorpusSettings(rules=rules(keep_duplicates=True), min_count=1)
     assert len(build(tmp_path / "all", lines, both).rows("train")) == 3
-
-
-@pytest.fixture(autouse=True)
-def _folders(tmp_path):
-    for name in ("near", "all", "one", "two"):
-        (tmp_path / name).mkdir()
-
-
-def test_duplicates_are_found_across_chunks(tmp_path):
-    lines = texts(150)
-    corpus = build(tmp_path, [*lines, *lines], chunk_bytes=1000)
-    assert corpus.manifest["counts"]["dropped"]["duplicate"] == 150
 
 
 def test_the_vocabulary_is_by_frequency_and_then_by_code_points(tmp_path):
@@ -248,7 +236,7 @@ def test_the_manifest_counts_emojis_and_has_checksums(tmp_path):
 
 
 def test_many_words_take_wider_ids(tmp_path, monkeypatch):
-    monkeypatch.setattr("torchmoji.corpus.selection.MOST_NARROW_IDS", 12)
+    monkeypatch.setattr("torchmoji.corpus.build.MOST_NARROW_IDS", 12)
     corpus = build(tmp_path, ["a b c 😂"])
     assert corpus.rows("train").token_ids(np.array([0])).tolist() == [[10, 11, 12]]
     assert pa.ipc.open_file(corpus.folder / "train-00000.arrow").schema.field("tokens").type == pa.list_(
@@ -327,22 +315,3 @@ def test_a_missing_pyarrow_names_the_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ModuleNotFoundError, match=r'not installed: pip install "torchmoji\[corpus\]"'):
         build_corpus(path, tmp_path / "corpus")
-
-
-# --- labelled texts, read whole -----------------------------------------------------------------------------
-
-
-def test_lines_are_read_as_classes_and_text(tmp_path):
-    path = tmp_path / "texts.tsv.gz"
-    path.write_bytes(gzip.compress("3,51\tgood\tday\n0\tbad\u2028day\n".encode()))
-    assert read_labelled_texts(path, 64) == (["good\tday", "bad\u2028day"], [[3, 51], [0]])
-
-
-@pytest.mark.parametrize(
-    "line", ["good day", "x\tgood day", "64\tgood day", "-1\tgood day", "\tgood day", "1,\tday"]
-)
-def test_a_wrong_line_is_named(tmp_path, line):
-    path = tmp_path / "texts.tsv"
-    path.write_text(f"0\tfine\n{line}\n")
-    with pytest.raises(ValueError, match=r"texts\.tsv, line 2: expected classes from 0 to 63"):
-        read_labelled_texts(path, 64)

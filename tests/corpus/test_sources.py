@@ -4,7 +4,7 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from torchmoji.corpus.reading import Source, find_sources, open_stream
+from torchmoji.corpus.sources import Source, find_sources, open_stream
 
 
 @pytest.fixture

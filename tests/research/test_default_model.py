@@ -9,7 +9,7 @@ from judged_texts import JudgedText
 from support.programs import run
 
 from torchmoji import MojiPipeline
-from torchmoji.corpus.build import read_labelled_texts
+from torchmoji.corpus.reading import read_corpus_texts
 from torchmoji.corpus.shards import TokenRows, in_memory
 from torchmoji.create_vocab import load_vocabulary, words_by_id
 from torchmoji.emojis import EMOJIS
@@ -100,7 +100,7 @@ def test_a_first_guess_that_fits_is_no_failure(made, monkeypatch):
 
 def test_a_second_call_starts_from_what_the_first_left(made, data, monkeypatch):
     out, result = made
-    monkeypatch.setattr("torchmoji.corpus.build.process_chunk", None)
+    monkeypatch.setattr("torchmoji.corpus.build.tokenize_chunk", None)
     monkeypatch.setattr("torchmoji.pretraining.loop.Stepper.step", None)
     before = load_state_dict(out / "model.safetensors")
     assert make(data, out, command="again").scores == result.scores
@@ -204,7 +204,7 @@ def test_the_shipped_model_tells_glad_from_sad_texts():
 
 def test_the_shipped_model_beats_fasttext_on_texts_it_never_saw(data_root):
     folder = default_model_directory()
-    texts, labels = read_labelled_texts(data_root / "data" / "emoji" / "valid.tsv.gz", 64)
+    texts, labels = read_corpus_texts(data_root / "data" / "emoji" / "valid.tsv.gz", 64)
     part = slice(0, 15000, 5)
     tokenizer = SentenceTokenizer(load_vocabulary(folder / "vocabulary.json"), 512)
     tokens = [row[row > 0] for row in tokenizer.tokenize_sentences(texts[part])[0]]

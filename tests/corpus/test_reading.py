@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import pyarrow as pa
@@ -6,55 +7,58 @@ import pyarrow.orc
 import pyarrow.parquet
 import pytest
 
-from torchmoji.corpus.reading import BadLines, Columns, block_records, find_sources, records
+from torchmoji.corpus import reading
+from torchmoji.corpus.reading import BadLines, Columns, read_corpus_texts, read_records
+from torchmoji.corpus.sources import find_sources
 
 
 def read(path, columns=None, skipped=False):
     (source,) = find_sources(path)
-    bad = BadLines(source.path, skipped)
-    return [tuple(record) for record in records(source, columns or Columns(), bad)], bad.count
+    bad = BadLines(skipped)
+    return [tuple(record) for record in read_records(source, columns or Columns(), bad)], bad.count
 
 
-def block(data, kind="text", columns=None, skipped=False, line=1):
-    bad = BadLines("some.file", skipped)
-    found = [tuple(record) for record in block_records(data, line, kind, columns or Columns(), bad)]
-    return found, bad.count
+@pytest.fixture
+def read_lines(tmp_path):
+    """Reads lines as of a file with this ending."""
+
+    def of_file(data, ending="txt", columns=None, skipped=False):
+        path = tmp_path / f"some.{ending}"
+        path.write_bytes(gzip.compress(data) if ending.endswith("gz") else data)
+        return read(path, columns, skipped)
+
+    return of_file
 
 
-def test_lines_of_text_are_texts():
-    found, _ = block("\ufeffgood day\r\n\nbad\u2028day".encode())
+def test_lines_of_text_are_texts(read_lines):
+    found, _ = read_lines("\ufeffgood day\r\n\nbad\u2028day".encode())
     assert found == [(1, "good day", None), (2, "", None), (3, "bad\u2028day", None)]
 
 
-def test_lines_of_json_are_objects_or_texts():
-    found, _ = block(b'{"text": "good", "n": 1}\n\n"day"\n{"text": null}\n', "jsonl", line=5)
-    assert found == [(5, "good", None), (7, "day", None), (8, "", None)]
-
-
-def test_json_has_labels_of_any_type():
-    found, _ = block(b'{"t": "good", "l": [1, 2]}\n', "jsonl", Columns("t", "l"))
+def test_lines_of_json_are_objects_or_texts(read_lines):
+    found, _ = read_lines(b'{"text": "good", "n": 1}\n\n"day"\n{"text": null}\n', "jsonl")
+    assert found == [(1, "good", None), (3, "day", None), (4, "", None)]
+    found, _ = read_lines(b'{"t": "good", "l": [1, 2]}\n', "jsonl", Columns("t", "l"))
     assert found == [(1, "good", [1, 2])]
-
-
-def test_halves_of_characters_are_replaced():
-    assert block(b'{"text": "a \\ud83d b \\ud83d\\ude02"}', "jsonl")[0] == [(1, "a \ufffd b 😂", None)]
+    halves = b'{"text": "a \\ud83d b \\ud83d\\ude02"}'
+    assert read_lines(halves, "jsonl")[0] == [(1, "a \ufffd b 😂", None)]
 
 
 @pytest.mark.parametrize(
     ("line", "kind", "reason"),
     [
-        (b"good \xff day", "text", r"line 2, is not UTF-8 \(invalid start byte\)"),
+        (b"good \xff day", "txt", r"line 2, is not UTF-8 \(invalid start byte\)"),
         (b"{", "jsonl", "line 2, is not JSON: Expecting property name"),
         (b"[1]", "jsonl", r"line 2, is neither an object nor a text: \[1\]"),
         (b'{"body": "x"}', "jsonl", "line 2, has no 'text', only 'body'"),
         (b'{"text": 3}', "jsonl", "line 2, has no text as 'text', but 3"),
     ],
 )
-def test_a_bad_line_is_named_or_counted(line, kind, reason):
+def test_a_bad_line_is_named_or_counted(read_lines, line, kind, reason):
     data = b'"fine"\n' + line + b'\n"fine"\n'
-    with pytest.raises(ValueError, match=rf"some\.file, {reason}.*: mend it, or .* --skip-bad-lines"):
-        block(data, kind)
-    found, count = block(data, kind, skipped=True)
+    with pytest.raises(ValueError, match=rf"some\.{kind}, {reason}.*: mend it, or .* --skip-bad-lines"):
+        read_lines(data, kind)
+    found, count = read_lines(data, kind, skipped=True)
     assert ([number for number, *_ in found], count) == ([1, 3], 1)
 
 
@@ -132,7 +136,32 @@ def test_a_damaged_table_is_named(tmp_path):
         read(path)
 
 
-def test_json_errors_hold_no_whole_texts():
+def test_json_errors_hold_no_whole_texts(read_lines):
     with pytest.raises(ValueError, match="is neither") as refused:
-        block(json.dumps(["x" * 10_000]).encode(), "jsonl")
+        read_lines(json.dumps(["x" * 10_000]).encode(), "jsonl")
     assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("ending", ["txt", "txt.gz"])
+def test_a_line_that_is_too_long_is_bad(read_lines, monkeypatch, ending):
+    monkeypatch.setattr(reading, "LONGEST_LINE", 2000)
+    data = b"one\n" + b"x" * 5000 + b"\ntwo\n" + b"z" * 1999 + b"\n" + b"y" * 3000
+    with pytest.raises(ValueError, match="line 2, has more than 2000 bytes: mend it"):
+        read_lines(data, ending)
+    found, bad = read_lines(data, ending, skipped=True)
+    assert [(line, text[:5]) for line, text, _ in found] == [(1, "one"), (3, "two"), (4, "zzzzz")]
+    assert bad == 2
+
+
+def test_lines_are_read_as_classes_and_text(tmp_path):
+    path = tmp_path / "texts.tsv.gz"
+    path.write_bytes(gzip.compress("3,51\tgood\tday\n0\tbad\u2028day\n".encode()))
+    assert read_corpus_texts(path, 64) == (["good\tday", "bad\u2028day"], [[3, 51], [0]])
+
+
+@pytest.mark.parametrize("line", ["good day", "64\tgood day", "-1\tgood day", "\tgood day", "1,\tday"])
+def test_a_line_without_classes_is_named(tmp_path, line):
+    path = tmp_path / "texts.tsv"
+    path.write_text(f"0\tfine\n{line}\n")
+    with pytest.raises(ValueError, match=r"texts\.tsv, line 2: expected classes from 0 to 63"):
+        read_corpus_texts(path, 64)
