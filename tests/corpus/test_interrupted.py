@@ -79,7 +79,7 @@ def finish(folder, workers=1, validation=0.1):
     ("name", "moment"),
     [
         ("plan.json", "before"),
-        ("chunk-000000", "before"),
+        ("chunk-000000.pickle", "before"),
         ("vocabulary.json", "after"),
         ("validation-00000.arrow", "before"),
         ("manifest.json", "after"),
@@ -94,7 +94,7 @@ def test_a_build_killed_at_any_moment_ends_with_the_same_bytes(folder, undisturb
 
 
 def test_it_goes_on_where_it_was_with_the_same_settings_alone(folder, undisturbed, monkeypatch):
-    subprocess.run(command(folder, "chunk-000006", "after"), check=False)
+    subprocess.run(command(folder, "chunk-000006.pickle", "after"), check=False)
     assert len(list((folder / "corpus" / "work").glob("chunk-*"))) == 7
     with pytest.raises(ValueError, match=r"plan\.json is of a corpus with other settings: give another"):
         finish(folder, validation=0.2)
@@ -102,7 +102,7 @@ def test_it_goes_on_where_it_was_with_the_same_settings_alone(folder, undisturbe
     tokenize = build.tokenize_chunk
     monkeypatch.setattr(build, "tokenize_chunk", lambda chunk: chunks.append(chunk) or tokenize(chunk))
     assert finish(folder) == undisturbed
-    names = [chunk.path.name for chunk in chunks]
+    names = [chunk.path.stem for chunk in chunks]
     assert names[0] == "chunk-000007"
     assert len(names) == int(names[-1][-6:]) - 6
 

@@ -13,7 +13,6 @@ vocabulary, since `SentenceTokenizer` gives them to the model as well.
 """
 
 import json
-import logging
 import os
 import shutil
 import unicodedata
@@ -27,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
@@ -50,12 +48,11 @@ from torchmoji.corpus.shards import (
 from torchmoji.corpus.sources import Inputs, Source, find_sources, import_pyarrow
 from torchmoji.create_vocab import WORD_LENGTH_LIMIT, rows_of_embedding, save_vocabulary, with_hashtags
 from torchmoji.files.atomic import atomic_write_text, remove_leftovers, sha256
+from torchmoji.files.lock import locked
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import SPECIAL_TOKENS, UNKNOWN_ID, VOCABULARY_NAME
 
 __all__ = ["CorpusSettings", "build_corpus"]
-
-logger = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
 Mask = npt.NDArray[np.bool_]
@@ -72,6 +69,7 @@ DROPPED = (
 )
 """Reasons for which texts are left out, in the order in which they are looked at."""
 
+_CHUNKS = "chunk-*.pickle"
 _RECORD_BYTES = 16
 """Added to each text's characters: empty ones take memory too."""
 
@@ -123,11 +121,8 @@ def build_corpus(
     out = Path(out)
     work = out / WORK_NAME
     work.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(work / "lock").acquire(timeout=0):
-            manifest = _Builder(held_out, sources, out, settings, chunk_bytes).build(workers, progress)
-    except Timeout as error:
-        raise BlockingIOError(f"another process is building {out}: wait for it") from error
+    with locked(work / "lock", f"another process is building {out}: wait for it"):
+        manifest = _Builder(held_out, sources, out, settings, chunk_bytes).build(workers, progress)
     shutil.rmtree(work)
     return manifest
 
@@ -158,7 +153,7 @@ class _Builder:
             self._check_plan(manifest, plan, path)
             return manifest
         plan_of_work = {**plan, "chunk_bytes": self.chunk_bytes}
-        if any(self.work.glob("chunk-*")):
+        if any(self.work.glob(_CHUNKS)):
             self._check_plan(json.loads(plan_path.read_text("utf-8")), plan_of_work, plan_path)
         else:
             atomic_write_text(plan_path, json.dumps(plan_of_work))
@@ -168,7 +163,7 @@ class _Builder:
         with tqdm(desc="reading", unit=" texts", unit_scale=True, disable=not progress) as bar:
             for count in _tokenize(self._chunks(), workers):
                 bar.update(count)
-        paths = sorted(self.work.glob("chunk-*"))
+        paths = sorted(self.work.glob(_CHUNKS))
         kept, dropped = _without_repeats(paths)
         counts = _word_counts(_chosen(paths, kept, is_validation=False))
         if not counts:
@@ -220,7 +215,7 @@ class _Builder:
         for is_held_out, sources in ((True, self.held_out), (False, self.sources)):
             records = self._texts(sources)
             while part := self._take(records):
-                path = self.work / f"chunk-{number:06d}"
+                path = self.work / f"chunk-{number:06d}.pickle"
                 number += 1
                 if not path.is_file():
                     texts = [text for text, _ in part]

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from torchmoji.files.extras import require
+
 KINDS = {
     ".txt": "text",
     ".csv": "csv",
@@ -36,13 +38,7 @@ def import_pyarrow() -> Any:
     Raises:
         ModuleNotFoundError: It is missing.
     """
-    try:
-        import pyarrow
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'corpora need pyarrow, which is not installed: pip install "torchmoji[corpus]"', name="pyarrow"
-        ) from error
-    return pyarrow
+    return require("pyarrow", "corpus", "a corpus")
 
 
 class Source(NamedTuple):
