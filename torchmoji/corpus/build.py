@@ -6,7 +6,7 @@ Source: Felbo et al. 2017 for the task and the rules (`torchmoji.corpus.settings
 chunks; processes tokenize them, each into a file of its own (`torchmoji.corpus.chunks`). Then the duplicates
 among all chunks are found, the words of the other texts are counted for the vocabulary, and the shards are
 written. Every file is whole or not there, so that an interrupted run keeps the chunks that it tokenized. The
-same input gives the same bytes, on any number of cores. Memory takes about 100 bytes a text.
+same input gives the same bytes, on any number of cores. Memory takes about 200 bytes a text.
 
 Unlike the original, emojis that are not among the classes, and other Unicode words, are counted for the
 vocabulary, since `SentenceTokenizer` gives them to the model as well.
