@@ -32,7 +32,7 @@ def test_entities_become_characters_once():
 def test_which_tokens_are_words_and_say_something_about_the_language():
     tokens = ["day", "don't", "a", "1st", "é", "!!", "CUSTOM_NUMBER"]
     assert [token for token in tokens if is_word(token)] == ["day", "don't", "a", "1st", "é"]
-    assert [token for token in tokens if counts_for_language(token)][:3] == ["day", "don't", "é"]
+    assert [token for token in tokens if counts_for_language(token)] == ["day", "don't", "é"]
 
 
 def test_half_of_a_short_text_and_three_fifths_of_a_longer_one_must_be_known():

@@ -100,12 +100,12 @@ def band_keys(words: Ragged, lengths: Counts) -> Hashes:
         words: Hashes of the words.
         lengths: Characters of each word (total,).
     """
-    found = shingles(words, lengths)
-    keys = np.zeros((len(found.counts), BANDS), dtype=np.uint64)
+    runs = shingles(words, lengths)
+    keys = np.zeros((len(runs.counts), BANDS), dtype=np.uint64)
     if not len(keys):
         return keys
-    starts = found.offsets[:-1]
-    values = (found.values >> np.uint64(32)).astype(np.uint32)
+    starts = runs.offsets[:-1]
+    values = (runs.values >> np.uint64(32)).astype(np.uint32)
     for number, (mask, factor) in enumerate(zip(*_coefficients(), strict=True)):
         smallest = np.minimum.reduceat((values ^ mask) * factor, starts)
         band = keys[:, number // BAND_ROWS]

@@ -215,9 +215,9 @@ class TokenRows:
 
     def _counts(self, rows: Ints, column: str) -> npt.NDArray[np.int64]:
         counts = np.zeros(len(rows), dtype=np.int64)
-        for batch, own, places in self._by_batch(rows):
+        for batch, chosen, places in self._by_batch(rows):
             ends = getattr(batch, column)
-            counts[own] = ends[places + 1] - ends[places]
+            counts[chosen] = ends[places + 1] - ends[places]
         return counts
 
     def _by_batch(self, rows: Ints) -> Iterator[tuple[RowBatch, Any, npt.NDArray[np.int64]]]:
@@ -226,9 +226,9 @@ class TokenRows:
         order = np.argsort(numbers, kind="stable")
         borders = np.flatnonzero(np.diff(numbers[order], prepend=-1))
         for start, end in pairwise([*borders, len(order)]):
-            own = order[start:end]
-            number = int(numbers[own[0]])
-            yield self._batches[number], own, np.asarray(rows)[own] - self._starts[number]
+            chosen = order[start:end]
+            number = int(numbers[chosen[0]])
+            yield self._batches[number], chosen, np.asarray(rows)[chosen] - self._starts[number]
 
     def token_ids(self, rows: Ints, max_length: int | None = None) -> npt.NDArray[np.int64]:
         """Ids of rows (n, longest), padded with zeros.
@@ -241,9 +241,9 @@ class TokenRows:
         if max_length is not None:
             lengths = np.minimum(lengths, max_length)
         ids = np.zeros((len(rows), int(lengths.max(initial=0))), dtype=np.int64)
-        for batch, own, places in self._by_batch(rows):
-            row, column = _spread(lengths[own])
-            ids[own[row], column] = batch.tokens[batch.token_ends[places][row] + column]
+        for batch, chosen, places in self._by_batch(rows):
+            row, column = _spread(lengths[chosen])
+            ids[chosen[row], column] = batch.tokens[batch.token_ends[places][row] + column]
         return ids
 
     def labels(self, rows: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -258,9 +258,11 @@ class TokenRows:
         counts = self.label_counts(rows)
         ends = np.cumsum(counts)
         classes = np.zeros(int(counts.sum()), dtype=np.int64)
-        for batch, own, places in self._by_batch(rows):
-            row, column = _spread(counts[own])
-            classes[(ends - counts)[own][row] + column] = batch.labels[batch.label_ends[places][row] + column]
+        for batch, chosen, places in self._by_batch(rows):
+            row, column = _spread(counts[chosen])
+            classes[(ends - counts)[chosen][row] + column] = batch.labels[
+                batch.label_ends[places][row] + column
+            ]
         return np.repeat(np.arange(len(rows)), counts), classes
 
     def label_table(self, rows: Ints, nb_classes: int) -> npt.NDArray[np.float32]:
