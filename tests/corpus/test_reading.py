@@ -62,53 +62,37 @@ def test_a_bad_line_is_named_or_counted(read_lines, line, kind, reason):
     assert ([number for number, *_ in found], count) == ([1, 3], 1)
 
 
-def test_csv_may_have_line_breaks_in_quotes(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_bytes(b'\xef\xbb\xbfn,text\n1,"good\nday"\n\n2,"a ""quote"""\n')
-    assert read(path)[0] == [(2, "good\nday", None), (5, 'a "quote"', None)]
+def test_csv_may_have_line_breaks_in_quotes(read_lines):
+    data = b'\xef\xbb\xbfn,text\n1,"good\nday"\n\n2,"a ""quote"""\n'
+    assert read_lines(data, "csv")[0] == [(2, "good\nday", None), (5, 'a "quote"', None)]
 
 
-def test_csv_lines_of_another_width_are_bad(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text("n,text\n1,good\n2\n3,day\n")
-    with pytest.raises(ValueError, match=r"a\.csv, line 3, has 1 fields, but the first line 2: mend it"):
-        read(path)
-    assert read(path, skipped=True) == ([(2, "good", None), (4, "day", None)], 1)
+def test_csv_lines_of_another_width_are_bad(read_lines):
+    data = b"n,text\n1,good\n2\n3,day\n"
+    with pytest.raises(ValueError, match=r"some\.csv, line 3, has 1 fields, but the first line 2: mend it"):
+        read_lines(data, "csv")
+    assert read_lines(data, "csv", skipped=True) == ([(2, "good", None), (4, "day", None)], 1)
 
 
-def test_tsv_has_no_quotes(tmp_path):
-    path = tmp_path / "a.tsv"
-    path.write_text('label\ttext\n1\t"good\n2\tday"\n')
-    found, _ = read(path, Columns(labels="label"))
+def test_tsv_has_no_quotes_and_without_a_header_its_last_column_keeps_its_tabs(read_lines):
+    found, _ = read_lines(b'label\ttext\n1\t"good\n2\tday"\n', "tsv", Columns(labels="label"))
     assert found == [(2, '"good', "1"), (3, 'day"', "2")]
-
-
-def test_without_a_header_columns_have_numbers_and_the_last_one_keeps_its_tabs(tmp_path):
-    path = tmp_path / "a.tsv"
-    path.write_text("3,51\tgood\tday\n0\tday\n")
-    found, _ = read(path, Columns("2", "1", header=False))
+    found, _ = read_lines(b"3,51\tgood\tday\n0\tday\n", "tsv", Columns("2", "1", header=False))
     assert found == [(1, "good\tday", "3,51"), (2, "day", "0")]
 
 
-def test_a_missing_column_is_told_with_those_that_are_there(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text("n,body\n1,good\n")
-    with pytest.raises(ValueError, match=r"a\.csv has no column 'text', only 'n', 'body': name one with"):
-        read(path)
-
-
-def test_without_a_header_only_numbers_are_columns():
+def test_columns_that_are_not_there_are_told(read_lines):
+    with pytest.raises(ValueError, match=r"some\.csv has no column 'text', only 'n', 'body': name one with"):
+        read_lines(b"n,body\n1,good\n", "csv")
     with pytest.raises(ValueError, match="without a header columns have numbers, from 1 on, got 'text'"):
         Columns(header=False)
     with pytest.raises(ValueError, match="got '0'"):
         Columns("1", "0", header=False)
 
 
-def test_csv_that_is_not_utf8_is_told(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_bytes(b"text\ngood\n\xff\n")
-    with pytest.raises(ValueError, match=r"a\.csv is not UTF-8 after line .*: convert it first"):
-        read(path)
+def test_csv_that_is_not_utf8_is_told(read_lines):
+    with pytest.raises(ValueError, match=r"some\.csv is not UTF-8 after line .*: convert it first"):
+        read_lines(b"text\ngood\n\xff\n", "csv")
 
 
 @pytest.mark.parametrize("ending", ["parquet", "arrow", "feather", "orc"])
