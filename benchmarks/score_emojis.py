@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from torchmoji import MojiPipeline
 from torchmoji.balancing import Balance
 from torchmoji.cli.arguments import make_parser
-from torchmoji.corpus.build import read_labelled_texts
+from torchmoji.corpus.reading import read_corpus_texts
 from torchmoji.pretraining.card import classes_part, scores_row, scores_table
 from torchmoji.pretraining.scores import score_probabilities
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         own = MojiPipeline.from_pretrained(options.model)
         pipelines = {strength: _with_balance(own, strength) for strength in options.balance}
-        texts, labels = read_labelled_texts(options.file, len(own.classes))
+        texts, labels = read_corpus_texts(options.file, len(own.classes))
     except (OSError, ValueError) as error:
         parser.error(str(error))
     probabilities, size = own.predict_proba(texts), len(own.classes)

@@ -12,7 +12,7 @@ from support.onnx_models import NB_TOKENS, made, outputs_of_torch, some_rows
 from support.python import python
 
 import torchmoji.onnx.model
-from torchmoji.corpus.build import read_labelled_texts
+from torchmoji.corpus.reading import read_corpus_texts
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emojis import EMOJIS, EXAMPLE_TEXTS
 from torchmoji.global_variables import default_model_directory
@@ -187,7 +187,7 @@ def test_int8_is_close_on_the_default_model(default_int8):
 
 def test_first_guesses_of_int8_agree_on_real_texts(default_int8, data_root):
     """Beside float32 of the same engine, which is quicker than torch and checked against it on a part."""
-    texts, _ = read_labelled_texts(data_root / "data" / "emoji" / "valid.tsv.gz", 64)
+    texts, _ = read_corpus_texts(data_root / "data" / "emoji" / "valid.tsv.gz", 64)
     assert len(texts) == 15_000
     ids, _, _ = SentenceTokenizer(load_vocabulary(VOCABULARY), 30).tokenize_sentences(texts[::3])
     expected = OnnxModel(serialize(WEIGHTS))(ids)

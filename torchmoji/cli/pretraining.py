@@ -31,6 +31,24 @@ def add_commands(add: Any) -> None:
     _add_pretrain(add)
 
 
+_CORPUS_NUMBERS = (
+    ("--nb-tokens", 50_000, "vocabulary, at most"),
+    ("--min-count", 2, "of a word in the vocabulary"),
+    ("--min-words", 1, "of a text"),
+    ("--max-tokens", 512, "after which texts are cut"),
+)
+_CORPUS_SWITCHES = {
+    "--no-header": "CSV and TSV have no header: columns are given by number, from 1 on",
+    "--keep-retweets": "take texts that begin with RT",
+    "--keep-links": "take texts with links",
+    "--drop-mentions": "leave out texts that mention somebody",
+    "--keep-duplicates": "take equal texts, and near ones",
+    "--keep-near-duplicates": "leave out equal texts only",
+    "--keep-text": "keep the texts beside their tokens",
+    "--skip-bad-lines": "count what is no record, and go on",
+}
+
+
 def _add_build_corpus(add: Any) -> None:
     command = add(
         "build-corpus",
@@ -53,19 +71,7 @@ def _add_build_corpus(add: Any) -> None:
         help="column of emojis or class numbers (default: the emojis are in the texts)",
     )
     command.add_argument(
-        "--no-header",
-        action="store_true",
-        help="CSV and TSV have no header: columns are given by number, from 1 on",
-    )
-    command.add_argument(
         "--emojis", metavar="LIST", help="a file of emojis, or '😀 😡 🎉' (default: DeepMoji's 64)"
-    )
-    command.add_argument(
-        "--nb-tokens",
-        type=int,
-        default=50_000,
-        metavar="N",
-        help="vocabulary, at most (default: %(default)s)",
     )
     command.add_argument(
         "--hashtags",
@@ -73,13 +79,6 @@ def _add_build_corpus(add: Any) -> None:
         default=0,
         metavar="N",
         help="commonest words that share their embeddings with their hashtags (default: none)",
-    )
-    command.add_argument(
-        "--min-count",
-        type=int,
-        default=2,
-        metavar="N",
-        help="of a word in the vocabulary (default: %(default)s)",
     )
     command.add_argument(
         "--validation",
@@ -91,26 +90,15 @@ def _add_build_corpus(add: Any) -> None:
     command.add_argument(
         "--validation-from", nargs="+", default=[], metavar="INPUT", help="texts that are all held out"
     )
-    command.add_argument(
-        "--min-words", type=int, default=1, metavar="N", help="of a text (default: %(default)s)"
-    )
-    command.add_argument(
-        "--max-tokens",
-        type=int,
-        default=512,
-        metavar="N",
-        help="after which texts are cut (default: %(default)s)",
-    )
+    for name, default, summary in _CORPUS_NUMBERS:
+        command.add_argument(
+            name, type=int, default=default, metavar="N", help=f"{summary} (default: %(default)s)"
+        )
     command.add_argument(
         "--language", metavar="NAME", help="en, or a file of words: texts must be mostly in them"
     )
-    command.add_argument("--keep-retweets", action="store_true", help="take texts that begin with RT")
-    command.add_argument("--keep-links", action="store_true", help="take texts with links")
-    command.add_argument("--drop-mentions", action="store_true", help="leave out texts that mention somebody")
-    command.add_argument("--keep-duplicates", action="store_true", help="take equal texts, and near ones")
-    command.add_argument("--keep-near-duplicates", action="store_true", help="leave out equal texts only")
-    command.add_argument("--keep-text", action="store_true", help="keep the texts beside their tokens")
-    command.add_argument("--skip-bad-lines", action="store_true", help="count what is no record, and go on")
+    for name, summary in _CORPUS_SWITCHES.items():
+        command.add_argument(name, action="store_true", help=summary)
     command.add_argument("--workers", type=int, metavar="N", help="processes (default: one for each core)")
     command.add_argument("--json", action="store_true", help="the manifest, for programs")
     command.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -226,27 +214,13 @@ def _build_corpus(options: argparse.Namespace) -> None:
     from torchmoji.corpus.settings import CorpusSettings, Rules
     from torchmoji.emojis import EMOJIS
 
-    rules = Rules(
-        emojis=parse_emojis(options.emojis) if options.emojis is not None else EMOJIS,
-        min_words=options.min_words,
-        max_tokens=options.max_tokens,
-        keep_retweets=options.keep_retweets,
-        keep_links=options.keep_links,
-        keep_mentions=not options.drop_mentions,
-        language=options.language,
-        keep_duplicates=options.keep_duplicates,
-        keep_near_duplicates=options.keep_near_duplicates,
-    )
-    settings = CorpusSettings(
-        rules=rules,
-        columns=Columns(options.text_column, options.labels_column, not options.no_header),
-        nb_tokens=options.nb_tokens,
-        hashtags=options.hashtags,
-        min_count=options.min_count,
-        validation=options.validation,
-        skip_bad_lines=options.skip_bad_lines,
-        keep_text=options.keep_text,
-    )
+    given = vars(options) | {
+        "emojis": EMOJIS if options.emojis is None else parse_emojis(options.emojis),
+        "keep_mentions": not options.drop_mentions,
+        "columns": Columns(options.text_column, options.labels_column, not options.no_header),
+    }
+    given["rules"] = Rules(**{field.name: given[field.name] for field in fields(Rules)})
+    settings = CorpusSettings(**{field.name: given[field.name] for field in fields(CorpusSettings)})
     manifest = build_corpus(
         options.inputs,
         options.out,
