@@ -24,7 +24,7 @@ from torchmoji.batching import run_by_length
 from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import unnamed_classes
 from torchmoji.files.atomic import atomic_path
-from torchmoji.onnx.session import check_content, default_threads, first_line, make_session, require
+from torchmoji.onnx.session import check_content, default_threads, first_line, make_session, require_onnx
 from torchmoji.weights.arrays import read_layers
 from torchmoji.weights.layers import Layer, model_sizes
 
@@ -78,14 +78,9 @@ def export(
             layer that the model lacks, or vocabulary or classes do not fit it.
         ModuleNotFoundError: onnx is missing.
     """
-    data = serialize(
-        *(model, quantize),
-        output=output,
-        vocabulary=vocabulary,
-        classes=classes,
-        multi_label=multi_label,
-        class_frequencies=class_frequencies,
-    )
+    options: dict[str, Any] = {"output": output, "vocabulary": vocabulary, "classes": classes}
+    options |= {"multi_label": multi_label, "class_frequencies": class_frequencies}
+    data = serialize(model, quantize, **options)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
@@ -103,39 +98,37 @@ def serialize(
     """Give the content of the file that `export` writes; arguments and errors are the same."""
     if quantize not in (None, "int8"):
         raise ValueError(f"unknown quantize {quantize!r}: use None or 'int8'")
-    require("onnx")
+    require_onnx("onnx")
     from torchmoji.onnx.graph import build_graph
 
     layers, nb_classes, gives_logits = _layers(model)
     sizes = model_sizes(layers)
     names = _output_names(output, sizes.nb_outputs is not None, gives_logits)
-    metadata = {
+    if sizes.nb_outputs is None:
+        nb_classes = None
+    elif nb_classes is None:
+        nb_classes = sizes.nb_outputs
+        if nb_classes == 1 and classes and not multi_label:
+            nb_classes = min(len(classes), 2)  # the one output is the probability of the second
+    if classes is None and nb_classes is not None:
+        classes = unnamed_classes(nb_classes)
+    if classes is not None and (len(classes) != nb_classes or isinstance(classes, str)):
+        raise ValueError(f"classes are {len(classes)} names, but the model has {nb_classes or 'no'} classes")
+    if vocabulary is not None:
+        check_fits(vocabulary, sizes.nb_tokens)
+    frequencies = Balance(0, class_frequencies, nb_classes).frequencies
+    about = {
         "quantization": quantize or "none",
         "nb_tokens": str(sizes.nb_tokens),
         "embedding_dim": str(sizes.embedding_dim),
         "hidden_size": str(sizes.hidden_size),
         "multi_label": json.dumps(multi_label),
+        "nb_classes": None if nb_classes is None else str(nb_classes),
+        "classes": None if classes is None else json.dumps(list(classes)),
+        "class_frequencies": None if frequencies is None else json.dumps(frequencies),
+        "vocabulary": None if vocabulary is None else json.dumps(dict(vocabulary)),
     }
-    if sizes.nb_outputs is None:
-        nb_classes = None
-    else:
-        if nb_classes is None and sizes.nb_outputs == 1 and classes is not None and not multi_label:
-            nb_classes = min(len(classes), 2)  # the one output is the probability of the second
-        nb_classes = nb_classes or sizes.nb_outputs
-        metadata["nb_classes"] = str(nb_classes)
-        if classes is None:
-            classes = unnamed_classes(nb_classes)
-    if classes is not None:
-        if len(classes) != nb_classes or isinstance(classes, str):
-            raise ValueError(
-                f"classes are {len(classes)} names, but the model has {nb_classes or 'no'} classes"
-            )
-        metadata["classes"] = json.dumps(list(classes))
-    if class_frequencies is not None:
-        metadata["class_frequencies"] = json.dumps(Balance(0, class_frequencies, nb_classes).frequencies)
-    if vocabulary is not None:
-        check_fits(vocabulary, sizes.nb_tokens)
-        metadata["vocabulary"] = json.dumps(dict(vocabulary))
+    metadata = {key: text for key, text in about.items() if text is not None}
     return build_graph(layers, names, quantize == "int8", metadata, multi_label).SerializeToString()
 
 
@@ -221,7 +214,10 @@ class OnnxModel:
         for name, number in (("threads", threads), ("max_rows", max_rows), ("max_tokens", max_tokens)):
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, got {number}")
-        self._data, self._name = _content(file)
+        if isinstance(file, bytes):
+            self._data, self._name = file, "the ONNX model"
+        else:
+            self._data, self._name = _read_file(file), os.fspath(file)
         self._threads = threads
         self._session: tuple[int, int, Any] | None = None
         check_content(self._data, self._name)
@@ -372,16 +368,12 @@ class OnnxModel:
         return self.__dict__ | {"_session": None}
 
 
-def _content(file: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
-    """Bytes, and a name for messages."""
-    if isinstance(file, bytes):
-        return file, "the ONNX model"
+def _read_file(file: str | os.PathLike[str]) -> bytes:
     if not isinstance(file, str | os.PathLike):
         raise TypeError(f"expected the path of an ONNX file or its bytes, got {type(file).__name__}")
-    path = Path(file)
-    if not path.is_file():
+    if not os.path.isfile(file):
         raise FileNotFoundError(
-            f"there is no ONNX file {path}: check the path, or write one with torchmoji.onnx.model.export or "
+            f"there is no ONNX file {file}: check the path, or write one with torchmoji.onnx.model.export or "
             "`torchmoji export`"
         )
-    return path.read_bytes(), str(path)
+    return Path(file).read_bytes()
