@@ -228,11 +228,8 @@ class OnnxModel:
             raise ValueError(
                 f"{self._name} is not a file of torchmoji.onnx.export ({error}): export the model again"
             ) from error
-        if output is None:
-            output = next(name for name in OUTPUTS if name in self.outputs)
-        self._check_outputs(output, *(["attention"] if return_attention else []))
-        self.output = output
-        self.return_attention = return_attention
+        first = next(name for name in OUTPUTS if name in self.outputs)
+        self._choose(first if output is None else output, return_attention)
         self.max_rows = max_rows or MAX_ROWS
         self.max_tokens = max_tokens or MAX_TOKENS
 
@@ -277,15 +274,15 @@ class OnnxModel:
         Raises:
             ValueError: The file lacks an output.
         """
-        self._check_outputs(output, *(["attention"] if return_attention else []))
         other = OnnxModel.__new__(OnnxModel)
         other.__dict__ |= self.__dict__
-        other.output, other.return_attention = output, return_attention
+        other._choose(output, return_attention)
         other.max_rows = max_rows or self.max_rows
         return other
 
-    def _check_outputs(self, *names: str) -> None:
-        for name in names:
+    def _choose(self, output: str, return_attention: bool) -> None:
+        self.output, self.return_attention = output, return_attention
+        for name in (output, *(["attention"] if return_attention else [])):
             if name not in self.outputs:
                 raise ValueError(
                     f"{self._name} does not give {name!r}, only {', '.join(self.outputs)}: "
