@@ -79,8 +79,8 @@ def test_a_row_of_padding_gives_zeros_and_the_bias_alone(quantize):
     assert_close(OnnxModel(data)(some_rows())[2], expected, 1e-6)
 
 
-@pytest.mark.parametrize("shape", [(0, 5), (0, 0), (3, 0)])
-@pytest.mark.parametrize("output", ["probabilities", "features", "attention"])
+@pytest.mark.parametrize("shape", [(0, 5), (3, 0)])
+@pytest.mark.parametrize("output", ["probabilities", "attention"])
 def test_an_empty_array(small, shape, output):
     model, data = small
     expected = dict(
@@ -112,25 +112,20 @@ def test_integers_of_any_type_in_a_view(small, dtype):
     np.testing.assert_array_equal(model(ids[::-1, ::2]), model(some_rows()[::-1, ::2].copy()))
 
 
-@pytest.mark.parametrize("nb_classes", [1, 2])
-def test_a_model_with_one_output(nb_classes):
-    model = made(nb_classes)
+@pytest.mark.parametrize(
+    ("nb_classes", "options", "first"),
+    [
+        (1, {}, ["probabilities"]),
+        (2, {}, ["probabilities"]),
+        (3, {"output_logits": True}, ["logits"]),
+        (None, {"feature_output": True}, []),
+    ],
+)
+def test_a_model_of_any_kind(nb_classes, options, first):
+    model = made(nb_classes, **options)
     loaded = OnnxModel(serialize(model))
-    assert loaded.nb_classes == nb_classes
-    assert_close(loaded(some_rows()), outputs_of_torch(model, some_rows())[0])
-
-
-def test_a_model_without_output_layer():
-    model = made(None, feature_output=True)
-    loaded = OnnxModel(serialize(model))
-    assert (loaded.outputs, loaded.nb_classes, loaded.classes) == (("features", "attention"), None, None)
-    assert_close(loaded(some_rows()), model(some_rows()))
-
-
-def test_a_model_made_for_logits_gives_them():
-    model = made(3, output_logits=True)
-    loaded = OnnxModel(serialize(model))
-    assert loaded.outputs == ("logits", "features", "attention")
+    assert loaded.outputs == (*first, "features", "attention")
+    assert (loaded.nb_classes, loaded.classes) == (nb_classes, None)
     assert_close(loaded(some_rows()), model(some_rows()), 1e-4)
 
 
@@ -314,13 +309,10 @@ def set_metadata(**values):
     ("values", "message"),
     [
         ({"nb_tokens": None}, "nb_tokens"),
-        ({"nb_tokens": "many"}, "many"),
         ({"quantization": "int3"}, "unknown quantization 'int3'"),
         ({"vocabulary": "[1]"}, "its vocabulary is not an object of word -> id"),
-        ({"vocabulary": '{"a": "b"}'}, "its vocabulary is not an object of word -> id"),
         ({"vocabulary": "{"}, "Expecting"),
         ({"classes": '["a"]'}, "its classes are not a list of 4 names"),
-        ({"classes": "[1, 2, 3, 4]"}, "its classes are not a list of 4 names"),
     ],
 )
 def test_metadata_that_export_does_not_write(small, values, message):
@@ -383,12 +375,6 @@ def test_unknown_operators_are_refused(small):
 
     with pytest.raises(ValueError, match="damaged or no ONNX model"):
         OnnxModel(changed(small[1], change))
-
-
-def test_a_wrong_size_in_the_metadata_is_a_clear_error(small):
-    model = OnnxModel(changed(small[1], set_metadata(nb_tokens="99")))
-    with pytest.raises(ValueError, match="the ONNX model cannot be run"):
-        model(np.array([[98]]))
 
 
 # --- calling ------------------------------------------------------------------------------------------------
