@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.weights import assert_same, make_weights
 
 from torchmoji import global_variables
 from torchmoji.weights import convert as rewriting
 from torchmoji.weights.formats import LAYERS, ModelSizes, load_state_dict, save_state_dict
-from torchmoji.weights.layers import dimensions
 
 WORDS = ["i", "love", "mom's", "cooking", "how", "you", "this", "is", "the", "shit", ".."]
 
@@ -43,20 +43,7 @@ def verify(scripts):
     return scripts["verify_weights"]
 
 
-def make_weights(sizes=ModelSizes(30, 3, 2, 64), second_biases=True):  # noqa: B008 (frozen)
-    generator = torch.Generator().manual_seed(1)
-    lengths = dimensions(sizes)
-    return {
-        name: torch.randn([lengths[n] for n in names], generator=generator)
-        * (0 if "bias_hh" in name and not second_biases else 1)
-        for name, names in LAYERS.items()
-        if sizes.nb_outputs is not None or not name.startswith("output_layer")
-    }
-
-
-def assert_same(found, expected):
-    assert list(found) == list(expected)
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+SIZES = ModelSizes(30, 3, 2, 64)
 
 
 # convert_keras_weights.py
@@ -71,7 +58,7 @@ def assert_same(found, expected):
     ],
 )
 def test_convert_keeps_every_tensor(source, target, sizes, convert, tmp_path, capsys):
-    weights = make_weights(sizes, second_biases=False)
+    weights = make_weights(sizes)
     save_state_dict(weights, tmp_path / source)
     assert convert.main([str(tmp_path / source), str(tmp_path / target)]) == 0
     assert_same(load_state_dict(tmp_path / target), weights)
@@ -82,7 +69,7 @@ def test_convert_keeps_every_tensor(source, target, sizes, convert, tmp_path, ca
 
 
 def test_convert_to_keras_keeps_the_sums_of_the_biases(convert, tmp_path):
-    weights = make_weights()
+    weights = make_weights(SIZES, second_biases=True)
     save_state_dict(weights, tmp_path / "in.bin")
     assert convert.main([str(tmp_path / "in.bin"), str(tmp_path / "out.hdf5")]) == 0
     loaded = load_state_dict(tmp_path / "out.hdf5")
@@ -93,7 +80,7 @@ def test_convert_to_keras_keeps_the_sums_of_the_biases(convert, tmp_path):
 
 
 def test_convert_overwrites_only_with_force(convert, tmp_path, capsys):
-    save_state_dict(make_weights(), tmp_path / "in.bin")
+    save_state_dict(make_weights(SIZES), tmp_path / "in.bin")
     (tmp_path / "out.h5").write_text("old")
     arguments = [str(tmp_path / "in.bin"), str(tmp_path / "out.h5")]
     assert convert.main(arguments) == 1
@@ -112,7 +99,7 @@ def test_convert_overwrites_only_with_force(convert, tmp_path, capsys):
     ],
 )
 def test_convert_says_what_is_wrong(source, target, message, convert, tmp_path, capsys):
-    save_state_dict(make_weights(), tmp_path / "in.bin")
+    save_state_dict(make_weights(SIZES), tmp_path / "in.bin")
     (tmp_path / "page.bin").write_text("<html>Not found</html>")
     assert convert.main([str(tmp_path / source), str(tmp_path / target)]) == 1
     assert message in capsys.readouterr().err
@@ -121,7 +108,7 @@ def test_convert_says_what_is_wrong(source, target, message, convert, tmp_path, 
 
 @pytest.mark.parametrize("target", ["out.safetensors", "out.h5"])
 def test_convert_refuses_a_file_that_reads_back_differently(target, convert, tmp_path, monkeypatch, capsys):
-    save_state_dict(make_weights(), tmp_path / "in.bin")
+    save_state_dict(make_weights(SIZES), tmp_path / "in.bin")
 
     def save_changed(weights, path):
         save_state_dict({**weights, "lstm_0.bias_ih_l0": weights["lstm_0.bias_ih_l0"] + 1e-6}, path)
@@ -143,7 +130,7 @@ def write_vocabulary(path):
 @pytest.fixture
 def pair(tmp_path):
     """Arguments that name weights and a vocabulary of a model that knows none of the answers."""
-    save_state_dict(make_weights(), tmp_path / "weights.bin")
+    save_state_dict(make_weights(SIZES), tmp_path / "weights.bin")
     write_vocabulary(tmp_path / "vocabulary.json")
     return ["--weights", str(tmp_path / "weights.bin"), "--vocabulary", str(tmp_path / "vocabulary.json")]
 
@@ -178,7 +165,7 @@ def test_verify_passes_a_model_that_gives_the_known_answers(verify, pair, monkey
 
 def test_verify_uses_the_installed_original_weights(verify, capsys):
     folder = global_variables.original_model_directory()
-    save_state_dict(make_weights(), folder / global_variables.ORIGINAL_WEIGHTS_NAME)
+    save_state_dict(make_weights(SIZES), folder / global_variables.ORIGINAL_WEIGHTS_NAME)
     write_vocabulary(folder / global_variables.VOCABULARY_NAME)
     assert verify.main([]) == 1
     assert f"{folder / 'pytorch_model.bin'}: 8 of 8 known answers differ" in capsys.readouterr().out

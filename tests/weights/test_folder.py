@@ -11,11 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import torch
+from support.weights import make_weights
 
 from torchmoji.weights.arrays import has_int8_rows
 from torchmoji.weights.folder import FILE_NAMES, find, save
-from torchmoji.weights.layers import LAYERS, ModelSizes, dimensions
 
 REVISIONS = {"main": "a" * 40, "v1": "b" * 40}
 
@@ -138,9 +137,7 @@ def test_what_cannot_be_had_is_one_line(hub, tmp_path, model, environment, messa
 @pytest.fixture
 def model():
     """The arguments of `save` but for the folder."""
-    lengths = dimensions(ModelSizes(3, 2, 2, 2))
-    weights = {name: torch.ones([lengths[n] for n in names]) for name, names in LAYERS.items()}
-    return weights, {"a": 0, "b\ud83d": 1}, {"classes": ["x", "y"]}
+    return make_weights(), {"a": 0, "b\ud83d": 1}, {"classes": ["x", "y"]}
 
 
 def test_what_is_saved_is_found(tmp_path, model):

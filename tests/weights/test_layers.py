@@ -3,29 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from support.weights import make_weights
 
-from torchmoji.weights.layers import LAYERS, ModelSizes, as_float, dimensions, model_sizes, quantize_rows
-
-
-def zeros(sizes):
-    lengths = dimensions(sizes)
-    return {
-        name: torch.zeros(1).expand([lengths[n] for n in names])
-        for name, names in LAYERS.items()
-        if sizes.nb_outputs is not None or not name.startswith("output_layer")
-    }
+from torchmoji.weights.layers import LAYERS, ModelSizes, as_float, model_sizes, quantize_rows
 
 
-@pytest.mark.parametrize("sizes", [(50000, 256, 512, 64), (11, 4, 6, None), (9, 2, 2, 1)])
+@pytest.mark.parametrize("sizes", [(500, 8, 16, 64), (11, 4, 6, None), (9, 2, 2, 1)])
 def test_sizes_are_read_from_tensors_and_arrays(sizes):
-    layers = zeros(ModelSizes(*sizes))
+    layers = make_weights(ModelSizes(*sizes))
     assert model_sizes(layers) == ModelSizes(*sizes)
     assert model_sizes({name: tensor.numpy() for name, tensor in layers.items()}) == ModelSizes(*sizes)
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_missing_layer_and_one_with_another_number_of_dimensions(name):
-    layers = zeros(ModelSizes(7, 3, 2, 5))
+    layers = make_weights()
     with pytest.raises(ValueError, match=rf"^layer {name}: found shape \(1, .*\), expected \([a-z]+"):
         model_sizes({**layers, name: layers[name][None]})
     del layers[name]
@@ -58,7 +50,7 @@ def test_a_missing_layer_and_one_with_another_number_of_dimensions(name):
 )
 def test_a_layer_that_does_not_fit_is_named(name, layer, message):
     with pytest.raises(ValueError, match=message):
-        model_sizes({**zeros(ModelSizes(7, 3, 2, 5)), name: layer})
+        model_sizes({**make_weights(), name: layer})
 
 
 def test_rounding_moves_no_value_by_more_than_half_a_scale():

@@ -128,7 +128,8 @@ class MojiPipeline:
         Args:
             name_or_path: "default" (comes with the package), "deepmoji" (the original weights, fetched at
                 first use), a folder of `save_pretrained`, a hub id, a weights file with `vocabulary`, or a
-                file of `torchmoji.onnx.model.export`; or what `torchmoji.weights.folder.find` found of one.
+                file of `torchmoji.onnx.model.export`; or what `torchmoji.weights.folder.find` found of one,
+                with its vocabulary.
             backend: "torch", or "onnx" (extra `onnx`), which is fast for few texts and needs no torch.
             device: For torch, such as "cuda"; the CPU by default.
             dtype: For torch a floating type or its name, for ONNX "float32" or "int8"; by default float32,

@@ -16,10 +16,10 @@ SCALE = ".scale"
 
 
 def read_layers(path: str | os.PathLike[str]) -> dict[str, Layer]:
-    """Read and check a weights file, safetensors without torch, any other format with it.
+    """Read and check a safetensors file.
 
     Args:
-        path: A file of any format that `torchmoji.weights.formats.load_state_dict` reads.
+        path: The file.
 
     Returns:
         The layers in the order of `LAYERS`; matrices of a file of `save_quantized` as `Int8Rows`.
@@ -29,10 +29,6 @@ def read_layers(path: str | os.PathLike[str]) -> dict[str, Layer]:
         ValueError: The file is of another kind, damaged, or holds something other than the model's layers.
     """
     path = Path(path)
-    if not is_safetensors(path):
-        from torchmoji.weights.formats import load_state_dict
-
-        return {name: tensor.float().numpy() for name, tensor in load_state_dict(path).items()}
     layers = read_safetensors(path)
     try:
         model_sizes(layers)

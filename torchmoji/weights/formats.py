@@ -212,24 +212,14 @@ def save_quantized(
             f"unknown file ending {path.suffix!r} of {path}: int8 weights are written as .safetensors"
         )
     model_sizes(state_dict)
-    header = {**(metadata or {}), "format": "pt", "quantization": QUANTIZATION}
-    if not all(isinstance(text, str) for item in header.items() for text in item):
-        raise TypeError(
-            f"metadata has to be strings only, found {dict(metadata or {})!r}: use json.dumps or str"
-        )
     tensors: dict[str, torch.Tensor] = {}
-    for name in LAYERS:
-        if name in state_dict:
-            tensors.update(_quantize(name, _own_copy(state_dict[name]).to(torch.float32)))
+    for name in (name for name in LAYERS if name in state_dict):
+        tensors[name] = _own_copy(state_dict[name]).to(torch.float32)
+        if not torch.isfinite(tensors[name]).all():
+            raise ValueError(f"layer {name} holds NaN or infinity: only finite weights can be stored as int8")
+        if tensors[name].dim() == 2:
+            rows = quantize_rows(tensors[name].numpy())
+            tensors[name], tensors[name + SCALE] = map(torch.from_numpy, rows)
+    header = {**(metadata or {}), "format": "pt", "quantization": QUANTIZATION}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=header)
-
-
-def _quantize(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What `save_quantized` stores for one float32 layer."""
-    if not torch.isfinite(tensor).all():
-        raise ValueError(f"layer {name} holds NaN or infinity: only finite weights can be stored as int8")
-    if tensor.dim() != 2:
-        return {name: tensor}
-    values, scales = quantize_rows(tensor.numpy())
-    return {name: torch.from_numpy(values), name + SCALE: torch.from_numpy(scales)}

@@ -233,21 +233,15 @@ def _fetch_from_any(file: RemoteFile, path: Path, timeout: float, progress: bool
         partial.replace(path)
         return
     kept = _bytes_in(partial)
-    raise DownloadError(
-        "\n".join(
-            [
-                f"could not fetch {file.name}; sources tried, with up to {timeout:g} s each:",
-                *faults,
-                f"The {kept} of {file.size} bytes that arrived are kept: a later try goes on from there."
-                if kept
-                else "No bytes of it are kept.",
-                "Next step: try again, or get the file in another way and put it at",
-                f"  {path}",
-                f"It must have {file.size} bytes and the SHA-256",
-                f"  {file.sha256}",
-            ]
-        )
-    )
+    arrived = f"The {kept} of {file.size} bytes that arrived are kept: a later try goes on from there."
+    lines = [
+        f"could not fetch {file.name}; sources tried, with up to {timeout:g} s each:",
+        *faults,
+        arrived if kept else "No bytes of it are kept.",
+        f"Next step: try again, or get the file in another way and put it at\n  {path}",
+        f"It must have {file.size} bytes and the SHA-256\n  {file.sha256}",
+    ]
+    raise DownloadError("\n".join(lines))
 
 
 def _bytes_in(path: Path) -> int:
@@ -286,18 +280,14 @@ def _receive(url: str, file: RemoteFile, partial: Path, deadline: float, progres
     kept = _bytes_in(partial)
     with _open(url, kept, deadline) as response:
         position = kept if response.status == 206 else 0
-        _check_headers(response, file, position)
-        with (
-            open(partial, "r+b" if kept else "wb") as stream,
-            tqdm(
-                total=file.size,
-                initial=position,
-                desc=file.name,
-                unit="B",
-                unit_scale=True,
-                disable=not progress,
-            ) as bar,
-        ):
+        if response.headers.get_content_type() == "text/html":
+            raise _SourceError("sent an HTML page in place of the file")
+        length = response.headers.get("Content-Length", str(file.size - position))
+        if length != str(file.size - position):
+            raise _SourceError(f"announced {length} bytes in place of {file.size - position}")
+        bar = tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True, disable=not progress)
+        with bar, open(partial, "r+b" if kept else "wb") as stream:
+            bar.update(position)
             stream.seek(position)
             while position < file.size:
                 if position and time.monotonic() > deadline:
@@ -314,12 +304,13 @@ def _open(url: str, start: int, deadline: float) -> http.client.HTTPResponse:
     """Ask for a file from byte `start` on."""
     headers = {"User-Agent": "torchmoji"} | ({"Range": f"bytes={start}-"} if start else {})
     timeout = max(0.1, min(deadline - time.monotonic(), SILENCE))
+    opener = urllib.request.build_opener(_Redirects)
     try:
         _check_url(url)
-        request = urllib.request.Request(url, headers=headers)
-        response: http.client.HTTPResponse = urllib.request.build_opener(_Redirects).open(
-            request, timeout=timeout
+        answer: http.client.HTTPResponse = opener.open(
+            urllib.request.Request(url, headers=headers), timeout=timeout
         )
+        return answer
     except HTTPError as error:
         with error:
             raise _SourceError(f"HTTP status {error.code}: {' '.join(str(error.reason).split())}") from error
@@ -328,16 +319,6 @@ def _open(url: str, start: int, deadline: float) -> http.client.HTTPResponse:
         if isinstance(cause, TimeoutError):
             raise _SourceError("gave no answer in time") from error
         raise _SourceError(f"no proper answer ({type(cause).__name__}: {cause})") from error
-    return response
-
-
-def _check_headers(response: http.client.HTTPResponse, file: RemoteFile, start: int) -> None:
-    """Refuse an answer that says of itself that it is not the bytes of `file` from `start` on."""
-    if response.headers.get_content_type() == "text/html":
-        raise _SourceError("sent an HTML page in place of the file")
-    length = response.headers.get("Content-Length")
-    if length is not None and length.strip() != str(file.size - start):
-        raise _SourceError(f"announced {length} bytes in place of {file.size - start}")
 
 
 def _read(response: http.client.HTTPResponse, file: RemoteFile, position: int) -> bytes:

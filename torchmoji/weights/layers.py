@@ -95,7 +95,7 @@ class Int8Rows(NamedTuple):
 
 Layer = Array | Int8Rows
 
-MAX_INT8 = 127
+_MAX_INT8 = 127
 
 
 def quantize_rows(matrix: Array) -> Int8Rows:
@@ -106,9 +106,9 @@ def quantize_rows(matrix: Array) -> Int8Rows:
     """
     if not np.isfinite(matrix).all():
         raise ValueError("a matrix holds NaN or infinity: only finite weights can be stored as int8")
-    scales = np.abs(matrix).max(axis=1).astype(np.float32) / np.float32(MAX_INT8)
+    scales = np.abs(matrix).max(axis=1).astype(np.float32) / np.float32(_MAX_INT8)
     divisors = np.where(scales > 0, scales, np.float32(1))
-    rows = np.rint(matrix / divisors[:, None]).clip(-MAX_INT8, MAX_INT8)
+    rows = np.rint(matrix / divisors[:, None]).clip(-_MAX_INT8, _MAX_INT8)
     return Int8Rows(rows.astype(np.int8), scales)
 
 
