@@ -10,7 +10,7 @@ from support.small_pipeline import small
 
 from torchmoji import MojiPipeline
 from torchmoji.server import demo
-from torchmoji.server.examples import CHIPS
+from torchmoji.server.page import CHIPS
 
 sync_api = pytest.importorskip("playwright.sync_api")
 

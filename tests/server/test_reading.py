@@ -8,8 +8,8 @@ from support.small_pipeline import small
 
 from torchmoji import MojiPipeline
 from torchmoji.emojis import EMOTIONS
-from torchmoji.server.examples import CHIPS, EXAMPLES
-from torchmoji.server.reading import NEAREST, Reader
+from torchmoji.server.page import CHIPS
+from torchmoji.server.reading import EXAMPLES, NEAREST, Reader
 
 TEXT = "I love mom's cooking"
 OTHER = "not again.. my train is late"
