@@ -224,12 +224,7 @@ def learning_curve(history: Any, *, ax: Axes | None = None) -> Axes:
     training, losses = ([row[name] for row in rows] for name in ("train_loss", "val_loss"))
     best = int(np.argmin(losses))
     label = f"best epoch: {best + 1} ({losses[best]:.3g})"
-    star: dict[str, Any] = {
-        "color": SERIES[1],
-        "markersize": 15,
-        "markeredgecolor": "white",
-        "linestyle": "none",
-    }
+    star: dict[str, Any] = {"color": SERIES[1], "markersize": 15, "markeredgecolor": "white"}
     lines = ax.plot(epochs, training, "--o", color=SERIES[0], label="training loss", markersize=4)
     lines += ax.plot(epochs, losses, "-s", color=SERIES[1], label="validation loss", markersize=4)
     lines += ax.plot([best + 1], [losses[best]], "*", label=label, zorder=4, linestyle="none", **star)
