@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import cycle
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
 
 from torchmoji.emojis import alias
 from torchmoji.plot.glyphs import emoji_image, has_image
@@ -34,6 +35,8 @@ _MOST_COVERED = 1
 """Points that a text may lie on."""
 _TRIED = 20
 """Points looked at for each text to be written."""
+_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+"""From a point to its text, the best first: right, left, above, below, and between these."""
 _BEFORE_TSNE = 50
 """Components of PCA that t-SNE starts from, as its authors advise."""
 _FEW = 200
@@ -188,52 +191,32 @@ def _mark(ax: Axes, points: Array, labels: Sequence[str | None]) -> float:
 # --- texts ------------------------------------------------------------------------------------------------
 
 
-class _Box(NamedTuple):
-    """A rectangle in points of print."""
-
-    left: float
-    bottom: float
-    right: float
-    top: float
-
-    def overlaps(self, other: "_Box") -> bool:
-        """Whether they have an area in common."""
-        across = self.left < other.right and other.left < self.right
-        return across and self.bottom < other.top and other.bottom < self.top
-
-    def holds(self, other: "_Box") -> bool:
-        """Whether the other is within it."""
-        across = self.left <= other.left and other.right <= self.right
-        return across and self.bottom <= other.bottom and other.top <= self.top
-
-    def covered(self, places: Array, radius: float) -> int:
-        """How many points it would lie on."""
-        low, high = np.array([self.left, self.bottom]) - radius, np.array([self.right, self.top]) + radius
-        return int(((places > low) & (places < high)).all(axis=1).sum())
-
-
 def _write_texts(ax: Axes, points: Array, texts: Sequence[str], most: int, radius: float) -> None:
     """Write texts beside their points, none over another, and first those that lie on no point."""
-    width, height = size_in_points(ax)
-    places = ax.transAxes.inverted().transform(ax.transData.transform(points)) * (width, height)
-    page, taken = _Box(0, 0, width, height), dict[int, _Box]()
+    page, taken = Bbox.from_bounds(0, 0, *size_in_points(ax)), dict[int, Bbox]()
+    places = ax.transAxes.inverted().transform(ax.transData.transform(points)) * page.size  # points of print
     for covering in range(_MOST_COVERED + 1):
         for number in _spread(places, _TRIED * most):
             text = shortened(texts[number], _LONGEST_TEXT)
             if len(taken) == most or number in taken or not text:
                 continue
             others = np.delete(places, number, axis=0)
-            for shift, align, box in _beside(places[number], text_width(text, _TEXT_SIZE) + 2, radius):
-                free = page.holds(box) and not any(box.overlaps(other) for other in taken.values())
-                if free and box.covered(others, radius) <= covering:
+            size = np.array([text_width(text, _TEXT_SIZE) + 2, 1.4 * _TEXT_SIZE])
+            for direction in np.array(_DIRECTIONS):
+                shift = direction * (radius + 2) * (0.7 if direction.all() else 1)
+                align = (1 - direction) / 2
+                box = Bbox.from_bounds(*(places[number] + shift - align * size), *size)
+                is_free = not any(box.overlaps(other) for other in taken.values())
+                is_inside = bool(np.all(box.min >= page.min) and np.all(box.max <= page.max))
+                if is_free and is_inside and box.padded(radius).count_contains(others) <= covering:
                     taken[number] = box
                     _write(ax, text, points[number], shift, align)
                     break
 
 
-def _write(ax: Axes, text: str, point: Array, shift: Any, align: Any) -> None:
+def _write(ax: Axes, text: str, point: Array, shift: Array, align: Array) -> None:
     ground = {"facecolor": ax.get_facecolor(), "alpha": 0.75, "linewidth": 0, "boxstyle": "square,pad=0"}
-    place: dict[str, Any] = {"xybox": shift, "boxcoords": "offset points", "box_alignment": align}
+    place = {"xybox": tuple(shift), "boxcoords": "offset points", "box_alignment": tuple(align)}
     put(ax, text_box(text, _TEXT_SIZE), (point[0], point[1]), frameon=True, bboxprops=ground, **place)
 
 
@@ -246,15 +229,3 @@ def _spread(places: Array, most: int) -> list[int]:
         distances[order[-1]] = -1
         order.append(int(distances.argmax()))
     return order
-
-
-def _beside(place: Array, width: float, radius: float) -> list[tuple[Any, Any, _Box]]:
-    """Around a point, at the right first: shift, alignment and rectangle of a text."""
-    height, gap = 1.4 * _TEXT_SIZE, radius + 2
-    found = []
-    for across, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)):
-        reach = 0.7 * gap if across and up else gap
-        shift, align = (across * reach, up * reach), ((1 - across) / 2, (1 - up) / 2)
-        left, bottom = place + shift - np.multiply(align, (width, height))
-        found.append((shift, align, _Box(left, bottom, left + width, bottom + height)))
-    return found
