@@ -175,11 +175,13 @@ def save_embedding_targets(
     Raises:
         ValueError: Embeddings are of another shape, or not finite.
     """
-    normalized = ((rows, of_length_1(embeddings, (len(rows), shape[1]))) for rows, embeddings in parts)
-    _save_targets(path, shape, normalized)
+    size = shape[1]
+    _save_targets(
+        path, shape, ((rows, normalized_embeddings(part, (len(rows), size))) for rows, part in parts)
+    )
 
 
-def of_length_1(embeddings: Floats, shape: tuple[int, int]) -> Floats:
+def normalized_embeddings(embeddings: Floats, shape: tuple[int, int]) -> Floats:
     """An encoder's embeddings (n, D), normalized; zeros stay zeros.
 
     Raises:
