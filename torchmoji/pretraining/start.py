@@ -5,7 +5,7 @@
   emojis.
 - A start with vectors takes embeddings that already say which words are alike.
 
-What each is worth was measured while the default model was made: `benchmarks/default_model.md`.
+What each is worth was measured while the default model was made: `research/log.md`.
 """
 
 import logging
