@@ -214,7 +214,6 @@ class _Run:
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
             "step": self.step,
-            "pass": list(divmod(self.step, self.order.steps_a_pass)),
             "seconds": self.seconds,
             "losses": self.losses,
             "written": written,
