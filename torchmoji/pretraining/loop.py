@@ -283,17 +283,7 @@ class _Run:
 class Stepper:
     """Computes the gradients of a batch, all processes together, and updates weights.
 
-    Args:
-        model: Gives logits; on the device of the processes.
-        rows: The training texts.
-        loss: What is minimized.
-        settings: Of the run.
-        processes: Those that train together.
-        batch: Is set to the texts that are computed.
-
-    Attributes:
-        model: As given.
-        optimizer: Of its weights.
+    The model is on the device of the processes, and `batch` is set to the texts that are computed.
     """
 
     def __init__(
