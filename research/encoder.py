@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from torchmoji.corpus.shards import RowBatch, TokenRows
 from torchmoji.files.resumable import fingerprint
-from torchmoji.pretraining.loss import of_length_1
+from torchmoji.pretraining.loss import normalized_embeddings
 
 PAD = 0  # of BERT's vocabularies, and of `TokenRows`
 MAX_LENGTH = 64
@@ -126,7 +126,7 @@ def embeddings_of(encoder: Any, rows: TokenRows, device: torch.device) -> Answer
     """What gives the encoder's own embeddings (n, D) of length 1 for texts by their row numbers (n,)."""
     size = encoder.config.hidden_size
     ask = _by_length(rows, size, lambda ids: mean_of_tokens(encoder, ids).float(), device)
-    return lambda numbers: of_length_1(ask(numbers), (len(numbers), size))
+    return lambda numbers: normalized_embeddings(ask(numbers), (len(numbers), size))
 
 
 def _by_length(

@@ -114,16 +114,12 @@ _HELP = {
     "start_from": "begin with a model's weights: default, deepmoji, a folder or a hub id",
     "start_share": "share of the weights it began with in what is stored",
     "batch_size": "texts in a step, of all processes together",
-    "accumulation": "parts in which a process computes a step: less memory",
     "max_length": "tokens after which texts are cut",
-    "learning_rate": "the highest",
+    "learning_rate": "peak of Adam's",
     "warmup_steps": "of the learning rate",
     "embed_dropout_rate": "of embedding channels",
     "final_dropout_rate": "of features",
-    "gradient_norm": "the highest",
-    "label_smoothing": "share of each label that goes to all classes",
-    "class_weights": "a label counts as n^-w: 1 for classes alike",
-    "balanced_sampling": "a text is seen as n^-w: 1 for classes alike",
+    "gradient_norm": "gradients are scaled down to it",
     "average": "decay of an average of the weights, such as 0.999",
     "soft_targets": "a teacher's probabilities, float16 (texts, emojis), .npy",
     "soft_share": "weight of the teacher",
@@ -175,8 +171,7 @@ def read_settings(options: argparse.Namespace) -> Settings:
     Raises:
         ValueError: One is out of range.
     """
-    given = {name: getattr(options, name) for name in _HELP}
-    return Settings(**given, bfloat16=options.bfloat16)
+    return Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
 
 
 def _add_pretrain(add: Any) -> None:
@@ -196,7 +191,6 @@ def _add_pretrain(add: Any) -> None:
     add_settings(command)
     command.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
     command.add_argument("--compile", action="store_true", help="use torch.compile where it works")
-    command.add_argument("--tensorboard", action="store_true", help="write for TensorBoard as well")
     command.add_argument("--int8", action="store_true", help="store matrices as int8: a quarter of the size")
     command.add_argument(
         "--checkpoint-minutes", type=float, default=10, metavar="N", help="default: %(default)s"
@@ -254,13 +248,12 @@ def _pretrain(options: argparse.Namespace) -> None:
     if not options.quiet and not sys.stderr.isatty():  # where there is no terminal for a bar
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        made = pretrain(
+        result = pretrain(
             options.corpus,
             options.out,
             read_settings(options),
             device=options.device,
             compiled=options.compile,
-            tensorboard=options.tensorboard,
             int8=options.int8,
             checkpoint_seconds=60 * options.checkpoint_minutes,
             progress=not options.quiet,
@@ -269,15 +262,15 @@ def _pretrain(options: argparse.Namespace) -> None:
         )
     except FloatingPointError as error:
         raise ValueError(str(error)) from error
-    if made.scores is None:
+    if result.scores is None:
         return
-    scores = {name: scores.summary() for name, scores in made.scores.items()}
+    scores = {name: scores.summary() for name, scores in result.scores.items()}
     if options.json:
-        print(json.dumps({"steps": made.steps, "seconds": round(made.seconds, 1), "scores": scores}))
+        print(json.dumps({"steps": result.steps, "seconds": round(result.seconds, 1), "scores": scores}))
         return
-    print(f"{options.out}: {made.steps} steps in {made.seconds / 60:.1f} minutes")
-    for name, found in scores.items():
+    print(f"{options.out}: {result.steps} steps in {result.seconds / 60:.1f} minutes")
+    for name, shares in scores.items():
         print(
-            f"  {name}: first guess {found['first']:.1%}, first five {found['first_five']:.1%}, "
-            f"averaged over classes {found['average_first']:.1%}, {found['average_first_five']:.1%}"
+            f"  {name}: first guess {shares['first']:.1%}, first five {shares['first_five']:.1%}, "
+            f"averaged over classes {shares['average_first']:.1%}, {shares['average_first_five']:.1%}"
         )
