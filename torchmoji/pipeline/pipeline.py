@@ -152,8 +152,9 @@ class MojiPipeline:
             raise ValueError(f"unknown backend {backend!r}: use {' or '.join(map(repr, BACKENDS))}")
         if backend == "onnx" and device is not None:
             raise ValueError(f"the ONNX engine runs on the CPU: leave out device={device!r}, or use torch")
-        is_found = isinstance(name_or_path, pretrained.Files)
-        files = name_or_path if is_found else pretrained.find(name_or_path, vocabulary)
+        files = name_or_path
+        if not isinstance(files, pretrained.Files):
+            files = pretrained.find(files, vocabulary)
         if files.weights.suffix == ".onnx" and backend != "onnx":
             raise ValueError(f"torch cannot run {files.weights}: use backend='onnx'")
         words, several = files.vocabulary, bool(files.config.get("multi_label"))
