@@ -52,7 +52,7 @@ def as_texts(X):
 def start(tmp_path_factory):
     """A tiny model that tells the words apart."""
     torch.manual_seed(0)
-    model = TorchMoji(64, 10 + COLUMNS * STEPS, embedding_dim=16, hidden_size=64)
+    model = TorchMoji(64, 10 + COLUMNS * STEPS, embedding_dim=1024, hidden_size=4)
     with torch.no_grad():
         model.embed.weight.mul_(20)
     words = {
@@ -98,8 +98,8 @@ class ClassifierOfNumbers(OfNumbers, TorchMojiClassifier):
         self,
         model="default",
         method="last",
-        epochs=30,
-        patience=30,
+        epochs=12,
+        patience=12,
         batch_size=32,
         extend_vocabulary=0,
         validation_fraction=0.1,

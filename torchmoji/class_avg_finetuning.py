@@ -174,9 +174,7 @@ def class_avg_finetune(
     if len({y.ndim for _, y in parts}) > 1:
         raise ValueError("labels are class numbers in one part and vectors in another; give all three alike")
     options = TrainingOptions(
-        method=method,
-        epochs=nb_epochs,
-        patience=patience,
+        *(method, nb_epochs, patience),
         first_stage_epochs=first_stage_epochs,
         first_stage_dropout=first_stage_dropout,
         pretrained_lr=pretrained_lr,
@@ -287,9 +285,7 @@ def class_avg_chainthaw(
     """
     keep_weights(model, f1_init_weight_path)
     options = TrainingOptions(
-        method="chain-thaw",
-        epochs=nb_epochs,
-        patience=patience,
+        *("chain-thaw", nb_epochs, patience),
         first_stage_lr=initial_lr,
         pretrained_lr=next_lr,
         embed_l2=embed_l2,
@@ -297,7 +293,7 @@ def class_avg_chainthaw(
     )
 
     def fit_class(train_gen: Loader, val_gen: Loader, description: str) -> None:
-        train_by_method(*(model, loss_op, train_gen, val_gen, options, description, checkpoint_weight_path))
+        train_by_method(model, loss_op, train_gen, val_gen, options, description, checkpoint_weight_path)
 
     parts = [train, val, test]
     return _class_average_f1(model, nb_classes, parts, batch_size, epoch_size, fit_class, verbose, seed)

@@ -231,9 +231,7 @@ def finetune(
     loss_op = make_loss(parts[0][1], nb_classes, class_weight)
     loss_op.to(device_of(model), torch.promote_types(next(model.parameters()).dtype, torch.float32))
     options = TrainingOptions(
-        method=method,
-        epochs=nb_epochs,
-        patience=patience,
+        *(method, nb_epochs, patience),
         first_stage_epochs=first_stage_epochs,
         first_stage_dropout=first_stage_dropout,
         pretrained_lr=pretrained_lr,
@@ -356,9 +354,7 @@ def train_by_chain_thaw(
     at the end all parameters are thawed. In the first stage the file may have the output layer alone.
     """
     options = TrainingOptions(
-        method="chain-thaw",
-        epochs=nb_epochs,
-        patience=patience,
+        *("chain-thaw", nb_epochs, patience),
         first_stage_lr=initial_lr,
         pretrained_lr=next_lr,
         embed_l2=embed_l2,

@@ -195,7 +195,7 @@ def test_session_leaves_no_traces_also_of_a_failure():
     def interrupted():
         with training_session(model, seed=1):
             model.requires_grad_(True)
-            model(torch.rand(2, 3).long()).sum().backward()
+            model(torch.randint(1, 9, (2, 3))).sum().backward()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -149,18 +149,9 @@ def fit(
 ) -> tuple[float, list[Epoch]]:
     """Train the optimizer's parameters until the validation loss, or what is monitored, stops improving.
 
-    Args:
-        model: See `torchmoji.finetuning.fit_model`, as for the other arguments not described here.
-        loss_op: Loss.
-        optimizer: Holds the parameters to train.
-        train_gen: Batches of an epoch.
-        val_gen: Batches of the validation set.
-        options: How long to train, and what decides.
-        stage: For the progress bar and the history.
-        checkpoint_path: The best weights so far are written there.
-        best: What the weights at the start reached: where no epoch is better, they come back. By default, as
-            in DeepMoji, the best epoch's are kept however good the start was: a new output layer that always
-            says "perhaps" has a low loss and is of no use.
+    See `torchmoji.finetuning.fit_model`. `best` is what the weights at the start reached: where no epoch is
+    better, they come back. By default, as in DeepMoji, the best epoch's are kept however good the start was:
+    a new output layer that always says "perhaps" has a low loss and is of no use.
 
     Returns:
         The lowest validation loss, or what the highest score lacks of 1; and the epochs.
@@ -223,14 +214,7 @@ def _train_epoch(model: nn.Module, loss_op: nn.Module, optimizer: Optimizer, tra
 def validate(
     model: nn.Module, loss_op: nn.Module, batches: Batches, monitor: str
 ) -> tuple[float, float, float]:
-    """The loss over all samples, the accuracy, and what should be low: the loss, or what a score lacks of 1.
-
-    Args:
-        model: Gives logits (batch, C) or (batch, 1). Left in evaluation mode.
-        loss_op: See `calc_loss`.
-        batches: See `torchmoji.training.sampling.Batches`.
-        monitor: loss, or a metric of `torchmoji.training.metrics.score_of`.
-    """
+    """The loss over all samples, the accuracy, and what should be low: the loss, or 1 minus a score."""
     logits, labels = predict(model, batches)
     loss = calc_loss(loss_op, logits, labels).item()
     predicted = classes_of(logits, labels)
@@ -246,11 +230,9 @@ def validate(
 @contextmanager
 def _embedding_dropout(model: nn.Module, wanted: bool) -> Iterator[None]:
     """Within the block the model drops no embedding channels, unless that is wanted."""
-    if wanted:
-        yield
-        return
-    dropout: Any = model.get_submodule("embed_dropout")
-    rate, dropout.p = dropout.p, 0.0
+    dropout: Any = getattr(model, "embed_dropout", nn.Dropout())  # without one, there is nothing to change
+    rate = dropout.p
+    dropout.p = rate if wanted else 0.0
     try:
         yield
     finally:
@@ -259,18 +241,13 @@ def _embedding_dropout(model: nn.Module, wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Let torch's generators start from a seed, within the block; after it they are as before.
-
-    Args:
-        device: Of the model, beside the CPU.
-        seed: Of the generators.
-    """
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    """Within the block torch's generators, of the CPU and the device, start from a seed; then as before."""
+    is_cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if is_cuda else []):
         # torch.manual_seed would also seed devices whose state is not saved here.
         torch.default_generator.manual_seed(seed)
-        for cuda_device in cuda:
-            with torch.cuda.device(cuda_device):
+        if is_cuda:
+            with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
 
@@ -283,10 +260,6 @@ def training_session(model: nn.Module, seed: int) -> Iterator[None]:
     embedding's gradients are sparse (see `torchmoji.training.optimizer`). After it, however it ends, all is
     as before, and the model is in evaluation mode without gradients, its parameters' `requires_grad` as they
     were.
-
-    Args:
-        model: To be trained.
-        seed: Of dropout.
     """
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     embed: Any = model.get_submodule("embed")
@@ -310,13 +283,7 @@ def check_choice(what: str, value: str, choices: Sequence[str]) -> None:
 
 
 def check_model(model: nn.Module, nb_outputs: int, wanted_by: str) -> None:
-    """Raise `ValueError` unless the model gives so many logits.
-
-    Args:
-        model: To be trained.
-        nb_outputs: Size of its output layer.
-        wanted_by: For the message.
-    """
+    """Raise `ValueError` unless the model gives so many logits; `wanted_by` is for the message."""
     if getattr(model, "output_layer", None) is None:
         raise ValueError("the model has no output_layer, so it cannot classify; use torchmoji_transfer")
     if gives_probabilities(model):

@@ -48,14 +48,9 @@ def gives_probabilities(model: nn.Module) -> bool:
 
 
 def predict(model: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
-    """Outputs for all batches, with their labels, in order.
+    """Outputs (n, C) or (n, 1) for all batches, and their labels, in order and on the model's device.
 
-    Args:
-        model: Left in evaluation mode.
-        batches: See `torchmoji.training.sampling.Batches`.
-
-    Returns:
-        The model's outputs (n, C) or (n, 1), and the labels; both on the model's device.
+    The model is left in evaluation mode.
 
     Raises:
         ValueError: There are no batches.
@@ -77,21 +72,16 @@ def positive_probabilities(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Probability of the second of two classes, for `find_f1_threshold`, and the true classes, both (n,).
 
-    Args:
-        model: Gives logits (batch, 1). Left in evaluation mode.
-        batches: See `torchmoji.training.sampling.Batches`.
+    The model gives logits (batch, 1); it is left in evaluation mode.
     """
     logits, labels = predict(model, batches)
     return logits[:, 0].float().sigmoid().cpu().numpy(), labels.cpu().numpy()
 
 
 def classes_of(outputs: Tensor, labels: Tensor, threshold: float = 0.0) -> Tensor:
-    """Predicted classes, in the form of the labels.
+    """Predicted classes in the form of the labels: class numbers (n,), or vectors of 0 and 1 (n, C).
 
-    Args:
-        outputs: (n, C), or (n, 1) for two classes.
-        labels: Class numbers (n,), or vectors of 0 and 1 (n, C).
-        threshold: Where an output is of one class alone, it is predicted above this.
+    Of outputs (n, C) and class numbers the largest is predicted; otherwise what is above the threshold.
     """
     if outputs.numel() == labels.numel():
         return (outputs.reshape(labels.shape) > threshold).long()
@@ -103,10 +93,8 @@ def predicted_classes(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Predicted and true class numbers (n,): the largest output, or probability > 0.5 where there is one.
 
-    Args:
-        model: Gives logits or probabilities (batch, C), or (batch, 1) for two classes. Left in evaluation
-            mode.
-        test_gen: See `torchmoji.training.sampling.Batches`.
+    The model gives logits or probabilities (batch, C), or (batch, 1) for two classes; it is left in
+    evaluation mode.
     """
     outputs, labels = predict(model, test_gen)
     predicted = classes_of(outputs, labels, 0.5 if gives_probabilities(model) else 0.0)
@@ -134,15 +122,7 @@ def calc_loss(loss_op: nn.Module, pred: Tensor, yv: Tensor) -> Tensor:
 
 
 def balanced_weights(labels: npt.NDArray[Any], nb_classes: int) -> Tensor:
-    """scikit-learn's "balanced" weights, with which all classes count alike.
-
-    Args:
-        labels: Class numbers (n,), one or more.
-        nb_classes: Number of classes C.
-
-    Returns:
-        float32 (C,); 1 for a class without samples.
-    """
+    """scikit-learn's "balanced" weights for class numbers (n,): float32 (C,), 1 where a class is missing."""
     weights = np.ones(nb_classes)
     present = np.unique(labels).astype(np.int64)
     weights[present] = compute_class_weight("balanced", classes=present, y=labels.astype(np.int64))
@@ -163,16 +143,14 @@ def make_loss(
     Returns:
         For logits (batch, C), or (batch, 1) where there are two classes.
     """
-    weights: Tensor | None = None
-    if class_weight is None:
-        pass
-    elif not isinstance(class_weight, str):
-        weights = torch.as_tensor(class_weight, dtype=torch.float32)
-    elif labels.ndim == 1:
+    weights: Tensor | None
+    if isinstance(class_weight, str) and labels.ndim == 1:
         weights = balanced_weights(labels, max(2, nb_classes))
-    else:
+    elif isinstance(class_weight, str):
         ones = np.maximum(labels.sum(0), 1)
         weights = torch.tensor((len(labels) - ones) / ones, dtype=torch.float32).clamp(min=1e-3)
+    else:
+        weights = None if class_weight is None else torch.as_tensor(class_weight, dtype=torch.float32)
     if labels.ndim == 2:
         return nn.BCEWithLogitsLoss(pos_weight=weights)
     if output_size(nb_classes) > 1:

@@ -66,14 +66,7 @@ def freeze_layers(
 def make_optimizer(
     model: nn.Module, learning_rate: float, embed_l2: float, output_learning_rate: float | None = None
 ) -> "EmbeddingAdam":
-    """Make Adam for the parameters that are not frozen.
-
-    Args:
-        model: Has the layers `embed` and `output_layer`.
-        learning_rate: Of everything, the output layer excepted where it has its own.
-        embed_l2: L2 regularisation of the embedding.
-        output_learning_rate: Of the output layer.
-    """
+    """Make Adam for the parameters that are not frozen; the output layer may have a rate of its own."""
     groups: dict[str, dict[str, Any]] = {
         "embed": {"params": [], "weight_decay": embed_l2},
         "output_layer": {"params": [], "lr": output_learning_rate or learning_rate},
@@ -87,10 +80,7 @@ def make_optimizer(
 
 
 def method_optimizer(
-    model: nn.Module,
-    method: str,
-    embed_l2: float,
-    pretrained_lr: float = PRETRAINED_LEARNING_RATE,
+    model: nn.Module, method: str, embed_l2: float, pretrained_lr: float = PRETRAINED_LEARNING_RATE
 ) -> "EmbeddingAdam":
     """Freeze what the method `last`, `full` or `new` does not train and make the optimizer for the rest."""
     change_trainable(model, method != "last")
@@ -132,11 +122,7 @@ class EmbeddingAdam(Adam):
 
 @torch.no_grad()
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
-    """Scale gradients, dense or sparse, down to a norm over all of them, as `clip_grad_norm_` does.
-
-    Args:
-        parameters: Those without a gradient are left out.
-        max_norm: The highest norm allowed.
+    """Scale gradients, dense or sparse, down to a norm over all of them, as torch's `clip_grad_norm_` does.
 
     Returns:
         The norm before, a scalar.
