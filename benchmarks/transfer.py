@@ -23,7 +23,7 @@ from torchmoji.global_variables import FINETUNING_METHODS, PRETRAINED_PATH, VOCA
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
 from torchmoji.pretraining.distributed import device_name
-from torchmoji.training.loop import EMBED_L2, PRETRAINED_LEARNING_RATE
+from torchmoji.training.optimizer import EMBED_L2, PRETRAINED_LEARNING_RATE
 
 EXTENDING_METHODS = ("full", "chain-thaw")
 """Those that train the embedding, so that new words can learn something."""
