@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torchmoji
 from benchmarks.report import write_report
 from torchmoji.cli.arguments import make_parser, positive
-from torchmoji.corpus.build import CorpusSettings, build_corpus
+from torchmoji.corpus import CorpusSettings, build_corpus
 from torchmoji.emojis import EMOJIS
 from torchmoji.machine import processor, versions
 

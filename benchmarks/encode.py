@@ -38,7 +38,7 @@ from torchmoji.batching import batches_by_length
 from torchmoji.create_vocab import load_vocabulary, rows_of_embedding
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import TorchMoji
-from torchmoji.onnx.model import OnnxModel, export
+from torchmoji.onnx import OnnxModel, export
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 
 MFLOP_A_TOKEN = 18.9

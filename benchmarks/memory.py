@@ -65,7 +65,7 @@ def main() -> None:
 
             model = torchmoji_feature_encoding(PRETRAINED_PATH)
         else:
-            from torchmoji.onnx.model import OnnxModel, serialize
+            from torchmoji.onnx import OnnxModel, serialize
 
             model = OnnxModel(serialize(str(PRETRAINED_PATH), "int8", output="features"))
         model(tokenizer.tokenize_sentences(["a text"])[0])
@@ -82,7 +82,7 @@ def main() -> None:
 def loading() -> None:
     """Time loading original-size weights against reading the file, both from the page cache."""
     from torchmoji.model_def import TorchMoji, torchmoji_emojis
-    from torchmoji.weights.formats import save_state_dict
+    from torchmoji.weights import save_state_dict
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"

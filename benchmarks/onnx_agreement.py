@@ -25,15 +25,15 @@ import torch
 import torchmoji
 from benchmarks.report import write_report
 from torchmoji.cli.arguments import make_parser, positive
-from torchmoji.corpus.build import read_labelled_texts
+from torchmoji.corpus.reading import read_corpus_texts
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emojis import EMOJIS
 from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import torchmoji_emojis, torchmoji_feature_encoding
-from torchmoji.onnx.model import OnnxModel, serialize
+from torchmoji.onnx import OnnxModel, serialize
 from torchmoji.sentence_tokenizer import SentenceTokenizer
-from torchmoji.weights.formats import load_state_dict
+from torchmoji.weights import load_state_dict
 
 Array = npt.NDArray[Any]
 PRECISIONS = {"float32": None, "int8": "int8"}
@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure and write the table."""
     argv = sys.argv[1:] if argv is None else argv
     arguments = command_line().parse_args(argv)
-    texts, _ = read_labelled_texts(arguments.texts_file, len(EMOJIS))
+    texts, _ = read_corpus_texts(arguments.texts_file, len(EMOJIS))
     texts = texts[: arguments.texts]
     vocabulary = load_vocabulary(arguments.vocabulary or VOCAB_PATH)
     ids, _, _ = SentenceTokenizer(vocabulary, arguments.length).tokenize_sentences(texts)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from torchmoji.files.atomic import atomic_write_text
+from torchmoji.files import atomic_write_text
 
 
 def write_report(report: str, output: str | Path | None) -> None:

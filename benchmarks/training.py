@@ -34,8 +34,8 @@ from torchmoji.lstm import LSTMHardSigmoid
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import TorchMoji, torchmoji_transfer
 from torchmoji.recurrence import LSTMCell
-from torchmoji.training.loop import EMBED_L2, calc_loss, method_optimizer
-from torchmoji.training.optimizer import clip_gradients
+from torchmoji.training.metrics import calc_loss
+from torchmoji.training.optimizer import EMBED_L2, clip_gradients, method_optimizer
 
 BATCH_SIZE = 250
 

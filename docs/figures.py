@@ -17,9 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "tools"))
 import benchmark_pictures
 import model_pictures
 import plot_pictures
+import room_pictures
 from style import DARK, LIGHT, Picture, Theme, drawn_in, write
 
 PICTURES: dict[str, Callable[[Theme], Picture]] = {
+    "rooms": room_pictures.rooms,
     "hard-sigmoid": model_pictures.hard_sigmoid,
     "architecture": model_pictures.architecture,
     "packed": model_pictures.packed,

@@ -21,10 +21,10 @@ from example_helper import DATA, add_vocabulary_argument
 
 from torchmoji.cli.arguments import make_parser, not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files import atomic_path
 from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.sentence_tokenizer import SentenceTokenizer, coverage
-from torchmoji.training.datasets import read_labelled_texts
+from torchmoji.training import read_labelled_texts
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from example_helper import add_text_arguments, chosen_texts, model_files
 
 from torchmoji.cli.arguments import make_parser
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files import atomic_path
 from torchmoji.model_def import torchmoji_feature_encoding
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 

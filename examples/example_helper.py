@@ -8,7 +8,7 @@ from torchmoji.cli.arguments import not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emojis import EXAMPLE_TEXTS
 from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH
-from torchmoji.training.datasets import read_labelled_texts
+from torchmoji.training import read_labelled_texts
 
 DATA = Path(__file__).resolve().parent / "data"
 LABELLED_ENDINGS = (".csv", ".jsonl", ".pickle", ".pkl")

@@ -21,7 +21,7 @@ from example_helper import add_text_arguments, chosen_texts, model_files
 
 from torchmoji.cli.arguments import make_parser
 from torchmoji.emojis import top_emojis
-from torchmoji.files.atomic import atomic_write_text
+from torchmoji.files import atomic_write_text
 from torchmoji.model_def import torchmoji_emojis
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 

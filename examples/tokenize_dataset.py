@@ -18,7 +18,7 @@ from example_helper import add_vocabulary_argument, read_texts
 from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emojis import EXAMPLE_TEXTS
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files import atomic_path
 from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 

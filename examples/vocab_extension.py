@@ -21,7 +21,7 @@ from example_helper import DATA, add_vocabulary_argument, read_texts
 
 from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.create_vocab import VocabBuilder, extend_vocab_in_file, load_vocabulary
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files import atomic_path
 from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.word_generator import WordGenerator
 

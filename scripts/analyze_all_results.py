@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from script_helper import RESULTS_ENDING, Summary, read_results, summarize
 
 from torchmoji.cli.arguments import make_parser
-from torchmoji.files.atomic import atomic_write_text
+from torchmoji.files import atomic_write_text
 
 
 def table(summaries: list[Summary]) -> str:

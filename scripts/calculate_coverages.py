@@ -22,10 +22,10 @@ from script_helper import dataset_names
 
 from torchmoji.cli.arguments import make_parser, not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
-from torchmoji.files.atomic import atomic_write_text
+from torchmoji.files import atomic_write_text
 from torchmoji.global_variables import SPECIAL_TOKENS, VOCAB_PATH
 from torchmoji.sentence_tokenizer import SentenceTokenizer, coverage
-from torchmoji.training.datasets import LabelledTexts, read_labelled_texts
+from torchmoji.training import LabelledTexts, read_labelled_texts
 
 
 def coverage_of_test_part(

@@ -21,11 +21,11 @@ from script_helper import dataset_names
 
 from torchmoji.cli.arguments import make_parser, not_negative
 from torchmoji.create_vocab import load_vocabulary, save_vocabulary
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files import atomic_path
 from torchmoji.finetuning import calculate_batchsize_maxlen
 from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.sentence_tokenizer import SentenceTokenizer
-from torchmoji.training.datasets import read_labelled_texts
+from torchmoji.training import read_labelled_texts
 
 
 def convert(path: Path, name: str, vocabulary: dict[str, int], extend_with: int, folder: Path) -> str:

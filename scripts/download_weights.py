@@ -8,8 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from torchmoji.global_variables import original_model_directory
-from torchmoji.weights.download import DEFAULT_TIMEOUT
-from torchmoji.weights.hub import download_original
+from torchmoji.weights.hub import DEFAULT_TIMEOUT, download_original
 
 
 def main() -> int:

@@ -1,13 +1,12 @@
-"""torchmoji.class_avg_finetuning: all kinds of labels, a fresh start for each class, thresholds."""
+"""torchmoji.class_avg_finetuning: labels of one class against the rest, and the mean of their F1."""
 
 import inspect
 import logging
-import tempfile
 
 import numpy as np
 import pytest
 import torch
-from support.small_task import changed_layers, multi_label_task, small_model, small_task, weights_of
+from support.small_task import LAYERS, changed_layers, multi_label_task, small_model, small_task, weights_of
 from torch import nn
 
 from torchmoji import class_avg_finetuning
@@ -21,7 +20,8 @@ from torchmoji.class_avg_finetuning import (
 )
 from torchmoji.finetuning import find_f1_threshold
 from torchmoji.global_variables import FINETUNING_METHODS
-from torchmoji.training.loop import make_optimizer
+from torchmoji.training import loop
+from torchmoji.training.optimizer import make_optimizer
 
 QUICK = {"batch_size": 16, "epoch_size": 32, "nb_epochs": 1, "verbose": False}
 LEARNING = {"batch_size": 8, "epoch_size": 128, "nb_epochs": 2}
@@ -100,12 +100,8 @@ def test_relabel_gives_one_class_against_the_rest(y, nb_classes, expected):
 
 
 @pytest.mark.parametrize("current", [0, 1])
-def test_relabel_keeps_class_numbers_of_two_classes(current):
+def test_relabel_of_two_classes_keeps_numbers_and_takes_columns(current):
     assert relabel(np.array([0, 1, 1]), current, 2).tolist() == [0, 1, 1]
-
-
-@pytest.mark.parametrize("current", [0, 1])
-def test_relabel_takes_the_column_of_vectors_of_two_classes(current):
     y = np.array([[1, 0], [1, 1]])
     assert relabel(y, current, 2).tolist() == y[:, current].tolist()
 
@@ -134,16 +130,17 @@ def test_prepare_generators_draws_a_fixed_validation_set():
 
 
 @pytest.fixture
-def rounds(monkeypatch):
-    """Records each call of fit_model: (model's weights, optimizer's steps so far, training labels)."""
-    recorded = []
-    fit_model = class_avg_finetuning.fit_model
+def runs(monkeypatch):
+    """Records each run of the loop: (stage, its first weights, the optimizer's steps, training labels)."""
+    recorded, fit = [], loop.fit
 
-    def recording(model, loss_op, optimizer, train_gen, *args, **kwargs):
-        recorded.append((weights_of(model), len(optimizer.state), train_gen.dataset.y_in.numpy()))
-        return fit_model(model, loss_op, optimizer, train_gen, *args, **kwargs)
+    def recording(model, loss_op, optimizer, train_gen, val_gen, options, stage, *args):
+        steps = {int(state["step"]) for state in optimizer.state.values()}
+        recorded.append((stage, weights_of(model), steps, train_gen.dataset.y_in.tolist()))
+        return fit(model, loss_op, optimizer, train_gen, val_gen, options, stage, *args)
 
-    monkeypatch.setattr(class_avg_finetuning, "fit_model", recording)
+    monkeypatch.setattr(loop, "fit", recording)
+    monkeypatch.setattr(class_avg_finetuning, "fit", recording)
     return recorded
 
 
@@ -154,48 +151,36 @@ def test_methods_learn(method):
     assert f1 > 0.75  # 0.67 where all texts are taken for the class
 
 
-@pytest.mark.parametrize("kind", ["numbers", "one-hot"])
-def test_exclusive_classes(rounds, kind):
-    texts, labels = small_task(3)
-    _, f1 = tuned(task=(texts, labels if kind == "numbers" else one_hot(labels, 3)), **LEARNING)
-    assert [y.tolist() for _, _, y in rounds] == [(labels[0] == c).astype(int).tolist() for c in range(3)]
-    assert f1 > 0.8
+NUMBERS = small_task(3), small_task(2)
 
 
-def test_multi_label_classes(rounds):
-    texts, labels = multi_label_task(3)
-    tuned(task=(texts, labels))
-    assert [y.tolist() for _, _, y in rounds] == labels[0].T.tolist()
+@pytest.mark.parametrize(
+    ("task", "nb_classes", "rounds", "least"),
+    [
+        (NUMBERS[0], 3, np.eye(3)[NUMBERS[0][1][0]].T, 0.8),
+        ((NUMBERS[0][0], one_hot(NUMBERS[0][1], 3)), 3, np.eye(3)[NUMBERS[0][1][0]].T, 0.8),
+        (multi_label_task(3), 3, multi_label_task(3)[1][0].T, 0.5),
+        (NUMBERS[1], 2, [NUMBERS[1][1][0]], 0.9),
+        ((NUMBERS[1][0], one_hot(NUMBERS[1][1], 2)), 2, np.eye(2)[NUMBERS[1][1][0]].T, 0.8),
+    ],
+    ids=["numbers", "one-hot", "multi-label", "numbers of two classes", "vectors of two classes"],
+)
+def test_each_class_is_trained_against_the_rest(runs, task, nb_classes, rounds, least):
+    _, f1 = tuned(task=task, nb_classes=nb_classes, **LEARNING)
+    assert [labels for *_, labels in runs] == np.asarray(rounds).astype(int).tolist()
+    assert f1 > least
 
 
-def test_two_classes_by_number_take_one_round(rounds):
-    task = small_task(2)
-    _, f1 = tuned(task=task, nb_classes=2, **LEARNING)
-    assert [y.tolist() for _, _, y in rounds] == [task[1][0].tolist()]
-    assert f1 > 0.9
-
-
-def test_two_classes_by_vector_take_two_rounds(rounds):
-    texts, labels = small_task(2)
-    tuned(task=(texts, one_hot(labels, 2)), nb_classes=2)
-    assert [y.tolist() for _, _, y in rounds] == [(1 - labels[0]).tolist(), labels[0].tolist()]
-
-
-def test_each_class_starts_from_the_same_weights_and_a_fresh_optimizer(rounds):
+@pytest.mark.parametrize(("method", "changed"), [("last", LAYERS[-1:]), ("new", LAYERS)])
+def test_each_class_starts_from_the_same_weights_and_a_fresh_optimizer(runs, method, changed):
     model = one_output()
     initial = weights_of(model)
-    tuned("new", model=model)
-    assert len(rounds) == 3
-    assert [changed_layers(initial, weights) for weights, _, _ in rounds] == [set()] * 3
-    assert [steps for _, steps, _ in rounds] == [0, 0, 0]
-    assert changed_layers(initial, weights_of(model)) == set(initial)
-
-
-def test_last_trains_the_output_layer_only():
-    model = one_output()
-    before = weights_of(model)
-    tuned("last", model=model)
-    assert changed_layers(before, weights_of(model)) == {"output_layer"}
+    tuned(method, model=model)
+    assert len(runs) == 3
+    for _, weights, steps, _ in runs:
+        assert not changed_layers(weights, initial)
+        assert steps == set()
+    assert changed_layers(initial, weights_of(model)) == set(changed)
 
 
 def test_score_is_the_mean_over_classes_and_thresholds_apply_to_probabilities(monkeypatch):
@@ -243,74 +228,66 @@ def test_class_avg_tune_trainable_keeps_its_files(tmp_path):
     assert torch.equal(saved[1]["embed.weight"], model.embed.weight)
 
 
-def test_optimizer_with_a_state_starts_each_class_from_that_state(tmp_path, monkeypatch):
+def test_optimizer_with_a_state_starts_each_class_from_that_state(tmp_path, runs):
     model = small_model(2)
     optimizer = make_optimizer(model, 1e-3, 0)
     model(torch.ones(2, 3, dtype=torch.int64)).sum().backward()
     optimizer.step()
-    steps = []
-    fit_model = class_avg_finetuning.fit_model
-
-    def recording(*args, **kwargs):
-        steps.append(optimizer.state[model.embed.weight]["step"].item())
-        fit_model(*args, **kwargs)
-
-    monkeypatch.setattr(class_avg_finetuning, "fit_model", recording)
     class_avg_tune_trainable(
         *(model, 3, nn.BCEWithLogitsLoss(), optimizer, *parts_of(multi_label_task(3))),
         *(40, 1, 10, tmp_path / "initial.bin", tmp_path / "best.bin"),
         verbose=False,
     )
-    assert steps == [1, 1, 1]
+    assert [steps for _, _, steps, _ in runs] == [{1}] * 3
 
 
-def test_chain_thaw_of_each_class_starts_from_the_same_weights(monkeypatch, tmp_path):
-    starts, arguments = [], []
-    train_by_chain_thaw = class_avg_finetuning.train_by_chain_thaw
-
-    def recording(model, *args, **kwargs):
-        starts.append(weights_of(model))
-        arguments.append(args[3:])
-        train_by_chain_thaw(model, *args, **kwargs)
-
-    monkeypatch.setattr(class_avg_finetuning, "train_by_chain_thaw", recording)
+def test_chain_thaw_of_each_class_starts_from_the_same_weights(runs, tmp_path):
     model = one_output()
-    initial = weights_of(model)
-    best = tmp_path / "best.bin"
+    initial = weights_of(model)["embed"]["embed.weight"]
+    paths = tmp_path / "best.bin", tmp_path / "initial.bin"
     f1 = class_avg_chainthaw(
-        *(model, 2, nn.BCEWithLogitsLoss(), *parts_of(multi_label_task(2)), 10, 40, 1, best),
-        *(tmp_path / "initial.bin", 4, 0.01, 0.002),
+        *(
+            model,
+            2,
+            nn.BCEWithLogitsLoss(),
+            *parts_of(multi_label_task(2)),
+            10,
+            40,
+            1,
+            *paths,
+            4,
+            0.01,
+            0.002,
+        ),
         verbose=False,
-        embed_l2=1e-4,
     )
-    assert [changed_layers(initial, weights) for weights in starts] == [set(), set()]
-    assert arguments == [(4, 1, best, 0.01, 0.002, 1e-4, 0)] * 2
     assert 0 <= f1 <= 1
+    assert len(runs) == 12
+    seconds = [weights for stage, weights, *_ in runs if "2/6, embed" in stage]
+    assert [torch.equal(weights["embed"]["embed.weight"], initial) for weights in seconds] == [True, True]
+    saved = [torch.load(path, weights_only=True)["embed.weight"] for path in paths]
+    assert torch.equal(saved[0], model.embed.weight)
+    assert torch.equal(saved[1], initial)
 
 
 # --- reproducible, and without traces ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["new", "chain-thaw"])
-def test_same_seed_same_result(method):
+def test_the_result_depends_on_the_seed_alone(method):
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
     torch.manual_seed(1)
     first, first_f1 = tuned(method, nb_classes=2)
     torch.manual_seed(2)
+    before = torch.get_rng_state()
     second, second_f1 = tuned(method, nb_classes=2)
+    assert torch.equal(torch.get_rng_state(), before)
     assert first_f1 == second_f1
     assert changed_layers(weights_of(first), weights_of(second)) == set()
-
-
-def test_other_seed_other_result():
-    first, second = (tuned("new", nb_classes=2, seed=seed)[0] for seed in (1, 2))
-    assert "output_layer" in changed_layers(weights_of(first), weights_of(second))
-
-
-def test_global_generators_are_left_alone():
-    states = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
-    tuned("new", nb_classes=2)
-    assert np.array_equal(np.random.get_state()[1], states[0])  # noqa: NPY002
-    assert torch.equal(torch.get_rng_state(), states[1])
+    assert "output_layer" in changed_layers(
+        weights_of(first), weights_of(tuned(method, nb_classes=2, seed=2)[0])
+    )
+    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
 
 def test_model_comes_back_in_evaluation_mode_with_its_flags():
@@ -322,67 +299,36 @@ def test_model_comes_back_in_evaluation_mode_with_its_flags():
     assert not model.training
 
 
-@pytest.mark.parametrize("method", ["full", "chain-thaw"])
-@pytest.mark.parametrize("interrupt_after", [None, 12])
-def test_no_temporary_files_are_left(tmp_path, monkeypatch, method, interrupt_after):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    model = small_model(2)
-    calls = []
-
-    def interrupt(module, inputs):
-        calls.append(sorted(path.name for path in tmp_path.rglob("*.bin")))
-        if len(calls) == interrupt_after:
-            raise KeyboardInterrupt
-
-    model.register_forward_pre_hook(interrupt)
-    if interrupt_after is None:
-        tuned(method, nb_classes=2, model=model)
-    else:
-        with pytest.raises(KeyboardInterrupt):
-            tuned(method, nb_classes=2, model=model)
-    assert calls[-1] == ["best.bin", "initial.bin"]
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_silent_unless_verbose(capfd, caplog):
-    caplog.set_level(logging.DEBUG)
-    tuned("chain-thaw", nb_classes=2, verbose=False)
-    assert capfd.readouterr() == ("", "")
-    assert caplog.records == []
-
-
 @pytest.mark.parametrize(
     ("method", "bar"), [("last", "class 2/2"), ("chain-thaw", "class 2/2, chain-thaw 6/6")]
 )
-def test_verbose_shows_classes_and_logs_their_scores(method, bar, capfd, caplog):
+@pytest.mark.parametrize("verbose", [True, False])
+def test_verbose_shows_classes_and_logs_their_scores(method, bar, verbose, capfd, caplog):
     caplog.set_level(logging.INFO)
-    tuned(method, nb_classes=2, verbose=True)
-    assert bar in capfd.readouterr().err
-    assert [record.message.split(":")[0] for record in caplog.records] == ["class 1/2", "class 2/2"]
+    tuned(method, nb_classes=2, verbose=verbose)
+    out, err = capfd.readouterr()
+    assert (out, bar in err, bool(err)) == ("", verbose, verbose)
+    messages = ["class 1/2", "class 2/2"] if verbose else []
+    assert [record.message.split(":")[0] for record in caplog.records] == messages
 
 
 # --- wrong input ------------------------------------------------------------------------------------------
 
+THREE = small_task(3)
 
-def test_model_with_an_output_for_each_class_is_refused():
-    message = (
-        r"has 3 outputs, but class_avg_finetune, .*each class against the rest, wants 1; .*_transfer\(2, "
-    )
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": small_model(3)}, r"has 3 outputs, but class_avg_finetune, .*wants 1; .*_transfer\(2, "),
+        ({"method": "all"}, "method is 'all'; it must be one of last, full, new, chain-thaw"),
+        ({"task": multi_label_task(4)}, "not of 3 classes"),
+        (
+            {"task": (THREE[0], [THREE[1][0], *one_hot(THREE[1][1:], 3)])},
+            "class numbers in one part and vectors in another",
+        ),
+    ],
+)
+def test_wrong_arguments_are_explained(options, message):
     with pytest.raises(ValueError, match=message):
-        tuned(model=small_model(3))
-
-
-def test_unknown_method_is_refused():
-    with pytest.raises(ValueError, match="method is 'all'; it must be one of last, full, new, chain-thaw"):
-        tuned("all")
-
-
-def test_labels_of_other_classes_are_refused():
-    with pytest.raises(ValueError, match="not of 3 classes"):
-        tuned(task=multi_label_task(4))
-
-
-def test_labels_of_two_kinds_are_refused():
-    texts, labels = small_task(3)
-    with pytest.raises(ValueError, match="class numbers in one part and vectors in another"):
-        tuned(task=(texts, [labels[0], *one_hot(labels[1:], 3)]))
+        tuned(**options)

@@ -1,73 +1,69 @@
-"""torchmoji.emojis: the 64 classes and the choice of the likeliest."""
+"""torchmoji.emojis: the 64 classes, the choice of the likeliest, and human scores of emotions."""
 
 import unicodedata
 
 import numpy as np
 import pytest
 
-from torchmoji.emojis import EMOJIS, Guess, top_emojis
+from torchmoji.emojis import EMOJIS, EMOTIONS, Guess, alias, emotion_scores, top_emojis
 
 
-def test_there_are_64_different_single_characters():
-    assert len(EMOJIS) == len(set(EMOJIS)) == 64
-    assert all(len(emoji) == 1 for emoji in EMOJIS)
+def one_hot(emoji):
+    return np.eye(64, dtype=np.float32)[[EMOJIS.index(emoji)]]
 
 
-@pytest.mark.parametrize(
-    ("index", "name"),
-    [
-        (0, "FACE WITH TEARS OF JOY"),
-        (8, "HEAVY BLACK HEART"),
-        (24, "BLACK HEART SUIT"),
-        (36, "FACE SAVOURING DELICIOUS FOOD"),
-        (44, "SMILING FACE WITH HORNS"),
-        (47, "WHITE HEART SUIT"),
-        (48, "HEADPHONE"),
-        (63, "SPARKLES"),
-    ],
-)
-def test_order_of_the_classes(index, name):
-    assert unicodedata.name(EMOJIS[index]) == name
+def test_there_are_64_different_single_characters_with_names_of_their_own():
+    assert len(EMOJIS) == len(set(EMOJIS)) == len({alias(emoji) for emoji in EMOJIS}) == 64
+    assert all(len(emoji) == 1 and alias(emoji).isascii() for emoji in EMOJIS)
+    assert (alias("♡"), alias("sarcastic")) == ("white_heart_suit", "sarcastic")
 
 
-def test_best_first():
-    probabilities = np.array([[0.1, 0.6, 0.3], [0.5, 0.2, 0.3]], dtype=np.float32)
-    guesses = top_emojis(probabilities, top_k=2, emojis="abc")
-    assert [[guess.emoji for guess in row] for row in guesses] == [["b", "c"], ["a", "c"]]
-    assert guesses[0][0].probability == pytest.approx(0.6)
-    assert type(guesses[0][0].probability) is float
+def test_order_of_the_classes():
+    names = {index: unicodedata.name(EMOJIS[index]) for index in (0, 8, 24, 36, 44, 47, 48, 63)}
+    assert names == {
+        0: "FACE WITH TEARS OF JOY",
+        8: "HEAVY BLACK HEART",
+        24: "BLACK HEART SUIT",
+        36: "FACE SAVOURING DELICIOUS FOOD",
+        44: "SMILING FACE WITH HORNS",
+        47: "WHITE HEART SUIT",
+        48: "HEADPHONE",
+        63: "SPARKLES",
+    }
 
 
-def test_equal_probabilities_keep_the_order_of_the_classes():
-    assert top_emojis(np.array([[0.2, 0.4, 0.2, 0.2]]), 4, "abcd")[0] == [
-        Guess("b", 0.4),
-        Guess("a", 0.2),
-        Guess("c", 0.2),
-        Guess("d", 0.2),
+def test_best_first_and_equal_ones_in_the_order_of_the_classes():
+    assert top_emojis(np.array([[0.2, 0.4, 0.2, 0.2]]), 9, "abcd") == [
+        [Guess("b", 0.4), Guess("a", 0.2), Guess("c", 0.2), Guess("d", 0.2)]
     ]
-
-
-def test_five_of_the_64_by_default():
     probabilities = np.zeros((1, 64))
     probabilities[0, [3, 63]] = 0.4, 0.6
     (row,) = top_emojis(probabilities)
     assert [guess.emoji for guess in row] == ["✨", "😭", "😂", "😒", "😩"]
-
-
-def test_more_than_all():
-    assert len(top_emojis(np.zeros((1, 3)), 9, "abc")[0]) == 3
-
-
-def test_no_texts():
+    assert type(row[0].probability) is float
     assert top_emojis(np.zeros((0, 64))) == []
 
 
 @pytest.mark.parametrize("shape", [(64,), (1, 63), (1, 1, 64)])
-def test_wrong_shapes(shape):
+def test_wrong_shapes_and_numbers_are_refused(shape):
     with pytest.raises(ValueError, match=r"expected probabilities of 64 emojis .* got the shape"):
         top_emojis(np.zeros(shape))
-
-
-def test_top_k_is_positive():
     with pytest.raises(ValueError, match="top_k must be at least 1, got 0"):
         top_emojis(np.zeros((1, 64)), 0)
+
+
+def test_a_certain_emoji_gives_its_human_scores_and_probabilities_weight_them():
+    scores = emotion_scores(np.eye(64, dtype=np.float32), EMOJIS)
+    assert scores.dtype == np.float32
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert (scores.max(axis=1) > 0.1).all()
+    assert len(EMOTIONS) == 8
+    np.testing.assert_allclose(scores[0], [0, 0.17, 0.06, 0.06, 0.94, 0, 0.33, 0.22], atol=1e-6)
+    half = (one_hot("😂") + one_hot("😒")) / 2
+    np.testing.assert_allclose(emotion_scores(half, EMOJIS)[0], scores[:2].mean(axis=0), atol=1e-6)
+    np.testing.assert_array_equal(scores[EMOJIS.index("♡")], scores[EMOJIS.index("♥")])
+
+
+def test_emotions_of_other_classes_are_refused():
+    with pytest.raises(ValueError, match=r"no emotion scores for the classes 'yes'"):
+        emotion_scores(np.zeros((1, 2), np.float32), ["😂", "yes"])

@@ -16,7 +16,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.estimator_checks import (
+    check_estimator,
+    check_no_attributes_set_in_init,
+    check_parameters_default_constructible,
+)
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from torchmoji import MojiPipeline, TorchMoji
@@ -48,7 +52,7 @@ def as_texts(X):
 def start(tmp_path_factory):
     """A tiny model that tells the words apart."""
     torch.manual_seed(0)
-    model = TorchMoji(64, 10 + COLUMNS * STEPS, embedding_dim=16, hidden_size=64)
+    model = TorchMoji(64, 10 + COLUMNS * STEPS, embedding_dim=1024, hidden_size=4)
     with torch.no_grad():
         model.embed.weight.mul_(20)
     words = {
@@ -94,8 +98,8 @@ class ClassifierOfNumbers(OfNumbers, TorchMojiClassifier):
         self,
         model="default",
         method="last",
-        epochs=40,
-        patience=40,
+        epochs=12,
+        patience=12,
         batch_size=32,
         extend_vocabulary=0,
         validation_fraction=0.1,
@@ -139,3 +143,12 @@ def test_every_check_that_applies_passes(kind, expected, start):
     assert by_status["skipped"] <= SKIPPED
     assert by_status.get("xfail", set()) <= set(expected)
     assert len(by_status["passed"]) > 35
+
+
+@pytest.mark.filterwarnings("ignore")  # it warns that it cannot test estimators of texts further
+@pytest.mark.parametrize("kind", [TorchMojiVectorizer, TorchMojiClassifier])
+def test_checks_of_parameters_and_tags_pass_for_estimators_of_texts(kind, start):
+    check_parameters_default_constructible(kind.__name__, kind())
+    check_no_attributes_set_in_init(kind.__name__, kind())
+    results = check_estimator(kind(start), on_fail=None, on_skip=None)
+    assert {result["status"] for result in results} <= {"passed"}

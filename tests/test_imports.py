@@ -1,12 +1,11 @@
 """What imports what: the text half needs neither torch nor scikit-learn; public names are where they were."""
 
-import json
-import os
-import subprocess
-import sys
+import ast
 from importlib import import_module
+from pathlib import Path
 
 import pytest
+from support.python import python
 
 import torchmoji
 
@@ -38,19 +37,6 @@ NAMES = {
     "create_vocab": "VocabBuilder MasterVocab all_words_in_sentences extend_vocab extend_vocab_in_file",
     "sentence_tokenizer": "SentenceTokenizer coverage",
 }
-
-
-def python(code):
-    """What a fresh Python prints, as JSON; imports come from where this one's came from."""
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(result.stdout)
 
 
 @pytest.mark.parametrize("module", TEXT_HALF)
@@ -136,3 +122,65 @@ def test_unknown_name():
 def test_version_is_that_of_the_package_metadata(repository):
     metadata = (repository / "pyproject.toml").read_text("utf-8")
     assert f'version = "{torchmoji.__version__}"' in metadata
+
+
+# --- directions ---------------------------------------------------------------------------------------------
+
+LEVELS = [
+    "lazy global_variables machine",
+    "files",
+    "emojis tokenizer filter_utils filter_input word_generator create_vocab sentence_tokenizer balancing",
+    "products batching lstm recurrence attlayer model_def weights",
+    "onnx training corpus",
+    "pipeline finetuning class_avg_finetuning pretraining",
+    "estimator plot server",
+    "cli __main__",
+]
+"""Rooms and modules at the top; each imports from its own line and those above it."""
+PACKAGE = Path(torchmoji.__file__).parent
+
+
+def imports():
+    """Pairs (module, imported module), in full; what is imported for types alone is left out."""
+    modules = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = ["torchmoji", *path.relative_to(PACKAGE).with_suffix("").parts]
+        modules[".".join(parts).removesuffix(".__init__")] = path
+    for name, path in modules.items():
+        tree = ast.parse(path.read_text("utf-8"))
+        for node in ast.walk(tree):  # what stands under `if TYPE_CHECKING` is not run
+            if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+                node.body = []
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "torchmoji":
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    yield name, inner if inner in modules else node.module
+
+
+def test_imports_point_one_way():
+    level = {room: number for number, line in enumerate(LEVELS) for room in line.split()}
+    pairs = {(a.split(".")[1], b.split(".")[1]) for a, b in imports() if a.count(".") and b.count(".")}
+    assert len(pairs) > 50
+    assert {room for pair in pairs for room in pair} <= set(level)
+    assert [pair for pair in sorted(pairs) if level[pair[0]] < level[pair[1]]] == []
+    onto_faces = {a for a, b in pairs if b in ("cli", "server", "plot") and a != b}
+    assert onto_faces <= {"cli", "__main__"}
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {}
+    for module, imported in imports():
+        graph.setdefault(module, set()).add(imported)
+    done, path = set(), []
+
+    def visit(module):
+        assert module not in path, " -> ".join([*path[path.index(module) :], module])
+        if module not in done:
+            path.append(module)
+            for imported in sorted(graph.get(module, ())):
+                visit(imported)
+            done.add(path.pop())
+
+    for module in sorted(graph):
+        visit(module)

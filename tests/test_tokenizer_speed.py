@@ -74,10 +74,18 @@ def assert_linear(function, unit, start=""):
         assert time.process_time() - started < 0.2 + SECONDS_A_MILLION * length / 1_000_000, length
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("name", REPEATED)
 def test_a_million_characters(name, function):
     assert_linear(FUNCTIONS[function], REPEATED[name])
+
+
+def test_a_million_characters_of_every_kind():
+    text = "".join((unit * 25_000)[:25_000] for unit in REPEATED.values())
+    started = time.process_time()
+    FUNCTIONS["words"](text)
+    assert time.process_time() - started < SECONDS_A_MILLION * len(text) / 1_000_000
 
 
 @pytest.mark.parametrize("name", ["one combining mark", "combining marks of two classes", "abbreviations"])

@@ -1,6 +1,5 @@
 """torchmoji.word_generator: words of single texts, what is remembered, filters, counters, tweets."""
 
-import pickle
 import random
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
@@ -79,11 +78,6 @@ def test_without_removal_of_variation_selectors():
 def test_get_words_refuses_what_is_no_string(text):
     with pytest.raises(TypeError, match=f"a text must be a str, got {type(text).__name__}"):
         WordGenerator(None).get_words(text)
-
-
-def test_check_ascii():
-    assert WordGenerator(None).check_ascii("abc!")
-    assert not WordGenerator(None).check_ascii("é")
 
 
 def test_convert_unicode_punctuation_leaves_letters_alone():
@@ -184,13 +178,6 @@ def test_a_part_is_tokenized_once(tokenized):
     assert tokenized == ["love", "é"]
 
 
-def test_settings_do_not_share_what_is_remembered(tokenized):
-    assert for_sentences().get_words("é😂\ufe0f") == ["é😂"]
-    assert for_sentences(ignore_emojis=True).get_words("é😂\ufe0f") == ["é"]
-    assert for_sentences(remove_variation_selectors=False).get_words("é😂\ufe0f") == ["é😂\ufe0f"]
-    assert WordGenerator(None, ignore_emojis=False).get_words("é😂\ufe0f") == []
-
-
 def test_settings_may_change_at_any_time():
     generator = for_sentences()
     assert generator.get_words("é") == ["é"]
@@ -204,14 +191,6 @@ def test_long_parts_are_not_remembered(monkeypatch, part):
     monkeypatch.setattr(word_generator, "_REMEMBERED_WORDS", 7)
     for_sentences().get_words(f"{part} short")
     assert word_generator._REMEMBERED == {(True, False, True): {"short": ("short",)}}
-
-
-def test_the_number_of_remembered_parts_is_limited(monkeypatch):
-    monkeypatch.setattr(word_generator, "_REMEMBERED", {(True, False, True): {}})
-    monkeypatch.setattr(word_generator, "_REMEMBERED_CHUNKS", 10)
-    for i in range(25):
-        assert for_sentences().get_words(f"w{i}x") == ["w", "CUSTOM_NUMBER", "x"]
-    assert len(word_generator._REMEMBERED[True, False, True]) == 5
 
 
 def test_changing_the_words_of_a_text_changes_no_other(tokenized):
@@ -249,21 +228,6 @@ def test_own_conversion_of_words_is_always_called():
     assert generator.calls == 4
 
 
-def test_own_methods_are_used_after_the_same_parts_were_remembered():
-    for own, text, words in [(Strict, "plain é", []), (Dashed, "é", ["-"])]:
-        assert for_sentences().get_words(text) == text.split()
-        assert own(None).get_words(text) == words
-
-
-def test_a_method_of_one_object_is_used(monkeypatch):
-    generator = for_sentences()
-    assert generator.get_words("é") == ["é"]
-    generator.convert_unicode_word = lambda word: (True, "x")
-    assert generator.get_words("é") == ["x"]
-    monkeypatch.setattr(WordGenerator, "convert_unicode_punctuation", lambda self, word: "y")
-    assert for_sentences().get_words("é") == ["y"]
-
-
 def test_threads_give_the_same_words(monkeypatch):
     monkeypatch.setattr(word_generator, "_REMEMBERED_CHUNKS", 20)
     rng = random.Random(6)
@@ -272,14 +236,6 @@ def test_threads_give_the_same_words(monkeypatch):
     expected = [generator.get_words(text) for text in texts]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(generator.get_words, [*texts, *texts])) == expected * 2
-
-
-def test_pickled_generator_has_nothing_remembered_in_it():
-    generator = for_sentences()
-    before = pickle.dumps(generator)
-    generator.get_words("love it")
-    assert pickle.dumps(generator) == before
-    assert pickle.loads(before).get_words("love it") == ["love", "it"]
 
 
 class Labelled(WordGenerator):
@@ -333,10 +289,6 @@ def test_texts_that_a_filter_leaves_without_words_are_not_given():
     generator = Silent(["a", "b"])
     assert list(generator) == []
     assert (generator.stats["total"], generator.stats["valid"]) == (2, 0)
-
-
-def test_extract_valid_sentence_words_of_a_refused_text():
-    assert Labelled(None).extract_valid_sentence_words(("a b", 0)) == (False, [], {"label": 0, "position": 0})
 
 
 def test_a_stream_is_needed():
@@ -401,10 +353,6 @@ def test_english_words():
     assert generator.stats["posttokenization_filtered"] == 1
 
 
-def test_text_of_signs_only_is_left_out():
-    assert chosen([tweet("!! 😂")]) == []
-
-
 def test_lines_with_too_few_fields_are_left_out():
     generator = TweetWordGenerator(["0\t7\ttext", "", tweet("hello")])
     assert [words for words, _ in generator] == [["hello"]]
@@ -413,8 +361,3 @@ def test_lines_with_too_few_fields_are_left_out():
 
 def test_written_out_line_breaks_and_ampersands():
     assert chosen([tweet("a\\nb &amp; c")]) == [["ab", "&", ";", "c"]]
-
-
-def test_unicode_tweets():
-    assert chosen([tweet("café")]) == []
-    assert chosen([tweet("café")], allow_unicode_text=True) == [["caf", "é"]]

@@ -19,26 +19,22 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 
-from torchmoji.finetuning import train_by_chain_thaw
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.training.last_layer import on_features
 from torchmoji.training.loop import (
-    EMBED_L2,
-    LEARNING_RATE,
-    PRETRAINED_LEARNING_RATE,
+    TrainingOptions,
     check_choice,
     check_model,
     check_parts,
-    fit_model,
-    load_checkpoint,
-    method_optimizer,
-    save_checkpoint,
+    fit,
+    keep_weights,
+    train_by_method,
     training_session,
 )
 from torchmoji.training.metrics import find_f1_threshold, positive_probabilities
-from torchmoji.training.sampling import Array, as_array, get_data_loader
+from torchmoji.training.optimizer import EMBED_L2, LEARNING_RATE, PRETRAINED_LEARNING_RATE
+from torchmoji.training.sampling import Array, Loader, Part, as_array, get_data_loader, loaders_of
 
 __all__ = [
     "class_avg_chainthaw",
@@ -52,10 +48,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 Model = TypeVar("Model", bound=nn.Module)
-
-Part = tuple[npt.NDArray[Any], npt.NDArray[Any]]
-"""Token ids (n, time), and class numbers (n,) or vectors of 0 and 1 (n, C)."""
-Loader = DataLoader[tuple[torch.Tensor, torch.Tensor]]
 
 
 # --- one class against the rest ---------------------------------------------------------------------------
@@ -99,11 +91,8 @@ def prepare_labels(
     y_train: Array, y_val: Array, y_test: Array, iter_i: int, nb_classes: int
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """`relabel` the training, validation and test part for the class `iter_i`."""
-    return (
-        relabel(y_train, iter_i, nb_classes),
-        relabel(y_val, iter_i, nb_classes),
-        relabel(y_test, iter_i, nb_classes),
-    )
+    train, val, test = (relabel(y, iter_i, nb_classes) for y in (y_train, y_val, y_test))
+    return train, val, test
 
 
 def prepare_generators(
@@ -116,16 +105,7 @@ def prepare_generators(
     *,
     seed: int = 42,
 ) -> tuple[Loader, torch.Tensor, torch.Tensor]:
-    """Make a loader of training batches and draw a fixed validation set.
-
-    Args:
-        X_train: Token ids (n, time).
-        y_train_new: `relabel`ed classes (n,).
-        X_val: As `X_train`, of the validation part.
-        y_val_new: As `y_train_new`, of the validation part.
-        batch_size: Samples in a training batch.
-        epoch_size: Samples in a training epoch, and in the validation set; both drawn with replacement.
-        seed: Of the samples.
+    """Make a loader of training batches and draw `epoch_size` validation samples, from `relabel`ed classes.
 
     Returns:
         The loader, and of the validation set the token ids (epoch_size, time) and classes (epoch_size,),
@@ -138,166 +118,6 @@ def prepare_generators(
 
 
 # --- all classes ------------------------------------------------------------------------------------------
-
-
-def _class_average_f1(
-    model: nn.Module,
-    nb_classes: int,
-    parts: tuple[Part, Part, Part],
-    epoch_size: int,
-    batch_size: int,
-    init_weight_path: str | os.PathLike[str],
-    fit: Callable[[Loader, Loader, str], object],
-    verbose: bool,
-    seed: int,
-) -> float:
-    """Train each class with `fit(training batches, validation batches, description)`; average the test F1."""
-    (X_train, y_train), (X_val, y_val), (X_test, y_test) = parts
-    save_checkpoint(model, init_weight_path)
-    rounds = 1 if nb_classes == 2 and y_train.ndim == 1 else nb_classes
-    scores = []
-    for i in range(rounds):
-        load_checkpoint(model, init_weight_path)
-        y_train_new, y_val_new, y_test_new = prepare_labels(y_train, y_val, y_test, i, nb_classes)
-        train_gen = get_data_loader(X_train, y_train_new, batch_size, epoch_size=epoch_size, seed=seed)
-        val_gen = get_data_loader(X_val, y_val_new, batch_size, extended_batch_sampler=False)
-        test_gen = get_data_loader(X_test, y_test_new, batch_size, extended_batch_sampler=False)
-        description = f"class {i + 1}/{rounds}"
-        fit(train_gen, val_gen, description)
-        (p_val, _), (p_test, _) = (positive_probabilities(model, batches) for batches in (val_gen, test_gen))
-        f1_test, threshold = find_f1_threshold(y_val_new, p_val, y_test_new, p_test)
-        if verbose:
-            logger.info("%s: F1 %.4f on the test part, threshold %.2f", description, f1_test, threshold)
-        scores.append(f1_test)
-    return float(np.mean(scores))
-
-
-def class_avg_tune_trainable(
-    model: nn.Module,
-    nb_classes: int,
-    loss_op: nn.Module,
-    optim_op: Optimizer,
-    train: Part,
-    val: Part,
-    test: Part,
-    epoch_size: int,
-    nb_epochs: int,
-    batch_size: int,
-    init_weight_path: str | os.PathLike[str],
-    checkpoint_weight_path: str | os.PathLike[str],
-    patience: int = 5,
-    verbose: bool = True,
-    *,
-    seed: int = 42,
-) -> float:
-    """Train the optimizer's parameters for each class and give the class-average F1.
-
-    Args:
-        model: One output. Ends with the weights for the last class.
-        nb_classes: Number of classes C; one round suffices for class numbers of two classes.
-        loss_op: `nn.BCEWithLogitsLoss`.
-        optim_op: Each class starts from the state it has now.
-        train: Token ids and labels of the training part.
-        val: Of the validation part.
-        test: Of the test part.
-        epoch_size: Samples drawn for an epoch.
-        nb_epochs: At most so many for each class.
-        batch_size: Texts in a batch.
-        init_weight_path: Where the initial weights are kept.
-        checkpoint_weight_path: Where the best weights for a class are kept.
-        patience: See `torchmoji.training.loop.fit_model`.
-        verbose: False is silent.
-        seed: Of the samples.
-    """
-    initial_state = copy.deepcopy(optim_op.state_dict())
-
-    def fit(train_gen: Loader, val_gen: Loader, description: str) -> None:
-        optim_op.load_state_dict(copy.deepcopy(initial_state))  # the optimizer takes the tensors themselves
-        fit_model(
-            model,
-            loss_op,
-            optim_op,
-            train_gen,
-            val_gen,
-            nb_epochs,
-            checkpoint_weight_path,
-            patience,
-            int(verbose),
-            description=description,
-        )
-
-    return _class_average_f1(
-        model, nb_classes, (train, val, test), epoch_size, batch_size, init_weight_path, fit, verbose, seed
-    )
-
-
-def class_avg_chainthaw(
-    model: nn.Module,
-    nb_classes: int,
-    loss_op: nn.Module,
-    train: Part,
-    val: Part,
-    test: Part,
-    batch_size: int,
-    epoch_size: int,
-    nb_epochs: int,
-    checkpoint_weight_path: str | os.PathLike[str],
-    f1_init_weight_path: str | os.PathLike[str],
-    patience: int = 5,
-    initial_lr: float = LEARNING_RATE,
-    next_lr: float = PRETRAINED_LEARNING_RATE,
-    verbose: bool = True,
-    *,
-    embed_l2: float = EMBED_L2,
-    seed: int = 42,
-    first_stage_epochs: int | None = None,
-    first_stage_dropout: bool = True,
-) -> float:
-    """Train each class by chain-thaw and give the class-average F1.
-
-    Args:
-        model: One output. Ends with the weights for the last class.
-        nb_classes: As for `class_avg_tune_trainable`, where the arguments not described here are.
-        loss_op: `nn.BCEWithLogitsLoss`.
-        train: Token ids and labels of the training part.
-        val: Of the validation part.
-        test: Of the test part.
-        batch_size: Texts in a batch.
-        epoch_size: Samples drawn for an epoch.
-        nb_epochs: At most so many for each stage of each class.
-        checkpoint_weight_path: Where the best weights of a stage are kept.
-        f1_init_weight_path: Where the initial weights are kept.
-        patience: Of each stage.
-        initial_lr: Learning rate of the first stage.
-        next_lr: Learning rate of all others.
-        verbose: False is silent.
-        embed_l2: L2 regularisation of the embedding.
-        seed: Of the samples.
-        first_stage_epochs: At most so many in the first stage; None for `nb_epochs`.
-        first_stage_dropout: See `torchmoji.finetuning.finetune`.
-    """
-
-    def fit(train_gen: Loader, val_gen: Loader, description: str) -> None:
-        train_by_chain_thaw(
-            model,
-            train_gen,
-            val_gen,
-            loss_op,
-            patience,
-            nb_epochs,
-            checkpoint_weight_path,
-            initial_lr,
-            next_lr,
-            embed_l2,
-            int(verbose),
-            description=f"{description}, chain-thaw",
-            first_stage_epochs=first_stage_epochs,
-            first_stage_dropout=first_stage_dropout,
-        )
-
-    return _class_average_f1(
-        model, nb_classes, (train, val, test), epoch_size, batch_size, f1_init_weight_path, fit, verbose, seed
-    )
 
 
 def class_avg_finetune(
@@ -351,49 +171,129 @@ def class_avg_finetune(
     parts = check_parts(model, texts, labels)
     for _, y in parts:
         _check_labels(y, nb_classes)
-    tuned, (train, val, test) = on_features(model, parts) if method == "last" else (model, parts)
-    if not train[1].ndim == val[1].ndim == test[1].ndim:
+    if len({y.ndim for _, y in parts}) > 1:
         raise ValueError("labels are class numbers in one part and vectors in another; give all three alike")
-    loss_op = nn.BCEWithLogitsLoss()
-    with training_session(model, seed) as folder:
-        initial, best = folder / "initial.bin", folder / "best.bin"
-        if method == "chain-thaw":
-            f1 = class_avg_chainthaw(
-                model,
-                nb_classes,
-                loss_op,
-                train,
-                val,
-                test,
-                batch_size,
-                epoch_size,
-                nb_epochs,
-                checkpoint_weight_path=best,
-                f1_init_weight_path=initial,
-                patience=patience,
-                verbose=verbose,
-                embed_l2=embed_l2,
-                seed=seed,
-                first_stage_epochs=first_stage_epochs,
-                first_stage_dropout=first_stage_dropout,
-                next_lr=pretrained_lr,
-            )
-        else:
-            f1 = class_avg_tune_trainable(
-                tuned,
-                nb_classes,
-                loss_op,
-                method_optimizer(model, method, embed_l2, pretrained_lr),
-                train,
-                val,
-                test,
-                epoch_size,
-                nb_epochs,
-                batch_size,
-                init_weight_path=initial,
-                checkpoint_weight_path=best,
-                patience=patience,
-                verbose=verbose,
-                seed=seed,
-            )
+    options = TrainingOptions(
+        *(method, nb_epochs, patience),
+        first_stage_epochs=first_stage_epochs,
+        first_stage_dropout=first_stage_dropout,
+        pretrained_lr=pretrained_lr,
+        embed_l2=embed_l2,
+        verbose=int(verbose),
+    )
+    tuned, parts = on_features(model, parts) if method == "last" else (model, parts)
+
+    def fit_class(train_gen: Loader, val_gen: Loader, description: str) -> None:
+        train_by_method(tuned, nn.BCEWithLogitsLoss(), train_gen, val_gen, options, description)
+
+    with training_session(model, seed):
+        f1 = _class_average_f1(tuned, nb_classes, parts, batch_size, epoch_size, fit_class, verbose, seed)
     return model, f1
+
+
+def _class_average_f1(
+    model: nn.Module,
+    nb_classes: int,
+    parts: Sequence[Part],
+    batch_size: int,
+    epoch_size: int,
+    fit_class: Callable[[Loader, Loader, str], None],
+    verbose: bool,
+    seed: int,
+) -> float:
+    """Train each class with `fit_class(training and validation batches, description)`; average the F1."""
+    initial_weights = keep_weights(model)
+    rounds = 1 if nb_classes == 2 and parts[0][1].ndim == 1 else nb_classes
+    scores = []
+    for i in range(rounds):
+        model.load_state_dict(initial_weights)
+        relabelled = [(x, relabel(y, i, nb_classes)) for x, y in parts]
+        train_gen, val_gen, test_gen = loaders_of(relabelled, batch_size, epoch_size, seed)
+        description = f"class {i + 1}/{rounds}"
+        fit_class(train_gen, val_gen, description)
+        (p_val, y_val), (p_test, y_test) = (positive_probabilities(model, gen) for gen in (val_gen, test_gen))
+        f1_test, threshold = find_f1_threshold(y_val, p_val, y_test, p_test)
+        if verbose:
+            logger.info("%s: F1 %.4f on the test part, threshold %.2f", description, f1_test, threshold)
+        scores.append(f1_test)
+    return float(np.mean(scores))
+
+
+# --- its steps, as the 2017 package has them --------------------------------------------------------------
+
+
+def class_avg_tune_trainable(
+    model: nn.Module,
+    nb_classes: int,
+    loss_op: nn.Module,
+    optim_op: Optimizer,
+    train: Part,
+    val: Part,
+    test: Part,
+    epoch_size: int,
+    nb_epochs: int,
+    batch_size: int,
+    init_weight_path: str | os.PathLike[str],
+    checkpoint_weight_path: str | os.PathLike[str],
+    patience: int = 5,
+    verbose: bool = True,
+    *,
+    seed: int = 42,
+) -> float:
+    """Train the optimizer's parameters for each class and give the class-average F1.
+
+    The arguments are those of `class_avg_finetune`; `train`, `val` and `test` are pairs of token ids and
+    labels. The optimizer starts each class from the state it has now. The initial weights, and the best ones
+    of a class, are written to their paths.
+    """
+    keep_weights(model, init_weight_path)
+    initial_state = copy.deepcopy(optim_op.state_dict())
+    options = TrainingOptions(epochs=nb_epochs, patience=patience, verbose=int(verbose))
+
+    def fit_class(train_gen: Loader, val_gen: Loader, description: str) -> None:
+        optim_op.load_state_dict(copy.deepcopy(initial_state))  # the optimizer takes the tensors themselves
+        fit(model, loss_op, optim_op, train_gen, val_gen, options, description, checkpoint_weight_path)
+
+    parts = [train, val, test]
+    return _class_average_f1(model, nb_classes, parts, batch_size, epoch_size, fit_class, verbose, seed)
+
+
+def class_avg_chainthaw(
+    model: nn.Module,
+    nb_classes: int,
+    loss_op: nn.Module,
+    train: Part,
+    val: Part,
+    test: Part,
+    batch_size: int,
+    epoch_size: int,
+    nb_epochs: int,
+    checkpoint_weight_path: str | os.PathLike[str],
+    f1_init_weight_path: str | os.PathLike[str],
+    patience: int = 5,
+    initial_lr: float = LEARNING_RATE,
+    next_lr: float = PRETRAINED_LEARNING_RATE,
+    verbose: bool = True,
+    *,
+    embed_l2: float = EMBED_L2,
+    seed: int = 42,
+) -> float:
+    """Train each class by chain-thaw and give the class-average F1.
+
+    See `class_avg_tune_trainable`; `initial_lr` and `next_lr` are the learning rates of the first stage and
+    of the others.
+    """
+    keep_weights(model, f1_init_weight_path)
+    options = TrainingOptions(
+        *("chain-thaw", nb_epochs, patience),
+        first_stage_lr=initial_lr,
+        pretrained_lr=next_lr,
+        embed_l2=embed_l2,
+        verbose=int(verbose),
+    )
+
+    def fit_class(train_gen: Loader, val_gen: Loader, description: str) -> None:
+        train_by_method(model, loss_op, train_gen, val_gen, options, description, checkpoint_weight_path)
+
+    parts = [train, val, test]
+    return _class_average_f1(model, nb_classes, parts, batch_size, epoch_size, fit_class, verbose, seed)

@@ -1,7 +1,11 @@
-"""The 64 emojis that DeepMoji predicts, in the order of its output classes.
+"""The 64 emojis that DeepMoji predicts: their order, their names, the likeliest, and the emotions in them.
 
-Source: the output layer of the original weights (Felbo et al., 2017). Variation selectors are not part of
-the entries: "❤" is U+2764 alone.
+Source of the order of the classes: the output layer of the original weights (Felbo et al., 2017). Variation
+selectors are not part of the entries: "❤" is U+2764 alone.
+
+Source of the emotions: EmoTag1200 (Shoeb and de Melo, "EmoTag1200: Understanding the Association between
+Emojis and Emotions", EMNLP 2020; MIT licence), means of human ratings, 0 to 1, of Plutchik's eight emotions.
+There is no row for ♡; it takes that of ♥.
 """
 
 import unicodedata
@@ -33,16 +37,12 @@ EXAMPLE_TEXTS = (
 """The sentences of DeepMoji's own examples."""
 
 
-@lru_cache(maxsize=1 << 12)
 def unnamed_classes(nb_classes: int | None) -> tuple[str, ...] | None:
-    """The classes of a model that does not name them: the 64 emojis where there are so many, else None.
-
-    Args:
-        nb_classes: Of the model; None where it gives features.
-    """
+    """The classes of a model that does not name them: the 64 emojis where there are as many, else None."""
     return EMOJIS if nb_classes == len(EMOJIS) else None
 
 
+@lru_cache(maxsize=1 << 12)
 def alias(name: str) -> str:
     """The name of an emoji, such as `face_with_tears_of_joy`; of anything else, itself."""
     described = emoji.demojize(name)
@@ -86,7 +86,7 @@ def top_emojis(
     ]
 
 
-# --- Human scores of emotions for the 64 emojis, and what they make of emoji probabilities ---
+# --- emotions ---------------------------------------------------------------------------------------------
 
 EMOTIONS = ("anger", "anticipation", "disgust", "fear", "joy", "sadness", "surprise", "trust")
 """The columns of `emotion_scores`."""

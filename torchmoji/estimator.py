@@ -22,17 +22,15 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import nn
 
 from torchmoji.create_vocab import VocabBuilder, extend_vocab
-from torchmoji.files.atomic import atomic_write_text
-from torchmoji.finetuning import train_by_chain_thaw
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
 from torchmoji.pipeline.engines import TorchEngine
 from torchmoji.pipeline.pipeline import LONGEST, MojiPipeline
 from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
 from torchmoji.training.last_layer import on_features
-from torchmoji.training.loop import EMBED_L2, check_choice, fit_model, method_optimizer, training_session
-from torchmoji.training.metrics import balanced_weights, loss_of_classes, predict
-from torchmoji.training.sampling import get_data_loader
+from torchmoji.training.loop import TrainingOptions, check_choice, seeded, train_by_method, training_session
+from torchmoji.training.metrics import device_of, make_loss
+from torchmoji.training.sampling import Part, loaders_of
 from torchmoji.weights.folder import find
 from torchmoji.word_generator import every_word
 
@@ -212,22 +210,36 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             raise ValueError(f"there are {len(texts)} texts, but {len(labels)} labels: give one for each")
         if not texts:
             raise ValueError("Found array with 0 sample(s): give texts with labels")
+        check_choice("method", self.method, FINETUNING_METHODS)
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        columns = getattr(y, "columns", None)
-        held_out = 0
-        if validation is not None:
-            more = _as_texts(validation[0])
-            held_out = len(more)
-            if held_out == 0 or held_out != len(validation[1]):
-                raise ValueError(
-                    f"validation has {held_out} texts, {len(validation[1])} labels: give as many"
-                )
-            texts, labels = texts + more, np.concatenate([labels, _as_labels(validation[1])])
-        check_choice("method", self.method, FINETUNING_METHODS)
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction}")
+        nb_given = len(texts)
+        if validation is not None:
+            more = _as_texts(validation[0])
+            if len(more) == 0 or len(more) != len(validation[1]):
+                raise ValueError(
+                    f"validation has {len(more)} texts, {len(validation[1])} labels: give as many"
+                )
+            texts, labels = texts + more, np.concatenate([labels, _as_labels(validation[1])])
+        targets = self._learn_classes(labels, getattr(y, "columns", None))
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        rows = np.arange(len(texts))
+        split = [rows[:nb_given], rows[nb_given:]] if validation is not None else self._split(targets, seed)
+        vocabulary, model = self._start([texts[row] for row in split[0]], seed)
+        tokenizer = SentenceTokenizer(vocabulary, self.max_length or LONGEST)
+        ids = tokenizer.tokenize_sentences(texts)[0]
+        ids = ids[:, : max(1, int((ids != 0).sum(1).max()))]
+        self._train(model, [(ids[part], targets[part]) for part in split], seed)
+        engine = TorchEngine(model, self.multi_label_)
+        names = [str(name) for name in self.classes_]
+        self.pipeline_ = MojiPipeline(engine, vocabulary, names, self.max_length)
+        return self
+
+    def _learn_classes(self, labels: npt.NDArray[Any], columns: Any) -> npt.NDArray[np.int64]:
+        """Set `classes_` and `multi_label_`; give class numbers (n,), or 0 and 1 (n, C)."""
         kind = type_of_target(labels)
         if kind not in ("binary", "multiclass", "multilabel-indicator"):
             raise ValueError(
@@ -236,39 +248,26 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         self.multi_label_ = kind == "multilabel-indicator"
         if self.multi_label_:
             self.classes_ = np.arange(labels.shape[1]) if columns is None else np.asarray(columns)
-            targets = labels.astype(np.int64)
-        else:
-            self.classes_, targets = np.unique(labels, return_inverse=True)
-            if len(self.classes_) < 2:
-                raise ValueError(
-                    f"there is only one class, {self.classes_.tolist()[0]!r}: a classifier needs two or more"
-                )
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        training, tested = (
-            np.split(np.arange(len(texts)), [len(texts) - held_out])
-            if held_out
-            else self._split(targets, seed)
-        )
-        vocabulary, model = self._start([texts[number] for number in training], seed)
-        tokenizer = SentenceTokenizer(vocabulary, self.max_length or LONGEST)
-        ids = tokenizer.tokenize_sentences(texts)[0]
-        ids = ids[:, : max(1, int((ids != 0).sum(1).max()))]
-        self._train(model, [(ids[part], targets[part]) for part in (training, tested)], seed)
-        engine = TorchEngine(model, self.multi_label_)
-        names = [str(name) for name in self.classes_]
-        self.pipeline_ = MojiPipeline(engine, vocabulary, names, self.max_length)
-        return self
+            return labels.astype(np.int64)
+        self.classes_, targets = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"there is only one class, {self.classes_.tolist()[0]!r}: a classifier needs two or more"
+            )
+        return targets
 
     def _split(self, targets: npt.NDArray[Any], seed: int) -> list[npt.NDArray[np.int64]]:
         """Positions of the training and the validation texts, each class in both where it has enough."""
-        numbers = np.arange(len(targets))
         size = max(1, round(self.validation_fraction * len(targets)))
         if size >= len(targets):
             raise ValueError(f"n_samples={len(targets)} is too few: training and validation need one each")
         counts = np.bincount(targets) if targets.ndim == 1 else np.zeros(1)
         can_stratify = counts.min() >= 2 and min(size, len(targets) - size) >= len(counts)
         split: list[npt.NDArray[np.int64]] = train_test_split(
-            numbers, test_size=size, random_state=seed, stratify=targets if can_stratify else None
+            np.arange(len(targets)),
+            test_size=size,
+            random_state=seed,
+            stratify=targets if can_stratify else None,
         )
         return split
 
@@ -283,8 +282,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
                 builder.count_words_in_sentence(generator.get_words(text))
             added = extend_vocab(vocabulary, builder, self.extend_vocabulary)
         outputs = len(self.classes_)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(torch.device("cpu"), seed):
             # without dropout of embeddings each text is encoded once for "last"
             dropout = 0.0 if self.method == "last" else EMBED_DROPOUT_RATE
             model = torchmoji_transfer(outputs, files.weights, added, embed_dropout_rate=dropout)
@@ -294,62 +292,30 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
                 model.output_layer = nn.Sequential(nn.Linear(model.attention_size, outputs))
         return vocabulary, model.to(self.device)
 
-    def _train(
-        self, model: TorchMoji, parts: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]], seed: int
-    ) -> None:
-        loss = self._loss(parts[0][1]).to(model.embed.weight.device)
-        tuned, (training, validation) = on_features(model, parts) if self.method == "last" else (model, parts)
-        batches = get_data_loader(*training, self.batch_size, epoch_size=len(training[0]), seed=seed)
-        held_out = get_data_loader(*validation, self.batch_size, extended_batch_sampler=False)
-        self.history_: list[dict[str, Any]] = []
+    def _train(self, model: TorchMoji, parts: list[Part], seed: int) -> None:
+        loss = make_loss(parts[0][1], len(self.classes_), self._class_weight()).to(device_of(model))
+        options = TrainingOptions(self.method, self.epochs, self.patience, verbose=self.verbose)
+        tuned, parts = on_features(model, parts) if self.method == "last" else (model, parts)
+        batches, held_out = loaders_of(parts, self.batch_size, epoch_size=len(parts[0][0]), seed=seed)
+        with training_session(model, seed):
+            history = train_by_method(tuned, loss, batches, held_out, options)
+        self.history_ = [epoch._asdict() for epoch in history]
 
-        def keep(stage: str, train_loss: float, val_loss: float) -> None:
-            outputs, labels = predict(tuned, held_out)
-            is_binary = isinstance(loss, nn.BCEWithLogitsLoss)
-            guesses = (outputs.reshape(labels.shape) > 0).long() if is_binary else outputs.argmax(dim=1)
-            accuracy = (guesses == labels).float().mean().item()
-            losses = {"train_loss": train_loss, "val_loss": val_loss}
-            self.history_.append({"stage": stage, **losses, "val_accuracy": accuracy})
-
-        with training_session(model, seed) as folder:
-            common: dict[str, Any] = {"verbose": self.verbose, "on_epoch": keep}
-            path = folder / "best.bin"
-            if self.method == "chain-thaw":
-                train_by_chain_thaw(
-                    *(model, batches, held_out, loss, self.patience, self.epochs, path), **common
-                )
-            else:
-                optimizer = method_optimizer(model, self.method, EMBED_L2)
-                fit_model(
-                    *(tuned, loss, optimizer, batches, held_out, self.epochs, path, self.patience), **common
-                )
-
-    def _loss(self, targets: npt.NDArray[np.int64]) -> nn.Module:
-        """The loss with the weights of the classes."""
-        weights = self._class_weights(targets)
-        if self.multi_label_:
-            return nn.BCEWithLogitsLoss(pos_weight=weights)
-        return loss_of_classes(len(self.classes_), weights)
-
-    def _class_weights(self, targets: npt.NDArray[np.int64]) -> torch.Tensor | None:
-        if self.class_weight is None:
-            return None
-        if self.class_weight == "balanced" and self.multi_label_:
-            present = np.maximum(targets.sum(0), 1)
-            return torch.tensor((len(targets) - present) / present, dtype=torch.float32).clamp(min=1e-3)
-        if self.class_weight == "balanced":
-            return balanced_weights(targets, len(self.classes_))
-        if not isinstance(self.class_weight, Mapping):
+    def _class_weight(self) -> list[float] | Literal["balanced"] | None:
+        """The parameter, a mapping as weights in the order of the classes."""
+        given = self.class_weight
+        if given is None or given == "balanced":
+            return given
+        if not isinstance(given, Mapping):
             raise ValueError(
-                "class_weight must be None, 'balanced' or a mapping class -> weight, "
-                f"got {self.class_weight!r}"
+                f"class_weight must be None, 'balanced' or a mapping class -> weight, got {given!r}"
             )
-        unknown = set(self.class_weight) - set(self.classes_.tolist())
-        if unknown:
-            names = ", ".join(sorted(map(repr, unknown)))
-            raise ValueError(f"class_weight has {names}, classes are {self.classes_.tolist()}")
-        given = [self.class_weight.get(name, 1.0) for name in self.classes_.tolist()]
-        return torch.tensor(given, dtype=torch.float32)
+        classes = self.classes_.tolist()
+        if unknown := set(given) - set(classes):
+            raise ValueError(
+                f"class_weight has {', '.join(sorted(map(repr, unknown)))}, classes are {classes}"
+            )
+        return [given.get(name, 1.0) for name in classes]
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
         """Probabilities (n, C), columns as in `classes_`; of multi-label data each on its own."""
@@ -382,8 +348,8 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             "method": self.method,
             "random_state": self.random_state if isinstance(self.random_state, int) else None,
         }
-        self.pipeline_.save_pretrained(folder)
-        atomic_write_text(Path(folder) / ABOUT_NAME, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
+        text = json.dumps(about, ensure_ascii=False, indent=1) + "\n"
+        self.pipeline_._save(folder, extra={ABOUT_NAME: text})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], device: Any = None) -> "TorchMojiClassifier":

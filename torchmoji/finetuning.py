@@ -9,21 +9,18 @@ The four methods of DeepMoji (Felbo et al., EMNLP 2017), under the names of the 
 
 The optimizer is Adam, with L2 regularisation of the embedding alone. What differs from 2017: `finetune` takes
 a seed and leaves the global random generators alone; it gives the model back in evaluation mode, its
-`requires_grad` flags as they were; its checkpoint lies in a temporary folder that goes on Ctrl-C too. Parts
-of the 2017 module now live in `torchmoji.training.sampling`, `torchmoji.training.loop` and
-`torchmoji.training.metrics`, which say
-what differs there; all names of 2017 can still be imported from here.
+`requires_grad` flags as they were; it writes no files. Parts of the 2017 module live in `sampling`,
+`metrics`, `optimizer` and `loop` of `torchmoji.training`, which say what differs there; all names of 2017 can
+still be imported from here.
 """
 
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -32,33 +29,42 @@ from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS, F
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.tokenizer import tokenize
 from torchmoji.training.datasets import read_labelled_texts
-from torchmoji.training.last_layer import batches_on_features, on_features
+from torchmoji.training.last_layer import on_features
 from torchmoji.training.loop import (
-    EMBED_L2,
-    LEARNING_RATE,
-    PRETRAINED_LEARNING_RATE,
-    calc_loss,
-    change_trainable,
+    TrainingOptions,
     check_choice,
     check_class_numbers,
     check_model,
     check_parts,
-    fit_model,
-    freeze_layers,
-    make_optimizer,
-    method_optimizer,
+    fit,
+    train_by_method,
     training_session,
 )
 from torchmoji.training.metrics import (
-    balanced_weights,
-    checked_weights,
+    calc_loss,
+    check_class_weight,
     device_of,
     evaluate_using_acc,
     evaluate_using_weighted_f1,
     find_f1_threshold,
-    loss_of_classes,
+    make_loss,
+    output_size,
 )
-from torchmoji.training.sampling import Array, Batches, DeepMojiBatchSampler, DeepMojiDataset, get_data_loader
+from torchmoji.training.optimizer import (
+    EMBED_L2,
+    LEARNING_RATE,
+    PRETRAINED_LEARNING_RATE,
+    change_trainable,
+    freeze_layers,
+)
+from torchmoji.training.sampling import (
+    Array,
+    Batches,
+    DeepMojiBatchSampler,
+    DeepMojiDataset,
+    get_data_loader,
+    loaders_of,
+)
 
 __all__ = [
     "DeepMojiBatchSampler",
@@ -217,65 +223,27 @@ def finetune(
     check_choice("method", method, FINETUNING_METHODS)
     check_choice("metric", metric, FINETUNING_METRICS)
     check_choice("monitor", monitor, FINETUNING_MONITORS)
-    check_model(model, nb_classes if nb_classes > 2 else 1, f"nb_classes={nb_classes}")
+    check_model(model, output_size(nb_classes), f"nb_classes={nb_classes}")
     parts = check_parts(model, texts, labels)
     for _, y in parts:
         check_class_numbers(y, nb_classes)
-    tuned, (train, val, test) = on_features(model, parts) if method == "last" else (model, parts)
-    loss_op = _loss(parts[0][1], nb_classes, class_weight)
+    check_class_weight(class_weight, max(2, nb_classes))
+    loss_op = make_loss(parts[0][1], nb_classes, class_weight)
     loss_op.to(device_of(model), torch.promote_types(next(model.parameters()).dtype, torch.float32))
-    train_gen = get_data_loader(*train, batch_size, epoch_size=epoch_size, seed=seed)
-    val_gen = get_data_loader(*val, batch_size, extended_batch_sampler=False)
-    test_gen = get_data_loader(*test, batch_size, extended_batch_sampler=False)
-    with training_session(model, seed) as folder:
-        checkpoint_path = folder / "best.bin"
-        if method == "chain-thaw":
-            score = chain_thaw(
-                model,
-                train_gen,
-                val_gen,
-                test_gen,
-                nb_epochs,
-                checkpoint_path,
-                loss_op,
-                embed_l2=embed_l2,
-                evaluate=metric,
-                verbose=verbose,
-                patience=patience,
-                first_stage_epochs=first_stage_epochs,
-                first_stage_dropout=first_stage_dropout,
-                next_lr=pretrained_lr,
-                monitor=monitor,
-            )
-        else:
-            score = tune_trainable(
-                tuned,
-                loss_op,
-                method_optimizer(model, method, embed_l2, pretrained_lr),
-                train_gen,
-                val_gen,
-                test_gen,
-                nb_epochs,
-                checkpoint_path,
-                patience=patience,
-                evaluate=metric,
-                verbose=verbose,
-                monitor=monitor,
-            )
-    return model, score
-
-
-def _loss(
-    labels: npt.NDArray[Any], nb_classes: int, class_weight: Sequence[float] | Literal["balanced"] | None
-) -> nn.Module:
-    """The loss of `finetune`, whose arguments these are, and the training part's class numbers."""
-    if class_weight is None:
-        return loss_of_classes(nb_classes)
-    classes = max(nb_classes, 2)  # one class has the output of two
-    if isinstance(class_weight, str):
-        check_choice("class_weight", class_weight, ["balanced"])
-        return loss_of_classes(classes, balanced_weights(labels, classes))
-    return loss_of_classes(classes, checked_weights(class_weight, classes))
+    options = TrainingOptions(
+        *(method, nb_epochs, patience),
+        first_stage_epochs=first_stage_epochs,
+        first_stage_dropout=first_stage_dropout,
+        pretrained_lr=pretrained_lr,
+        embed_l2=embed_l2,
+        monitor=monitor,
+        verbose=verbose,
+    )
+    tuned, parts = on_features(model, parts) if method == "last" else (model, parts)
+    train_gen, val_gen, test_gen = loaders_of(parts, batch_size, epoch_size, seed)
+    with training_session(model, seed):
+        train_by_method(tuned, loss_op, train_gen, val_gen, options)
+        return model, _evaluate(tuned, test_gen, metric, verbose)
 
 
 def _evaluate(model: nn.Module, test_gen: Batches, metric: str, verbose: int) -> float:
@@ -283,6 +251,44 @@ def _evaluate(model: nn.Module, test_gen: Batches, metric: str, verbose: int) ->
     if verbose:
         logger.info("%s on the test part: %.4f", metric, score)
     return score
+
+
+# --- its steps, as the 2017 package has them --------------------------------------------------------------
+
+
+def fit_model(
+    model: nn.Module,
+    loss_op: nn.Module,
+    optim_op: Optimizer,
+    train_gen: Batches,
+    val_gen: Batches,
+    epochs: int,
+    checkpoint_path: str | os.PathLike[str],
+    patience: int,
+    verbose: int = 1,
+) -> float:
+    """Train until the validation loss stops falling; the model ends with the weights of its lowest.
+
+    Args:
+        model: Takes int64 (batch, time), gives logits (batch, C) or (batch, 1). Left in evaluation mode.
+        loss_op: See `calc_loss`; a mean over the batch.
+        optim_op: Holds the parameters to train.
+        train_gen: Batches of an epoch, iterated once for each.
+        val_gen: Batches of the validation set.
+        epochs: At most so many.
+        checkpoint_path: Where the best weights are kept; the file is left there.
+        patience: Stop after so many epochs in a row without improvement.
+        verbose: 0 is silent, 1 shows a progress bar of epochs, 2 also logs each epoch.
+
+    Returns:
+        The lowest validation loss.
+
+    Raises:
+        FloatingPointError: The training loss is not finite.
+    """
+    options = TrainingOptions(epochs=epochs, patience=patience, verbose=verbose)
+    best, _ = fit(model, loss_op, optim_op, train_gen, val_gen, options, checkpoint_path=checkpoint_path)
+    return best
 
 
 def tune_trainable(
@@ -297,15 +303,10 @@ def tune_trainable(
     patience: int = 5,
     evaluate: str = "acc",
     verbose: int = 2,
-    *,
-    monitor: str = "loss",
 ) -> float:
     """Train the optimizer's parameters and score the test part; see `fit_model` and `finetune`."""
     check_choice("evaluate", evaluate, FINETUNING_METRICS)
-    fit_model(
-        *(model, loss_op, optim_op, train_gen, val_gen, nb_epochs, checkpoint_path, patience, verbose),
-        monitor=monitor,
-    )
+    fit_model(model, loss_op, optim_op, train_gen, val_gen, nb_epochs, checkpoint_path, patience, verbose)
     return _evaluate(model, test_gen, evaluate, verbose)
 
 
@@ -323,28 +324,12 @@ def chain_thaw(
     evaluate: str = "acc",
     verbose: int = 1,
     patience: int = 5,
-    *,
-    first_stage_epochs: int | None = None,
-    first_stage_dropout: bool = True,
-    monitor: str = "loss",
 ) -> float:
     """Train by chain-thaw and score the test part; see `train_by_chain_thaw` and `finetune`."""
     check_choice("evaluate", evaluate, FINETUNING_METRICS)
     train_by_chain_thaw(
-        model,
-        train_gen,
-        val_gen,
-        loss_op,
-        patience,
-        nb_epochs,
-        checkpoint_path,
-        initial_lr=initial_lr,
-        next_lr=next_lr,
-        embed_l2=embed_l2,
-        verbose=verbose,
-        first_stage_epochs=first_stage_epochs,
-        first_stage_dropout=first_stage_dropout,
-        monitor=monitor,
+        *(model, train_gen, val_gen, loss_op, patience, nb_epochs, checkpoint_path),
+        *(initial_lr, next_lr, embed_l2, verbose),
     )
     return _evaluate(model, test_gen, evaluate, verbose)
 
@@ -361,70 +346,18 @@ def train_by_chain_thaw(
     next_lr: float = PRETRAINED_LEARNING_RATE,
     embed_l2: float = EMBED_L2,
     verbose: int = 1,
-    *,
-    description: str = "chain-thaw",
-    on_epoch: Callable[[str, float, float], None] | None = None,
-    first_stage_epochs: int | None = None,
-    first_stage_dropout: bool = True,
-    monitor: str = "loss",
 ) -> None:
     """Train the last layer, then each other layer alone, first to last, then everything.
 
-    Each stage has an optimizer of its own, starts from the best weights of the stage before and ends like
-    `fit_model`; a stage that brings no improvement leaves them as they were. At the end all parameters are
-    thawed. The first stage computes features once where `torchmoji.training.last_layer` can.
-
-    Args:
-        model: Its children are the layers; those without parameters have no stage.
-        train_gen: See `fit_model`, as for the other arguments not described here.
-        val_gen: Batches of the validation set.
-        loss_op: Loss.
-        patience: Of each stage.
-        nb_epochs: At most so many in each stage.
-        checkpoint_path: Where the best weights are kept; in the first stage it may be those of the output
-            layer alone.
-        initial_lr: Learning rate of the first stage.
-        next_lr: Learning rate of all others.
-        embed_l2: L2 regularisation of the embedding.
-        verbose: See `fit_model`.
-        description: Of the progress bars.
-        on_epoch: See `fit_model`.
-        first_stage_epochs: At most so many in the first stage; None for `nb_epochs`.
-        first_stage_dropout: See `finetune`.
-        monitor: See `fit_model`.
+    The layers are the model's children; those without parameters have no stage. Each stage is a `fit_model`
+    that starts from the best weights of the stage before, the first at `initial_lr`, the others at `next_lr`;
+    at the end all parameters are thawed. In the first stage the file may have the output layer alone.
     """
-    layers = [(name, layer) for name, layer in model.named_children() if list(layer.parameters())]
-    stages = [layers[-1], *layers[:-1], ("everything", model)]
-    for i, (name, layer) in enumerate(stages):
-        change_trainable(model, False)
-        change_trainable(layer, True)
-        optimizer = make_optimizer(model, next_lr if i else initial_lr, embed_l2)
-        batches = [train_gen, val_gen]
-        with nullcontext() if i or first_stage_dropout else _without_embedding_dropout(model):
-            tuned, (training, validation) = (model, batches) if i else batches_on_features(model, batches)
-            fit_model(
-                tuned,
-                loss_op,
-                optimizer,
-                training,
-                validation,
-                nb_epochs if i or first_stage_epochs is None else first_stage_epochs,
-                checkpoint_path,
-                patience,
-                verbose,
-                description=f"{description} {i + 1}/{len(stages)}, {name}",
-                keep_start=i > 0,
-                on_epoch=on_epoch,
-                monitor=monitor,
-            )
-
-
-@contextmanager
-def _without_embedding_dropout(model: nn.Module) -> Iterator[None]:
-    """Within the block the model drops no embedding channels."""
-    dropout: Any = model.get_submodule("embed_dropout")
-    rate, dropout.p = dropout.p, 0.0
-    try:
-        yield
-    finally:
-        dropout.p = rate
+    options = TrainingOptions(
+        *("chain-thaw", nb_epochs, patience),
+        first_stage_lr=initial_lr,
+        pretrained_lr=next_lr,
+        embed_l2=embed_l2,
+        verbose=verbose,
+    )
+    train_by_method(model, loss_op, train_gen, val_gen, options, checkpoint_path=checkpoint_path)

@@ -1,4 +1,4 @@
-"""Draw the pictures of the 64 emojis that come with the package: torchmoji/emojis.png.
+"""Draw the pictures of the 64 emojis that come with the package: torchmoji/plot/emojis.png.
 
 Needs the font Noto Color Emoji as bitmaps (Debian: fonts-noto-color-emoji) and the extra `plot`. ♡ is not in
 it and is drawn as the outline of its ♥. The colours are reduced to 256, with transparency.
@@ -16,20 +16,42 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import distance_transform_edt
 from sklearn.cluster import KMeans
 
 from torchmoji.cli.arguments import make_parser
 from torchmoji.emojis import EMOJIS
 from torchmoji.files.atomic import atomic_path
-from torchmoji.plot.glyphs import CELL, ROW, SHEET_NAME, draw_with, fitted
+from torchmoji.plot.glyphs import CELL, ROW, SHEET_NAME
 
 FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 OUT = Path(__file__).resolve().parents[2] / "torchmoji" / "plot" / SHEET_NAME
+STRIKE = 109
+"""The size that the font's bitmaps have, in pixels."""
 COLOURS = 256
 LINE = 0.09
 """Of ♡: the width of its line as a share of its own."""
+
+
+def drawn(font: Path, emoji: str) -> Image.Image:
+    """The bitmap of an emoji, cropped to what is not transparent."""
+    try:
+        face = ImageFont.truetype(str(font), STRIKE)
+    except OSError as error:
+        raise SystemExit(f"{font}: {error}; give a Noto Color Emoji of bitmaps (CBDT)") from error
+    image = Image.new("RGBA", (2 * STRIKE, 2 * STRIKE))
+    ImageDraw.Draw(image).text((0, 0), emoji, font=face, embedded_color=True)
+    return image.crop(image.getbbox())
+
+
+def fitted(image: Image.Image) -> Image.Image:
+    """Scaled to fill a cell, in its middle."""
+    scale = CELL / max(image.size)
+    scaled = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
+    cell = Image.new("RGBA", (CELL, CELL))
+    cell.paste(scaled, ((CELL - scaled.width) // 2, (CELL - scaled.height) // 2))
+    return cell
 
 
 def outline(image: Image.Image) -> Image.Image:
@@ -48,12 +70,9 @@ def draw_sheet(font: Path) -> Image.Image:
     """All glyphs, RGBA, in rows."""
     sheet = Image.new("RGBA", (ROW * CELL, len(EMOJIS) // ROW * CELL))
     for number, emoji in enumerate(EMOJIS):
-        image = draw_with(font, "♥" if emoji == "♡" else emoji)
-        if image is None:
-            raise SystemExit(f"{font} has no {emoji}: give a Noto Color Emoji of bitmaps (CBDT)")
+        image = outline(drawn(font, "♥")) if emoji == "♡" else drawn(font, emoji)
         top, left = divmod(number, ROW)
-        glyph = fitted(outline(image) if emoji == "♡" else image, CELL)
-        sheet.paste(glyph, (left * CELL, top * CELL))
+        sheet.paste(fitted(image), (left * CELL, top * CELL))
     return sheet
 
 

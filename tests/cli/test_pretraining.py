@@ -152,10 +152,10 @@ def test_every_setting_is_an_option():
 def test_settings_arrive_in_the_checkpoint(corpus, tmp_path):
     import torch
 
-    changes = ["--label-smoothing", "0.1", "--average", "0.9", "--seed", "7", "--float32", "--passes", "0.1"]
+    changes = ["--max-length", "40", "--average", "0.9", "--seed", "7", "--float32", "--passes", "0.1"]
     assert main(["pretrain", corpus, "--out", str(tmp_path), *SMALL, *changes, "--quiet"]) == 0
     identity = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["identity"]
-    assert identity["label_smoothing"] == 0.1
+    assert identity["max_length"] == 40
     assert identity["average"] == 0.9
     assert (identity["seed"], identity["bfloat16"], identity["hidden_size"]) == (7, False, 5)
     assert identity["soft_targets"] is None

@@ -1,4 +1,4 @@
-"""Building goes on after SIGKILL at any moment, with the same bytes in the end; memory does not grow."""
+"""A build that is killed goes on with the same bytes in the end, and leaves no process behind."""
 
 import os
 import signal
@@ -7,61 +7,46 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+from filelock import FileLock
 from support.small_corpus import EMOJIS, files_of, rules, texts, write_texts
 
+from torchmoji.corpus import build
 from torchmoji.corpus.build import CorpusSettings, build_corpus
 
 CHUNK_BYTES = 2500
+TESTS = os.path.dirname(os.path.dirname(__file__))
 
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, sys.argv.pop(1))
 from support.small_corpus import rules
-from torchmoji.corpus import selection as corpus_selection
 from torchmoji.corpus.build import CorpusSettings, build_corpus
 
-def main():
-    folder, number, moment, workers, chunk_bytes, most_keys = Path(sys.argv[1]), *sys.argv[2:]
-    corpus_selection.MOST_KEYS = int(most_keys)
-    replaced, left = Path.replace, [int(number)]
+folder, name, moment, workers, chunk_bytes = Path(sys.argv[1]), *sys.argv[2:4], *map(int, sys.argv[4:])
+replaced = Path.replace
 
-    def replace(self, target):
-        left[0] -= 1
-        if left[0] == 0 and moment == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = replaced(self, target)
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
+def replace(self, target):
+    if (target.name, moment) == (name, "before"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = replaced(self, target)
+    if target.name == name:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
 
-    if moment != "never":
-        Path.replace = replace
-    settings = CorpusSettings(rules=rules(), validation=0.1, min_count=1)
-    build_corpus(
-        folder / "texts.txt", folder / "corpus", settings, workers=int(workers), chunk_bytes=int(chunk_bytes)
-    )
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):  # the peak of this program; getrusage's is also that of its starter
-            print(line.split()[1])
-
-if __name__ == "__main__":
-    main()
+Path.replace = replace
+settings = CorpusSettings(rules=rules(), validation=0.1, min_count=1)
+build_corpus(folder / "texts.txt", folder / "corpus", settings, workers=workers, chunk_bytes=chunk_bytes)
+for line in Path("/proc/self/status").read_text().splitlines():
+    if line.startswith("VmHWM"):  # the peak of this program; getrusage's is also that of its starter
+        print(line.split()[1])
 """
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    path = tmp_path_factory.mktemp("program") / "build.py"
-    path.write_text(PROGRAM.format(tests=os.path.dirname(os.path.dirname(__file__))))
-    return path
-
-
-def command(program, folder, number=0, moment="never", workers=1, chunk_bytes=CHUNK_BYTES, most_keys=10**6):
-    """Build, and be killed before or after the file of this number gets its name."""
-    return [sys.executable, *map(str, (program, folder, number, moment, workers, chunk_bytes, most_keys))]
+def command(folder, name="", moment="never", workers=1, chunk_bytes=CHUNK_BYTES):
+    """Build, and be killed before or after the file of this name gets it."""
+    return [sys.executable, "-c", PROGRAM, TESTS, *map(str, (folder, name, moment, workers, chunk_bytes))]
 
 
 @pytest.fixture(scope="module")
@@ -70,114 +55,133 @@ def lines():
     return [*found, *found[:50]]
 
 
+@pytest.fixture
+def folder(tmp_path, lines):
+    write_texts(tmp_path / "texts.txt", lines)
+    return tmp_path
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, lines):
-    """The files of a whole run, and how many were written on the way."""
+    """The files of a whole run."""
     folder = tmp_path_factory.mktemp("undisturbed")
     write_texts(folder / "texts.txt", lines)
-    written = []
-    with pytest.MonkeyPatch.context() as patch:
-        replace = Path.replace
-        patch.setattr(Path, "replace", lambda path, target: written.append(target) or replace(path, target))
-        return finish(folder), len(written)
+    return finish(folder)
 
 
-def finish(folder, **options):
-    settings = CorpusSettings(rules=rules(), validation=0.1, min_count=1)
-    build_corpus(
-        folder / "texts.txt",
-        folder / "corpus",
-        settings,
-        **{"workers": 1, "chunk_bytes": CHUNK_BYTES, **options},
-    )
+def finish(folder, workers=1, validation=0.1):
+    settings = CorpusSettings(rules=rules(), validation=validation, min_count=1)
+    build_corpus(folder / "texts.txt", folder / "corpus", settings, workers=workers, chunk_bytes=CHUNK_BYTES)
     return files_of(folder / "corpus")
 
 
-@pytest.mark.parametrize("share", [0.01, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0])
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_build_killed_at_any_moment_ends_with_the_same_bytes(
-    tmp_path, program, lines, undisturbed, share, moment
-):
-    expected, writes = undisturbed
-    number = max(1, round(share * writes))
-    write_texts(tmp_path / "texts.txt", lines)
-    killed = subprocess.run(command(program, tmp_path, number, moment), check=False)
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [
+        ("plan.json", "before"),
+        ("chunk-000000.pickle", "before"),
+        ("vocabulary.json", "after"),
+        ("validation-00000.arrow", "before"),
+        ("manifest.json", "after"),
+    ],
+)
+def test_a_build_killed_at_any_moment_ends_with_the_same_bytes(folder, undisturbed, name, moment):
+    killed = subprocess.run(command(folder, name, moment), check=False)
     assert killed.returncode == -signal.SIGKILL
-    is_whole = (number, moment) == (writes, "after")
-    assert (tmp_path / "corpus" / "manifest.json").exists() == is_whole
-    assert finish(tmp_path) == expected
-    assert not (tmp_path / "corpus" / "work").exists()
+    assert (folder / "corpus" / "manifest.json").exists() == (name == "manifest.json")
+    assert finish(folder) == undisturbed
+    assert not (folder / "corpus" / "work").exists()
 
 
-def test_it_goes_on_where_it_was(tmp_path, program, lines, monkeypatch):
-    write_texts(tmp_path / "texts.txt", lines)
-    subprocess.run(command(program, tmp_path, 8, "after"), check=False)
-    done = {path.name for path in (tmp_path / "corpus" / "work").glob("chunk-*")}
-    assert len(done) == 7
-    from torchmoji.corpus import build
-
-    made = []
-    process = build.process_chunk
-    monkeypatch.setattr(build, "process_chunk", lambda task: made.append(task.chunk.number) or process(task))
-    finish(tmp_path)
-    assert made == list(range(7, made[-1] + 1))
-    assert made[-1] >= 7
-
-
-def test_a_build_in_several_processes_can_be_killed_as_well(tmp_path, program, lines, undisturbed):
-    write_texts(tmp_path / "texts.txt", lines)
-    with subprocess.Popen(command(program, tmp_path, workers=2)) as building:
-        work = tmp_path / "corpus" / "work"
-        end = time.monotonic() + 30
-        while len(list(work.glob("chunk-*"))) < 3 and building.poll() is None and time.monotonic() < end:
-            time.sleep(0.005)
-        building.kill()
-    assert finish(tmp_path, workers=2) == undisturbed[0]
+def test_it_goes_on_where_it_was_with_the_same_settings_alone(folder, undisturbed, monkeypatch):
+    subprocess.run(command(folder, "chunk-000006.pickle", "after"), check=False)
+    assert len(list((folder / "corpus" / "work").glob("chunk-*"))) == 7
+    with pytest.raises(ValueError, match=r"plan\.json is of a corpus with other settings: give another"):
+        finish(folder, validation=0.2)
+    chunks = []
+    tokenize = build.tokenize_chunk
+    monkeypatch.setattr(build, "tokenize_chunk", lambda chunk: chunks.append(chunk) or tokenize(chunk))
+    assert finish(folder) == undisturbed
+    names = [chunk.path.stem for chunk in chunks]
+    assert names[0] == "chunk-000007"
+    assert len(names) == int(names[-1][-6:]) - 6
 
 
-def test_other_settings_do_not_go_on_with_it(tmp_path, program, lines):
-    write_texts(tmp_path / "texts.txt", lines)
-    subprocess.run(command(program, tmp_path, 5, "after"), check=False)
-    with pytest.raises(
-        ValueError, match=r"plan\.json is of a corpus with other settings: give another folder"
-    ):
-        build_corpus(
-            tmp_path / "texts.txt",
-            tmp_path / "corpus",
-            CorpusSettings(rules=rules(), validation=0.2, min_count=1),
-            workers=1,
-            chunk_bytes=CHUNK_BYTES,
-        )
+def processes_of(group):
+    """The processes of a group that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, of_process = path.read_text().rpartition(")")[2].split()[:3]
+        except OSError:  # it has just ended
+            continue
+        if int(of_process) == group and state != "Z":
+            found.append(path.parent.name)
+    return found
 
 
-def test_two_processes_do_not_build_in_one_folder(tmp_path, lines):
-    from filelock import FileLock
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes as on Linux")
+def test_ctrl_c_ends_all_processes(folder, lines):
+    write_texts(folder / "texts.txt", lines * 3)
+    with subprocess.Popen(
+        command(folder, workers=2), start_new_session=True, stderr=subprocess.PIPE, text=True
+    ) as building:
+        work = folder / "corpus" / "work"
+        wait_for(lambda: len(list(work.glob("chunk-*"))) >= 2)
+        os.killpg(building.pid, signal.SIGINT)
+        assert "KeyboardInterrupt" in building.stderr.read()
+    assert building.returncode != 0
+    wait_for(lambda: not processes_of(building.pid))
+    found = finish(folder, workers=2)
+    (folder / "corpus" / "manifest.json").unlink()
+    assert finish(folder) == found
 
-    path = write_texts(tmp_path / "texts.txt", lines)
-    (tmp_path / "corpus" / "work").mkdir(parents=True)
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+def test_a_worker_that_dies_is_told(folder, monkeypatch):
+    monkeypatch.setattr(build, "tokenize_chunk", lambda chunk: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(ChildProcessError, match="a worker process died: memory may have run out; workers=1"):
+        finish(folder, workers=2)
+    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
+        finish(folder, workers=0)
+
+
+def test_a_bad_line_ends_a_build_in_several_processes(folder):
+    with open(folder / "texts.txt", "ab") as file:
+        file.write(b"\xff\n")
+    with pytest.raises(ValueError, match=r"texts\.txt, line 451, is not UTF-8 .*: mend it"):
+        finish(folder, workers=2)
+
+
+def test_two_processes_do_not_build_in_one_folder(folder):
+    (folder / "corpus" / "work").mkdir(parents=True)
     with (
-        FileLock(tmp_path / "corpus" / "work" / "lock"),
+        FileLock(folder / "corpus" / "work" / "lock"),
         pytest.raises(BlockingIOError, match="another process is building"),
     ):
-        build_corpus(path, tmp_path / "corpus", CorpusSettings(rules=rules()), workers=1)
+        finish(folder)
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured on Linux")
-def test_memory_does_not_grow_with_the_input(tmp_path, program):
-    """Four times as many texts take less than a twentieth more, with small chunks and ranges of keys."""
-    words = [f"word{number}" for number in range(3000)]
+def test_memory_hardly_grows_with_the_input(tmp_path):
+    """A text more takes about 200 bytes while duplicates are looked for: its keys and their order."""
     peaks = []
-    for factor in (1, 4):
-        folder = tmp_path / str(factor)
+    for count in (20_000, 120_000):
+        folder = tmp_path / str(count)
         folder.mkdir()
-        random = np.random.default_rng(factor)
-        picked = random.choice(words, (10_000 * factor, 12))
-        write_texts(folder / "texts.txt", (f"{' '.join(row)} {EMOJIS[len(row[0]) % 4]}" for row in picked))
-        result = subprocess.run(
-            command(program, folder, chunk_bytes=200_000, most_keys=20_000),
-            capture_output=True,
-            text=True,
-            check=True,
+        write_texts(
+            folder / "texts.txt",
+            (f"{text} n{number} {EMOJIS[0]}" for number, text in enumerate(texts(200) * (count // 200))),
         )
-        peaks.append(int(result.stdout))
-    assert peaks[1] < 1.05 * peaks[0], f"{peaks[0]} and {peaks[1]} kB"
+        result = subprocess.run(
+            command(folder, chunk_bytes=100_000), capture_output=True, text=True, check=True
+        )
+        peaks.append(1024 * int(result.stdout))
+    assert (peaks[1] - peaks[0]) / 100_000 < 300

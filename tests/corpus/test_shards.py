@@ -1,30 +1,38 @@
+import json
+
 import numpy as np
 import pyarrow.feather
 import pytest
+from support.small_corpus import EMOJIS, small_corpus
 
 from torchmoji.corpus import shards
-from torchmoji.corpus.shards import Pieces, TokenRows, in_memory, shard_texts, write_shard
+from torchmoji.corpus.shards import (
+    Corpus,
+    LabelledRows,
+    Ragged,
+    TokenRows,
+    in_memory,
+    shard_texts,
+    write_shards,
+)
 
 TOKENS = [[1, 2, 3], [4], [], [5, 6], [7, 8, 9, 10], [11], [12, 13]]
 LABELS = [[0], [1, 2], [3], [0], [1], [2, 3], [0]]
 
 
-def pieces(*borders, texts=None):
-    import pyarrow
+def ragged(rows):
+    return Ragged(np.array([n for row in rows for n in row], dtype=np.int64), np.array([*map(len, rows)]))
 
-    parts = []
-    for start, end in zip([0, *borders], [*borders, len(TOKENS)], strict=True):
-        tokens, labels = TOKENS[start:end], LABELS[start:end]
-        parts.append(
-            Pieces(
-                np.array([index for row in tokens for index in row], dtype=np.int64),
-                np.array([len(row) for row in tokens], dtype=np.int64),
-                np.array([index for row in labels for index in row], dtype=np.int64),
-                np.array([len(row) for row in labels], dtype=np.int64),
-                None if texts is None else pyarrow.array(texts[start:end], pyarrow.string()),
-            )
+
+def write(folder, *borders, texts=None, repeats=1):
+    """Write the rows, in pieces with these borders, and give the shards' paths."""
+    pieces = [
+        LabelledRows(
+            ragged(TOKENS[start:end]), ragged(LABELS[start:end]), None if texts is None else texts[start:end]
         )
-    return parts
+        for start, end in zip([0, *borders], [*borders, len(TOKENS)], strict=True)
+    ]
+    return [folder / shard["file"] for shard in write_shards(folder, "train", pieces * repeats, np.uint16)]
 
 
 @pytest.fixture
@@ -34,9 +42,10 @@ def small_batches(monkeypatch):
 
 @pytest.fixture
 def rows(tmp_path, small_batches):
-    for name in ("a", "b"):
-        write_shard(tmp_path / f"{name}.arrow", pieces(2, 4), np.uint16, False)
-    return TokenRows.open([tmp_path / "a.arrow", tmp_path / "b.arrow"])
+    """The rows twice, in two shards."""
+    paths = write(tmp_path, 2, 4, repeats=2)
+    assert [path.name for path in paths] == ["train-00000.arrow", "train-00001.arrow"]
+    return TokenRows.open(paths)
 
 
 def test_rows_come_back_in_any_order(rows):
@@ -59,11 +68,8 @@ def test_a_table_of_labels_has_a_one_for_each(rows):
     assert rows.label_table(np.array([], dtype=np.int64), 5).shape == (0, 5)
 
 
-def test_long_rows_can_be_cut(rows):
+def test_long_rows_can_be_cut_and_no_rows_give_empty_arrays(rows):
     assert rows.token_ids(np.array([4, 0]), max_length=2).tolist() == [[7, 8], [1, 2]]
-
-
-def test_no_rows_give_empty_arrays(rows):
     nothing = np.zeros(0, dtype=np.int64)
     assert rows.token_ids(nothing).shape == (0, 0)
     assert rows.labels(nothing)[1].tolist() == []
@@ -76,30 +82,64 @@ def test_rows_in_memory_are_the_same(rows):
     assert all(map(np.array_equal, memory.labels(numbers), rows.labels(numbers)))
 
 
-@pytest.mark.parametrize("borders", [(), (1,), (3, 6), (2, 2, 5)])
+@pytest.mark.parametrize("borders", [(), (1,), (2, 2, 5)])
 def test_the_bytes_do_not_depend_on_the_pieces(tmp_path, small_batches, borders):
     texts = [f"text {number}" for number in range(7)]
-    write_shard(tmp_path / "whole", pieces(4, texts=texts), np.uint32, True)
-    write_shard(tmp_path / "parts", pieces(*borders, texts=texts), np.uint32, True)
-    assert (tmp_path / "whole").read_bytes() == (tmp_path / "parts").read_bytes()
-    assert list(shard_texts([tmp_path / "parts"])) == texts
+    (whole,) = write(tmp_path / "whole", 4, texts=texts)
+    (parts,) = write(tmp_path / "parts", *borders, texts=texts)
+    assert whole.read_bytes() == parts.read_bytes()
+    assert list(shard_texts([parts])) == texts
 
 
 def test_other_programs_read_shards(tmp_path):
-    write_shard(tmp_path / "a.arrow", pieces(), np.uint16, False)
-    table = pyarrow.feather.read_table(tmp_path / "a.arrow")
+    table = pyarrow.feather.read_table(*write(tmp_path))
     assert table.column("tokens").to_pylist() == TOKENS
     assert table.column("labels").to_pylist() == LABELS
     assert str(table.schema.field("tokens").type) == "list<item: uint16>"
 
 
 def test_texts_that_were_not_kept_are_an_error(tmp_path):
-    write_shard(tmp_path / "a.arrow", pieces(), np.uint16, False)
-    with pytest.raises(ValueError, match=r"a\.arrow has no texts: build the corpus with --keep-text"):
-        list(shard_texts([tmp_path / "a.arrow"]))
+    with pytest.raises(ValueError, match=r"00000\.arrow has no texts: build the corpus with --keep-text"):
+        list(shard_texts(write(tmp_path)))
 
 
 def test_a_damaged_shard_is_named(tmp_path):
     (tmp_path / "a.arrow").write_bytes(b"nothing of the kind")
     with pytest.raises(ValueError, match=r"a\.arrow is no shard or damaged"):
         TokenRows.open([tmp_path / "a.arrow"])
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return small_corpus(tmp_path, count=30)
+
+
+def test_a_corpus_is_opened_with_classes_and_counts(corpus):
+    assert corpus.classes == list(EMOJIS)
+    assert sum(corpus.class_counts("train")) == corpus.manifest["splits"]["train"]["samples"]
+    assert corpus.vocabulary["CUSTOM_UNKNOWN"] == 1
+    text = (corpus.folder / "manifest.json").read_text(encoding="utf-8")
+    assert "😂" in text
+    assert json.loads(text) == corpus.manifest
+
+
+def test_a_folder_without_a_manifest_is_no_corpus(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"has no manifest\.json: it is no corpus, or its building"):
+        Corpus.load(tmp_path)
+
+
+def test_another_manifest_is_refused(corpus):
+    for text in ("{", "[]", "{}", '{"format": "torchmoji-corpus", "format_version": 99}'):
+        (corpus.folder / "manifest.json").write_text(text)
+        with pytest.raises(ValueError, match=r"manifest\.json is not the manifest of a corpus of version 1"):
+            Corpus.load(corpus.folder)
+
+
+def test_missing_and_cut_shards_are_named(corpus):
+    path = corpus.folder / "train-00000.arrow"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=r"train-00000\.arrow has \d+ bytes, not \d+: copy it again"):
+        Corpus.load(corpus.folder)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"train-00000\.arrow is missing"):
+        Corpus.load(corpus.folder)

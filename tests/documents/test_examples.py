@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -64,22 +61,6 @@ def test_there_is_a_program_for_each_of_2017(examples):
     assert sorted(path.stem for path in examples.glob("*.py")) == sorted([*PROGRAMS, "example_helper"])
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_help_has_the_docstring_with_examples(examples, name, capsys):
-    with loaded(examples / f"{name}.py") as program, pytest.raises(SystemExit) as stop:
-        program.main(["--help"])
-    shown = capsys.readouterr().out
-    assert stop.value.code == 0
-    assert program.__doc__.strip() in shown
-    assert f"Examples:\n    {name}.py" in shown
-
-
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_the_checkout_is_imported_before_an_installed_package(examples, repository, name):
-    with loaded(examples / f"{name}.py"):
-        assert sys.path[0] == str(repository)
-
-
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -107,27 +88,6 @@ def test_weights_need_their_vocabulary(examples, model, name, capsys):
     assert "give both or neither" in refusal(examples / f"{name}.py", capsys, *model[:2])
 
 
-@pytest.mark.parametrize(
-    "name", ["encode_texts", "tokenize_dataset", "dataset_split", "finetune_youtube_last"]
-)
-def test_a_length_or_size_of_zero_is_refused(examples, name, capsys):
-    option = "--epochs" if name in FINETUNING else "--maxlen"
-    assert "0 is not 1 or more" in refusal(examples / f"{name}.py", capsys, option, "0")
-
-
-def test_a_program_runs_as_a_process_from_another_folder(examples, model, tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, examples / "tokenize_dataset.py", *model[2:]]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=environment | {"PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        check=True,
-    )
-    assert "token ids: (7, 30) uint16" in done.stdout.decode("utf-8")
-
-
 # --- vocabulary and tokens --------------------------------------------------------------------------------
 
 
@@ -151,33 +111,9 @@ def test_create_twitter_vocab_counts_the_tweets_that_the_options_want(examples, 
     assert "1 of 4 texts taken" in capsys.readouterr().out
 
 
-def test_create_twitter_vocab_merges_files_by_share(examples, tmp_path):
-    (tmp_path / "long.txt").write_text("rare common common common\n" * 10, encoding="utf-8")
-    (tmp_path / "short.txt").write_text("short common\n", encoding="utf-8")
-    run(examples / "create_twitter_vocab.py", "--plain", "long.txt", "short.txt", "--out", "v")
-    # Each file counts 40: common 30 + 20, short 20, rare 10.
-    assert list(load_vocabulary(tmp_path / "v" / "vocabulary.json"))[10:] == ["common", "short", "rare"]
-
-
-def test_create_twitter_vocab_reads_data_sets(examples, tmp_path):
-    (tmp_path / "mine.jsonl").write_text('{"text": "only this", "label": 0}\n' * 3, encoding="utf-8")
-    run(examples / "create_twitter_vocab.py", "--plain", "mine.jsonl", "--out", "v")
-    assert list(load_vocabulary(tmp_path / "v" / "vocabulary.json"))[10:] == ["only", "this"]
-
-
 def test_create_twitter_vocab_says_when_lines_are_no_tweets(examples, tmp_path, capsys):
     (tmp_path / "plain.txt").write_text("just a text\n", encoding="utf-8")
     assert "give --plain" in refusal(examples / "create_twitter_vocab.py", capsys, "plain.txt")
-
-
-def test_create_twitter_vocab_refuses_two_files_of_one_name(examples, capsys):
-    assert "same name" in refusal(examples / "create_twitter_vocab.py", capsys, "a/x.tsv", "b/x.tsv")
-
-
-def test_text_that_is_not_utf8_is_refused(examples, model, tmp_path, capsys):
-    (tmp_path / "old.txt").write_bytes(b"caf\xe9\n")
-    message = refusal(examples / "tokenize_dataset.py", capsys, "old.txt", *model[2:])
-    assert "old.txt is not UTF-8" in message
 
 
 def test_dataset_split_keeps_the_split_of_the_file(examples, model, tmp_path, capsys):
@@ -232,12 +168,6 @@ def test_vocab_extension_leaves_the_original_alone(examples, tmp_path, capsys):
     assert "5 entries, 2 of them new" in capsys.readouterr().out
 
 
-def test_vocab_extension_in_place(examples, tmp_path):
-    (tmp_path / "v.json").write_text('{"CUSTOM_MASK": 0}', encoding="utf-8")
-    run(examples / "vocab_extension.py", "--vocabulary", "v.json", "--max-tokens", 3, "--in-place")
-    assert len(load_vocabulary(tmp_path / "v.json")) == 4
-
-
 def test_vocab_extension_does_not_change_the_installed_vocabulary(examples, capsys):
     assert "needs --vocabulary" in refusal(examples / "vocab_extension.py", capsys, "--in-place")
 
@@ -254,10 +184,6 @@ def test_encode_texts_writes_features(examples, model, tmp_path, capsys):
     assert "features: (7, 20) float32" in shown
 
 
-def test_encode_texts_takes_texts_or_a_file_not_both(examples, model, capsys):
-    assert "not both" in refusal(examples / "encode_texts.py", capsys, "hi", "--file", "x.txt", *model)
-
-
 def test_score_texts_emojis_writes_five_emojis_best_first(examples, model, tmp_path):
     texts = ['he said "no", twice', "fine"]
     run(examples / "score_texts_emojis.py", *texts, *model, "--out", "scores.csv")
@@ -271,27 +197,11 @@ def test_score_texts_emojis_writes_five_emojis_best_first(examples, model, tmp_p
         assert len({row[f"emoji_{i}"] for i in range(1, 6)} & set(EMOJIS)) == 5
 
 
-def test_score_texts_emojis_prints_without_out(examples, model, capsys):
-    run(examples / "score_texts_emojis.py", "fine", *model)
-    assert capsys.readouterr().out.startswith("text,top_5,emoji_1,")
-
-
 def test_text_emojize_prints_the_emojis_of_score_texts_emojis(examples, model, capsys):
     run(examples / "score_texts_emojis.py", "you did it", *model)
     best = capsys.readouterr().out.splitlines()[1].split(",")[2:7]
     run(examples / "text_emojize.py", "--text", "you did it", *model)
     assert capsys.readouterr().out == f"you did it {' '.join(best)}\n"
-
-
-def test_a_model_of_other_classes_gives_no_emojis(examples, model, tmp_path, capsys):
-    state = torch.load(model[1], weights_only=True)
-    for name in ("output_layer.0.weight", "output_layer.0.bias"):
-        state[name] = state[name][:5]
-    torch.save(state, "five.bin")
-    message = refusal(
-        examples / "text_emojize.py", capsys, "--text", "hi", "--weights", "five.bin", *model[2:]
-    )
-    assert "expected probabilities of 64 emojis" in message
 
 
 # --- fine-tuning ------------------------------------------------------------------------------------------
@@ -304,28 +214,6 @@ def test_finetuning_falls_back_on_the_sample_data(examples, model, name, capsys)
     found = re.search(r"(accuracy on|F1 averaged .*, on) (48|60|64) test texts: (0|1)\.\d{3}\n$", shown.out)
     assert found
     assert shown.err == ""
-
-
-def test_finetuning_shows_progress_unless_quiet(examples, model, capsys):
-    run(examples / "finetune_youtube_last.py", *model, *SMALL[:-1])
-    assert "1/1" in capsys.readouterr().err
-
-
-def test_finetuning_repeats_with_the_same_seed(examples, model, capsys, monkeypatch):
-    scores = []
-    with loaded(examples / "finetune_youtube_last.py") as program:
-        finetune = program.finetune
-
-        def recorded(*arguments, **options):
-            tuned, score = finetune(*arguments, **options)
-            scores.append(tuned.output_layer[0].weight.detach().clone())
-            return tuned, score
-
-        monkeypatch.setattr(program, "finetune", recorded)
-        for seed in ("3", "3", "4"):
-            program.main([*model, *SMALL, "--seed", seed])
-    assert torch.equal(scores[0], scores[1])
-    assert not torch.equal(scores[0], scores[2])
 
 
 def test_finetuning_extends_the_vocabulary(examples, model, tmp_path, monkeypatch):
@@ -341,23 +229,6 @@ def test_finetuning_extends_the_vocabulary(examples, model, tmp_path, monkeypatc
         )
         program.main(["mine.csv", *model, *SMALL])
     assert sizes == [{"extend_embedding": 2}]
-
-
-@pytest.mark.parametrize("name", FINETUNING)
-def test_finetuning_without_weights_trains_a_new_model(examples, model, name, monkeypatch, capsys):
-    entry = "class_avg_finetune" if "class-avg" in name else "finetune"
-    calls = []
-    with loaded(examples / f"{name}.py") as program:
-        monkeypatch.setattr(program, "torchmoji_transfer", lambda nb_classes, path, **options: path)
-        monkeypatch.setattr(
-            program,
-            entry,
-            lambda start, *arguments, **options: calls.append((start, options["method"])) or (start, 0.5),
-        )
-        program.main(["--weights", "none", *model[2:]])
-        program.main(model)
-    assert calls[0] == (None, "new")
-    assert calls[1] == (model[1], "chain-thaw" if "chain-thaw" in name else "last")
 
 
 def test_finetuning_refuses_labels_of_more_classes(examples, model, capsys):
@@ -385,21 +256,3 @@ def test_sample_data_is_balanced_in_every_part(sample):
         for label in SAMPLES[name]
     }
     assert Counter((row["split"], row["label"]) for row in rows) == pytest.approx(expected)
-
-
-def test_sample_data_has_texts_of_3_to_40_words(sample):
-    lengths = [len(row["text"].split()) for row in sample[1]]
-    assert min(lengths) >= 3
-    assert max(lengths) <= 40
-
-
-def test_sample_data_has_no_near_duplicates(sample):
-    words = [frozenset(re.findall(r"\w+", row["text"].lower())) for row in sample[1]]
-    overlaps = [len(a & b) / len(a | b) for i, a in enumerate(words) for b in words[:i]]
-    assert max(overlaps) < 0.5
-
-
-def test_the_readme_tells_how_many_texts_there_are(examples):
-    readme = (examples / "data" / "README.md").read_text(encoding="utf-8")
-    for name, number in NUMBER_OF_TEXTS.items():
-        assert re.search(rf"`{name}\.csv` \|.*\| {number} \|", readme)

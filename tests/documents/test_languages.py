@@ -11,6 +11,8 @@ from torchmoji import MojiPipeline
 from torchmoji.cli.main import main
 from torchmoji.server import demo
 
+pytestmark = pytest.mark.nightly  # the page itself is run by test_docs.py
+
 PAGE = REPOSITORY / "docs" / "languages.md"
 UNSEEN = {
     "Das schmeckt köstlich, sagt Oma": "😋",

@@ -55,6 +55,7 @@ def test_a_notebook_is_stored_with_its_outputs(name):
     assert not re.search(r"/home/|/root/|/work/|/tmp/|\\\\Users", (FOLDER / name).read_text("utf-8"))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_runs_and_gives_what_is_stored(name, monkeypatch):
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel has its own

@@ -55,12 +55,6 @@ def test_int8_stores_the_large_matrices_in_int8():
         assert stored[name] == onnx.TensorProto.INT8
 
 
-def test_the_input_is_token_ids_alone():
-    (value,) = graph_of().graph.input
-    assert value.name == "token_ids"
-    assert [dim.dim_param for dim in value.type.tensor_type.shape.dim] == ["batch", "time"]
-
-
 def test_any_runtime_gets_the_results_without_preparing_the_ids():
     session = onnxruntime.InferenceSession(serialize(made()), providers=["CPUExecutionProvider"])
     got = session.run(["probabilities", "features", "attention"], {"token_ids": some_rows()})

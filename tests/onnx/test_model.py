@@ -1,8 +1,8 @@
 """The ONNX engine: its files, and its results beside those of torch."""
 
-import json
 import os
 import pickle
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,8 +11,7 @@ import torch
 from support.onnx_models import NB_TOKENS, made, outputs_of_torch, some_rows
 from support.python import python
 
-import torchmoji.onnx.model
-from torchmoji.corpus.build import read_labelled_texts
+from torchmoji.corpus.reading import read_corpus_texts
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emojis import EMOJIS, EXAMPLE_TEXTS
 from torchmoji.global_variables import default_model_directory
@@ -80,17 +79,8 @@ def test_a_row_of_padding_gives_zeros_and_the_bias_alone(quantize):
     assert_close(OnnxModel(data)(some_rows())[2], expected, 1e-6)
 
 
-def test_padding_in_between_changes_nothing_but_the_places_of_attention(small):
-    model = OnnxModel(small[1], return_attention=True)
-    output, attention = model(np.array([[0, 7, 0, 0, 3, 9, 0]]))
-    alone, weights = model(np.array([[7, 3, 9]]))
-    np.testing.assert_allclose(output, alone, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(attention[0, [1, 4, 5]], weights[0], rtol=0, atol=1e-6)
-    assert not attention[0, [0, 2, 3, 6]].any()
-
-
-@pytest.mark.parametrize("shape", [(0, 5), (0, 0), (3, 0)])
-@pytest.mark.parametrize("output", ["probabilities", "features", "attention"])
+@pytest.mark.parametrize("shape", [(0, 5), (3, 0)])
+@pytest.mark.parametrize("output", ["probabilities", "attention"])
 def test_an_empty_array(small, shape, output):
     model, data = small
     expected = dict(
@@ -101,11 +91,6 @@ def test_an_empty_array(small, shape, output):
     assert got.shape == (shape[0], columns)
     if output != "attention":
         assert_close(got, np.repeat(expected[output], shape[0], axis=0), 1e-6)
-
-
-def test_one_column_of_padding(small):
-    expected, _, _ = outputs_of_torch(small[0], np.zeros((2, 1), int))
-    assert_close(OnnxModel(small[1])(np.zeros((2, 1), int)), expected)
 
 
 @pytest.mark.parametrize("max_rows", [1, 3, 100])
@@ -119,49 +104,29 @@ def test_batches_do_not_show(small, max_rows):
     assert_close(weights, attention)
 
 
-def test_long_rows(small):
-    ids = np.random.default_rng(2).integers(1, NB_TOKENS, size=(3, 512))
-    assert_close(OnnxModel(small[1], "features")(ids), outputs_of_torch(small[0], ids)[1])
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", ">i4", "uint64", "int64"])
-def test_integers_of_any_type(small, dtype):
+@pytest.mark.parametrize("dtype", ["uint8", ">i4", "uint64"])
+def test_integers_of_any_type_in_a_view(small, dtype):
     model = OnnxModel(small[1])
-    np.testing.assert_array_equal(model(some_rows().astype(dtype)), model(some_rows()))
-
-
-def test_the_array_is_left_alone_and_may_be_a_view(small):
-    model = OnnxModel(small[1])
-    ids = some_rows()
+    ids = some_rows().astype(dtype)
     ids.flags.writeable = False
-    np.testing.assert_array_equal(model(ids[::-1, ::2]), model(ids[::-1, ::2].copy()))
+    np.testing.assert_array_equal(model(ids[::-1, ::2]), model(some_rows()[::-1, ::2].copy()))
 
 
-@pytest.mark.parametrize("nb_classes", [1, 2])
-def test_a_model_with_one_output(nb_classes):
-    model = made(nb_classes)
+@pytest.mark.parametrize(
+    ("nb_classes", "options", "first"),
+    [
+        (1, {}, ["probabilities"]),
+        (2, {}, ["probabilities"]),
+        (3, {"output_logits": True}, ["logits"]),
+        (None, {"feature_output": True}, []),
+    ],
+)
+def test_a_model_of_any_kind(nb_classes, options, first):
+    model = made(nb_classes, **options)
     loaded = OnnxModel(serialize(model))
-    assert loaded.nb_classes == nb_classes
-    assert_close(loaded(some_rows()), outputs_of_torch(model, some_rows())[0])
-
-
-def test_a_model_without_output_layer():
-    model = made(None, feature_output=True)
-    loaded = OnnxModel(serialize(model))
-    assert (loaded.outputs, loaded.nb_classes, loaded.classes) == (("features", "attention"), None, None)
-    assert_close(loaded(some_rows()), model(some_rows()))
-
-
-def test_a_model_made_for_logits_gives_them():
-    model = made(3, output_logits=True)
-    loaded = OnnxModel(serialize(model))
-    assert loaded.outputs == ("logits", "features", "attention")
+    assert loaded.outputs == (*first, "features", "attention")
+    assert (loaded.nb_classes, loaded.classes) == (nb_classes, None)
     assert_close(loaded(some_rows()), model(some_rows()), 1e-4)
-
-
-def test_a_model_in_double_precision_becomes_float32():
-    expected, _, _ = outputs_of_torch(made(), some_rows())
-    assert_close(OnnxModel(serialize(made().double()))(some_rows()), expected)
 
 
 def test_the_embedding_of_padding_has_no_part(small):
@@ -187,7 +152,7 @@ def test_int8_is_close_on_the_default_model(default_int8):
 
 def test_first_guesses_of_int8_agree_on_real_texts(default_int8, data_root):
     """Beside float32 of the same engine, which is quicker than torch and checked against it on a part."""
-    texts, _ = read_labelled_texts(data_root / "data" / "emoji" / "valid.tsv.gz", 64)
+    texts, _ = read_corpus_texts(data_root / "data" / "emoji" / "valid.tsv.gz", 64)
     assert len(texts) == 15_000
     ids, _, _ = SentenceTokenizer(load_vocabulary(VOCABULARY), 30).tokenize_sentences(texts[::3])
     expected = OnnxModel(serialize(WEIGHTS))(ids)
@@ -205,35 +170,24 @@ def test_stored_int8_rows_are_not_rounded_again(tmp_path):
     )
 
 
-def test_float32_from_stored_int8_rows_is_what_torch_reads(tmp_path):
-    save_quantized(made().state_dict(), tmp_path / "weights.safetensors")
-    expected = torchmoji_emojis(tmp_path / "weights.safetensors")(some_rows())
-    assert_close(OnnxModel(serialize(tmp_path / "weights.safetensors"))(some_rows()), expected)
-
-
-def test_int8_takes_a_quarter(default_int8):
-    assert len(default_int8) < 24e6
-
-
 # --- files --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ending", [".bin", ".safetensors", ".h5"])
-def test_any_weights_file_can_be_exported(tmp_path, small, ending):
-    if ending == ".h5":
-        pytest.importorskip("h5py")
-    save_state_dict(small[0].state_dict(), tmp_path / f"weights{ending}")
-    export(tmp_path / f"weights{ending}", tmp_path / "model.onnx")
-    np.testing.assert_allclose(
-        OnnxModel(tmp_path / "model.onnx")(some_rows()), OnnxModel(small[1])(some_rows()), rtol=0, atol=1e-6
-    )
-
-
-def test_half_precision_can_be_exported(tmp_path):
-    model = made().to(torch.bfloat16)
-    save_state_dict(model.state_dict(), tmp_path / "weights.safetensors")
-    expected = model.float()(some_rows())
-    assert_close(OnnxModel(serialize(tmp_path / "weights.safetensors"))(some_rows()), expected)
+@pytest.mark.parametrize(
+    ("name", "save", "dtype"),
+    [
+        ("weights.bin", save_state_dict, torch.float32),
+        ("weights.h5", save_state_dict, torch.float32),
+        ("weights.safetensors", save_state_dict, torch.bfloat16),
+        ("weights.safetensors", save_state_dict, torch.float64),
+        ("weights.safetensors", save_quantized, torch.float32),
+    ],
+)
+def test_any_weights_file_can_be_exported(tmp_path, name, save, dtype):
+    save(made().to(dtype).state_dict(), tmp_path / name)
+    export(tmp_path / name, tmp_path / "model.onnx")
+    expected = torchmoji_emojis(tmp_path / name)(some_rows())
+    assert_close(OnnxModel(tmp_path / "model.onnx")(some_rows()), expected)
 
 
 def test_vocabulary_and_classes_travel_with_the_file(tmp_path):
@@ -245,104 +199,83 @@ def test_vocabulary_and_classes_travel_with_the_file(tmp_path):
     assert (model.nb_tokens, model.nb_classes, model.nb_features) == (NB_TOKENS, 3, 21)
 
 
-def test_sixty_four_outputs_are_the_emojis():
-    assert OnnxModel(serialize(made(64))).classes == EMOJIS
+@pytest.mark.parametrize(
+    ("nb_classes", "options", "outputs", "classes"),
+    [
+        (64, {}, ("probabilities", "features", "attention"), EMOJIS),
+        (4, {"output": "features"}, ("features",), None),
+        (
+            2,
+            {"output": ["logits", "attention"], "classes": ["no", "yes"]},
+            ("logits", "attention"),
+            ("no", "yes"),
+        ),
+    ],
+)
+def test_outputs_and_classes_of_a_file(nb_classes, options, outputs, classes):
+    loaded = OnnxModel(serialize(made(nb_classes), **options))
+    assert (loaded.outputs, loaded.output, loaded.classes) == (outputs, outputs[0], classes)
+    assert loaded.vocabulary is None
 
 
-def test_by_default_a_file_has_neither_vocabulary_nor_classes(small):
-    model = OnnxModel(small[1])
-    assert (model.vocabulary, model.classes) == (None, None)
+class WithMore(TorchMoji):
+    """A model with a layer of its own."""
 
-
-def test_two_classes_of_one_output_have_two_names():
-    assert OnnxModel(serialize(made(2), classes=["no", "yes"])).classes == ("no", "yes")
-
-
-@pytest.mark.parametrize("output", ["features", ["attention"], ["logits", "attention"]])
-def test_outputs_by_choice(output):
-    names = (output,) if isinstance(output, str) else tuple(output)
-    loaded = OnnxModel(serialize(made(), output=output))
-    assert loaded.outputs == names
-    assert loaded.output == names[0]
-
-
-def test_a_failed_export_leaves_the_old_file(tmp_path):
-    (tmp_path / "model.onnx").write_bytes(b"old")
-    with pytest.raises(ValueError, match="unknown output"):
-        export(made(), tmp_path / "model.onnx", output="emojis")
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("model.onnx", b"old")]
+    def __init__(self):
+        super().__init__(3, NB_TOKENS, embedding_dim=5, hidden_size=4)
+        self.more = torch.nn.Linear(1, 1)
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("model", "options", "error", "message"),
     [
-        ({"quantize": "int4"}, "unknown quantize 'int4': use None or 'int8'"),
-        ({"output": ["features", "x"]}, "unknown output .*'x'.*: use some of probabilities, logits"),
-        ({"output": []}, "unknown output"),
+        (made(), {"quantize": "int4"}, ValueError, "unknown quantize 'int4': use None or 'int8'"),
+        (made(), {"output": ["features", "x"]}, ValueError, "output .*'x'.*: use some of probabilities, log"),
+        (made(), {"output": []}, ValueError, "unknown output"),
+        (made(), {"vocabulary": {"a": 30}}, ValueError, "ids from 30 to 30, but the model has 30 tokens"),
+        (made(), {"classes": ["a"]}, ValueError, "classes are 1 names, but the model has 4 classes"),
+        (made(), {"classes": "abcd"}, ValueError, "classes are"),
+        (made(None, feature_output=True), {"classes": ["a"]}, ValueError, "the model has no classes"),
         (
-            {"vocabulary": {"a": NB_TOKENS}},
-            f"ids from {NB_TOKENS} to {NB_TOKENS}, but the model has {NB_TOKENS} tokens",
+            made(None, feature_output=True),
+            {"output": "logits"},
+            ValueError,
+            "cannot give .*: use features or",
         ),
-        ({"vocabulary": {"a": -1}}, "use the vocabulary that belongs to the weights"),
-        ({"classes": ["a"]}, "classes are 1 names, but the model has 4 classes"),
-        ({"classes": "abcd"}, "classes are"),
+        (torch.nn.Linear(1, 1), {}, TypeError, "TorchMoji or the path of a weights file, got Linear"),
+        (WithMore(), {}, ValueError, r"unexpected layers 'more\.weight'"),
+        ("none.bin", {}, FileNotFoundError, r"no weights file .*none\.bin"),
     ],
 )
-def test_wrong_options(options, message):
-    with pytest.raises(ValueError, match=message):
-        serialize(made(), **options)
-
-
-@pytest.mark.parametrize("output", ["probabilities", "logits"])
-def test_an_output_that_the_model_lacks(output):
-    with pytest.raises(ValueError, match=r"no output layer, so it cannot give .*: use features or attention"):
-        serialize(made(None, feature_output=True), output=output)
-
-
-def test_classes_of_a_model_without_output_layer():
-    with pytest.raises(ValueError, match="the model has no classes"):
-        serialize(made(None, feature_output=True), classes=["a"])
-
-
-def test_something_else_than_a_model():
-    with pytest.raises(TypeError, match="TorchMoji or the path of a weights file, got Linear"):
-        serialize(torch.nn.Linear(1, 1))
-
-
-def test_layers_of_a_subclass_are_refused():
-    class More(TorchMoji):
-        pass
-
-    model = More(3, NB_TOKENS, embedding_dim=5, hidden_size=4)
-    model.more = torch.nn.Linear(1, 1)
-    with pytest.raises(ValueError, match=r"unexpected layers 'more\.weight'"):
-        serialize(model)
-
-
-def test_weights_that_are_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no weights file .*none\.bin"):
-        serialize(tmp_path / "none.bin")
-
-
-def test_weights_that_are_not_finite():
-    model = made()
-    with torch.no_grad():
-        model.lstm_1.weight_hh_l0[0, 0] = float("nan")
-    with pytest.raises(ValueError, match="only finite weights can be stored as int8"):
-        serialize(model, "int8")
+def test_what_cannot_be_exported(model, options, error, message, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"old")
+    with pytest.raises(error, match=message):
+        export(model, tmp_path / "model.onnx", **options)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("model.onnx", b"old")]
 
 
 # --- loading ------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no ONNX file .*none\.onnx: check the path"):
-        OnnxModel(tmp_path / "none.onnx")
-
-
-def test_something_else_than_a_file():
-    with pytest.raises(TypeError, match="path of an ONNX file or its bytes, got int"):
-        OnnxModel(3)
+@pytest.mark.parametrize(
+    ("file", "options", "error", "message"),
+    [
+        ("none.onnx", {}, FileNotFoundError, r"no ONNX file .*none\.onnx: check the path"),
+        (3, {}, TypeError, "path of an ONNX file or its bytes, got int"),
+        (
+            None,
+            {"output": "logits"},
+            ValueError,
+            "does not give 'logits', only features: export the model with",
+        ),
+        (None, {"return_attention": True}, ValueError, "does not give 'attention', only features: export"),
+        (None, {"threads": 0}, ValueError, "threads must be at least 1, got 0"),
+        (None, {"max_rows": 0}, ValueError, "max_rows must be at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_loaded(file, options, error, message):
+    with pytest.raises(error, match=message):
+        OnnxModel(serialize(made(), output="features") if file is None else file, **options)
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "empty", "zeros"])
@@ -376,13 +309,10 @@ def set_metadata(**values):
     ("values", "message"),
     [
         ({"nb_tokens": None}, "nb_tokens"),
-        ({"nb_tokens": "many"}, "many"),
         ({"quantization": "int3"}, "unknown quantization 'int3'"),
         ({"vocabulary": "[1]"}, "its vocabulary is not an object of word -> id"),
-        ({"vocabulary": '{"a": "b"}'}, "its vocabulary is not an object of word -> id"),
         ({"vocabulary": "{"}, "Expecting"),
         ({"classes": '["a"]'}, "its classes are not a list of 4 names"),
-        ({"classes": "[1, 2, 3, 4]"}, "its classes are not a list of 4 names"),
     ],
 )
 def test_metadata_that_export_does_not_write(small, values, message):
@@ -445,31 +375,6 @@ def test_unknown_operators_are_refused(small):
 
     with pytest.raises(ValueError, match="damaged or no ONNX model"):
         OnnxModel(changed(small[1], change))
-
-
-def test_a_wrong_size_in_the_metadata_is_a_clear_error(small):
-    model = OnnxModel(changed(small[1], set_metadata(nb_tokens="99")))
-    with pytest.raises(ValueError, match="the ONNX model cannot be run"):
-        model(np.array([[98]]))
-
-
-@pytest.mark.parametrize("output", ["logits", "emojis"])
-def test_an_output_that_the_file_lacks(small, output):
-    with pytest.raises(
-        ValueError, match=f"does not give '{output}', only probabilities, features, attention"
-    ):
-        OnnxModel(small[1], output)
-
-
-def test_attention_that_the_file_lacks():
-    with pytest.raises(ValueError, match="does not give 'attention', only features: export the model with"):
-        OnnxModel(serialize(made(), output="features"), return_attention=True)
-
-
-@pytest.mark.parametrize("option", ["threads", "max_rows", "max_tokens"])
-def test_numbers_below_one(small, option):
-    with pytest.raises(ValueError, match=f"{option} must be at least 1, got 0"):
-        OnnxModel(small[1], **{option: 0})
 
 
 # --- calling ------------------------------------------------------------------------------------------------
@@ -554,20 +459,7 @@ def test_the_threads_are_those_of_torch(small):
     assert OnnxModel(small[1], threads=3).threads == 3
 
 
-def test_repr_names_file_and_output(tmp_path):
-    export(made(), tmp_path / "model.onnx", "int8")
-    assert repr(OnnxModel(tmp_path / "model.onnx")).endswith("model.onnx: probabilities, quantization int8>")
-
-
 # --- what is imported ---------------------------------------------------------------------------------------
-
-
-def test_importing_the_module_imports_no_engine():
-    code = """
-import json, sys, torchmoji.onnx.model
-print(json.dumps([name for name in ("torch", "onnx", "onnxruntime", "sklearn") if name in sys.modules]))
-"""
-    assert python(code) == []
 
 
 def test_neither_export_nor_call_import_torch(tmp_path):
@@ -585,21 +477,6 @@ print(json.dumps([shape, [name for name in ("torch", "sklearn") if name in sys.m
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime"])
 def test_a_missing_extra_says_how_to_install_it(missing, small, monkeypatch):
-    monkeypatch.setitem(torchmoji.onnx.model.require.__globals__["sys"].modules, missing, None)
+    monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ModuleNotFoundError, match=rf'needs {missing}, .*pip install "torchmoji\[onnx\]"'):
         serialize(small[0]) if missing == "onnx" else OnnxModel(small[1])
-
-
-def test_the_metadata_say_who_made_the_file(small):
-    model = onnx.load_model_from_string(small[1])
-    about = {entry.key: entry.value for entry in model.metadata_props}
-    assert (model.producer_name, model.producer_version) == ("torchmoji", torchmoji.__version__)
-    assert about == {
-        "multi_label": "false",
-        "quantization": "none",
-        "nb_tokens": "30",
-        "embedding_dim": "5",
-        "hidden_size": "4",
-        "nb_classes": "4",
-    }
-    assert json.loads(about["nb_classes"]) == 4

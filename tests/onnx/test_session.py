@@ -5,10 +5,13 @@ import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
+from support.onnx_models import made, some_rows
 from support.python import python
 
 from torchmoji.onnx import session as onnx_session
+from torchmoji.onnx.model import OnnxModel, serialize
 from torchmoji.onnx.session import default_threads
 
 
@@ -31,22 +34,12 @@ def test_threads_are_those_of_torch_where_it_is_imported(monkeypatch):
     assert default_threads() == 7
 
 
-def test_threads_are_the_cpus_of_the_process(four_cpus):
-    assert default_threads() == 4
-
-
 @pytest.mark.parametrize(
     ("share", "threads"), [("200000 100000", 2), ("50000 100000", 1), ("max 100000", 4), ("", 4)]
 )
 def test_a_container_has_no_more_threads_than_its_share_of_time(four_cpus, share, threads):
     onnx_session._CONTAINER_SHARE.write_text(share)
     assert default_threads() == threads
-
-
-def test_without_affinity_all_cpus_count(four_cpus, monkeypatch):
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert default_threads() == 3
 
 
 @pytest.mark.parametrize(
@@ -67,13 +60,6 @@ def test_where_products_of_int8_may_overflow(monkeypatch, tmp_path, machine, inf
 
 
 def test_int8_gives_the_same_with_the_options_for_such_processors(monkeypatch):
-    np = pytest.importorskip("numpy")
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnx")
-    from support.onnx_models import made, some_rows
-
-    from torchmoji.onnx.model import OnnxModel, serialize
-
     data = serialize(made(), "int8")
     expected = OnnxModel(data)(some_rows())
     monkeypatch.setattr(onnx_session, "_adds_in_16_bits", lambda: True)
@@ -81,7 +67,6 @@ def test_int8_gives_the_same_with_the_options_for_such_processors(monkeypatch):
 
 
 def test_threads_do_not_spin_between_calls():
-    pytest.importorskip("onnxruntime")
     code = """
 import json, time
 import numpy as np

@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from support.curves import curve_of
-from support.small_corpus import small_corpus
-from support.stopping import interrupted_at
+from support.pretraining import curve_of, interrupted_at
 
 from torchmoji import MojiPipeline
-from torchmoji.pretraining import loop as pretraining_run
+from torchmoji.pretraining import loop
 from torchmoji.pretraining.pretraining import Settings, pretrain
 
 pytestmark = [
@@ -29,43 +27,34 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return small_corpus(tmp_path_factory.mktemp("small"), count=120, validation=0.2)
-
-
 @pytest.fixture(autouse=True)
-def _tell_all(monkeypatch):
-    monkeypatch.setattr(pretraining_run, "_TELL_EVERY", 1)
+def _report_all(monkeypatch):
+    monkeypatch.setattr(loop, "_REPORT_EVERY", 1)
 
 
-def made(corpus, folder, device, **changes):
+def losses(corpus, folder, device, **changes):
     pretrain(corpus, folder, Settings(**{**SETTINGS, **changes}), device=device, checkpoint_seconds=0)
-    return folder
-
-
-def losses(folder):
     return curve_of(folder, "loss")
 
 
 def test_a_gpu_gives_the_losses_of_the_cpu(corpus, tmp_path):
-    expected = losses(made(corpus, tmp_path / "cpu", "cpu", bfloat16=False))
-    got = losses(made(corpus, tmp_path / "gpu", "cuda", bfloat16=False))
+    expected = losses(corpus, tmp_path / "cpu", "cpu", bfloat16=False)
+    got = losses(corpus, tmp_path / "gpu", "cuda", bfloat16=False)
     assert len(got) == len(expected) > 10
     assert np.allclose(got, expected, atol=1e-3)
 
 
 def test_bfloat16_is_what_a_gpu_takes_by_itself(corpus, tmp_path):
-    exact = losses(made(corpus, tmp_path / "exact", "cuda", bfloat16=False))
-    got = losses(made(corpus, tmp_path / "bfloat16", "cuda", bfloat16=None))
+    exact = losses(corpus, tmp_path / "exact", "cuda", bfloat16=False)
+    got = losses(corpus, tmp_path / "bfloat16", "cuda", bfloat16=None)
     assert np.allclose(got, exact, atol=0.1)
     assert not np.array_equal(got, exact)
     assert MojiPipeline.from_pretrained(tmp_path / "bfloat16", device="cuda").predict("good morning")
 
 
 def test_an_interrupted_run_goes_on(corpus, tmp_path):
-    expected = losses(made(corpus, tmp_path / "whole", "cuda"))
+    expected = losses(corpus, tmp_path / "whole", "cuda")
     with interrupted_at(7):
-        made(corpus, tmp_path / "halves", "cuda")
-    got = losses(made(corpus, tmp_path / "halves", "cuda"))
+        losses(corpus, tmp_path / "halves", "cuda")
+    got = losses(corpus, tmp_path / "halves", "cuda")
     assert np.allclose(got, expected, atol=1e-3)

@@ -5,15 +5,13 @@ import pytest
 
 from torchmoji.corpus.shards import TokenRows, in_memory
 from torchmoji.pretraining import data_order
-from torchmoji.pretraining.data_order import DataOrder, resample, weights_of_classes
+from torchmoji.pretraining.data_order import DataOrder
 
 
 def rows_of(count, seed=0):
-    """Texts of 1 to 29 tokens; one in ten has the label 1, the others 0."""
+    """Texts of 1 to 29 tokens."""
     lengths = np.random.default_rng(seed).integers(1, 30, count)
-    return TokenRows(
-        [in_memory([[1] * length for length in lengths], [[int(n % 10 == 0)] for n in range(count)])]
-    )
+    return TokenRows([in_memory([[1] * length for length in lengths], [[0]] * count)])
 
 
 def batches(order, step=0, count=None):
@@ -43,12 +41,6 @@ def test_the_texts_of_some_passes_are_those_of_their_steps(passes, steps):
     assert set(np.flatnonzero(order.seen(passes)).tolist()) == seen
 
 
-@pytest.mark.parametrize("passes", [0, -1, float("nan")])
-def test_passes_that_see_nothing_are_refused(passes):
-    with pytest.raises(ValueError, match="passes must be above 0"):
-        DataOrder(rows_of(10), 4, seed=1).seen(passes)
-
-
 def test_the_order_is_that_of_the_seed_and_the_pass():
     rows = rows_of(200)
     one, two = (batches(DataOrder(rows, 32, seed=1), count=14) for _ in range(2))
@@ -76,34 +68,8 @@ def test_any_step_can_be_gone_to():
         assert np.array_equal(batches(order, step, 1)[0], whole[step])
 
 
-def test_balanced_sampling_sees_texts_in_proportion():
-    rows = rows_of(1000)
-    weights = weights_of_classes([900, 100], 1.0)
-    found = np.concatenate(batches(DataOrder(rows, 50, seed=0, class_weights=weights)))
-    assert len(found) == 1000
-    assert abs(int((found % 10 == 0).sum()) - 500) <= 1
-    assert np.bincount(found, minlength=1000)[::10].tolist() == [5] * 100
-
-
-def test_resampling_rounds_up_or_down():
-    weights = np.array([0.5, 1.0, 2.5, 0.0])
-    counts = [
-        np.bincount(resample(np.arange(4), weights, np.random.default_rng(seed)), minlength=4)
-        for seed in range(400)
-    ]
-    assert {tuple(count) for count in counts} <= {(0, 1, 3, 0), (1, 1, 2, 0)}
-    assert np.mean([count[0] for count in counts]) == pytest.approx(0.5, abs=0.1)
-
-
-def test_weights_of_classes_have_the_mean_one_over_labels():
-    counts = np.array([900, 90, 10, 0])
-    assert weights_of_classes(counts, 0.0).tolist() == [1, 1, 1, 0]
-    for power in (0.5, 1.0):
-        weights = weights_of_classes(counts, power)
-        assert (weights * counts).sum() == pytest.approx(1000)
-        assert weights[1] / weights[0] == pytest.approx(10**power)
-
-
-def test_there_must_be_texts():
+def test_there_must_be_texts_and_passes():
     with pytest.raises(ValueError, match="there are no texts to train on"):
         DataOrder(TokenRows([]), 10, seed=0)
+    with pytest.raises(ValueError, match="passes must be above 0, got nan"):
+        DataOrder(rows_of(10), 4, seed=1).seen(float("nan"))

@@ -1,5 +1,6 @@
 """A run of one process that is killed at any moment, and started again, ends with bit-identical weights."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -7,80 +8,63 @@ import sys
 
 import pytest
 import torch
-from support.small_corpus import small_corpus
+from support.pretraining import changed, same, weights_of
 
 from torchmoji.pretraining.loop import load_training
-from torchmoji.pretraining.pretraining import Settings, train
+from torchmoji.pretraining.pretraining import train
 
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from torchmoji.pretraining import loop as pretraining_steps
-from torchmoji.pretraining import loop as training_checkpoint
 from torchmoji.corpus.shards import Corpus
+from torchmoji.pretraining import loop
 from torchmoji.pretraining.pretraining import Settings, train
 
-corpus, folder, step, moment = sys.argv[1:]
+corpus, folder, number, step, moment, seconds = sys.argv[1:]
 torch.set_num_threads(1)
-saved = [0]
+saves, step = 0, int(step)
+save, replace, do_step = torch.save, Path.replace, loop.Stepper.step
 
-def kill():
-    os.kill(os.getpid(), signal.SIGKILL)
+def end():
+    os.kill(os.getpid(), int(number))
 
 def killing_save(state, path):
-    saved[0] += 1
-    if saved[0] < int(step):
-        return save(state, path)
+    global saves
+    saves += 1
     save(state, path)
-    if moment == "half written":
-        Path(path).write_bytes(Path(path).read_bytes()[:1000])
-    kill()
+    if saves == step and moment != "renamed":
+        if moment == "half written":
+            Path(path).write_bytes(Path(path).read_bytes()[:1000])
+        end()
 
 def killing_replace(path, target):
     result = replace(path, target)
-    if saved[0] == int(step):
-        kill()
+    if saves == step:
+        end()
     return result
 
 def killing_step(stepper, number, *rest):
     result = do_step(stepper, number, *rest)
-    if number + 1 == int(step):
-        kill()
+    if number + 1 == step:
+        end()
     return result
 
-save, replace, do_step = torch.save, Path.replace, pretraining_steps.Stepper.step
-if moment == "renamed":
-    torch.save = lambda state, path: (saved.__setitem__(0, saved[0] + 1), save(state, path))
-    Path.replace = killing_replace
-elif moment == "between":
-    pretraining_steps.Stepper.step = killing_step
+if moment == "between":
+    loop.Stepper.step = killing_step
 else:
     torch.save = killing_save
-settings = Settings(**eval({settings!r}))
-train(Corpus.load(corpus), folder, settings, checkpoint_seconds=0)
+if moment == "renamed":
+    Path.replace = killing_replace
+train(Corpus.load(corpus), folder, Settings(**{settings!r}), checkpoint_seconds=float(seconds))
 """
-SETTINGS = {
-    "embedding_dim": 6,
-    "hidden_size": 5,
-    "passes": 2,
-    "batch_size": 8,
-    "learning_rate": 0.02,
-    "warmup_steps": 4,
-    "average": 0.9,
-    "balanced_sampling": 0.5,
-}
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    return small_corpus(tmp_path_factory.mktemp("small"), count=100, validation=0.2)
+SETTINGS = changed(average=0.9)
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     path = tmp_path_factory.mktemp("program") / "train.py"
-    path.write_text(PROGRAM.format(settings=repr(SETTINGS)))
+    path.write_text(PROGRAM.replace("{settings!r}", repr(dataclasses.asdict(SETTINGS))))
     return path
 
 
@@ -93,54 +77,40 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def undisturbed(corpus, tmp_path):
-    return train(corpus, tmp_path / "undisturbed", Settings(**SETTINGS)).model.state_dict()
+def ended(program, corpus, folder, number, *arguments):
+    """The error output of the program, which a signal ends."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    command = [sys.executable, *map(str, (program, corpus.folder, folder, int(number), *arguments))]
+    result = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert result.returncode == -number, result.stderr
+    return result.stderr
 
 
 @pytest.mark.parametrize(
     ("step", "moment", "done"),
     [
-        (1, "half written", None),
         (7, "half written", 6),
-        (10, "whole but not renamed", 9),
-        (12, "renamed", 12),
-        (9, "between", 8),
+        pytest.param(1, "half written", None, marks=pytest.mark.nightly),
+        pytest.param(10, "whole but not renamed", 9, marks=pytest.mark.nightly),
+        pytest.param(12, "renamed", 12, marks=pytest.mark.nightly),
+        pytest.param(9, "between", 8, marks=pytest.mark.nightly),
     ],
 )
-def test_a_killed_run_ends_with_bit_identical_weights(
-    corpus, program, undisturbed, tmp_path, step, moment, done
-):
+def test_a_killed_run_ends_with_bit_identical_weights(corpus, program, tmp_path, step, moment, done):
     folder = tmp_path / "killed"
-    command = [sys.executable, program, corpus.folder, folder, step, moment]
-    killed = subprocess.run(list(map(str, command)), env=environment(), check=False)
-    assert killed.returncode == -signal.SIGKILL
+    ended(program, corpus, folder, signal.SIGKILL, step, moment, 0)
     state = load_training(folder / "checkpoint.pt")
     assert (state and state["step"]) == done
-    resumed = train(corpus, folder, Settings(**SETTINGS), checkpoint_seconds=0)
-    found = resumed.model.state_dict()
-    assert all(torch.equal(weight, found[name]) for name, weight in undisturbed.items())
+    resumed = train(corpus, folder, SETTINGS, checkpoint_seconds=0)
+    assert same(weights_of(resumed), weights_of(train(corpus, tmp_path / "undisturbed", SETTINGS)))
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.pt", "metrics.jsonl"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_asked_to_stop_stores_where_it_is(corpus, program, undisturbed, tmp_path, number):
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)])
+def test_a_run_that_is_stopped_by_a_signal_stores_where_it_is(corpus, program, tmp_path, number):
     """However seldom checkpoints are written, no step is done twice."""
-    folder = tmp_path / "asked"
-    asking = program.with_name(f"asked-{number.name}.py")
-    source = program.read_text().replace("checkpoint_seconds=0", "checkpoint_seconds=1000")
-    asking.write_text(source.replace("signal.SIGKILL", f"signal.{number.name}"))
-    command = [sys.executable, asking, corpus.folder, folder, 9, "between"]
-    stopped = subprocess.run(
-        list(map(str, command)), env=environment(), check=False, capture_output=True, text=True
-    )
-    assert stopped.returncode == -number
-    assert "stopped after step 9 of 22: the same run goes on from here" in stopped.stderr
-    assert load_training(folder / "checkpoint.pt")["step"] == 9
-    resumed = train(corpus, folder, Settings(**SETTINGS))
-    found = resumed.model.state_dict()
-    assert all(torch.equal(weight, found[name]) for name, weight in undisturbed.items())
-
-
-def environment():
-    return os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    errors = ended(program, corpus, tmp_path / "stopped", number, 9, "between", 1000)
+    assert "stopped after step 9 of 26: the same run goes on from here" in errors
+    assert load_training(tmp_path / "stopped" / "checkpoint.pt")["step"] == 9
+    resumed = train(corpus, tmp_path / "stopped", SETTINGS)
+    assert same(weights_of(resumed), weights_of(train(corpus, tmp_path / "undisturbed", SETTINGS)))

@@ -1,18 +1,43 @@
+"""The loss, and the files of targets: probabilities of a teacher, embeddings of a sentence encoder."""
+
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from support.pretraining import changed, interrupted_at, same, weights_of
 from torch.nn import functional as F
 
-from torchmoji.pretraining.loss import PretrainingLoss
+from torchmoji.corpus.shards import TokenRows, in_memory
+from torchmoji.model_def import TorchMoji
+from torchmoji.pretraining.loss import (
+    ModelWithEmbeddings,
+    PretrainingLoss,
+    open_embedding_targets,
+    open_soft_targets,
+    save_embedding_targets,
+    save_soft_targets,
+)
+from torchmoji.pretraining.pretraining import train
 from torchmoji.pretraining.settings import Settings
 
 LOGITS = torch.tensor([[1.0, 0.0, -1.0], [0.5, 2.0, 0.0]])
 OWNERS, CLASSES = torch.tensor([0, 0, 1]), torch.tensor([0, 2, 1])
-ROWS = np.array([5, 3])
+ROWS = np.array([5, 3])  # of the six texts of a corpus with three classes
+SIZE = 3
 
 
-def loss_of(settings=None, counts=(10, 10, 10), soft=None):
-    return PretrainingLoss(settings or Settings(), counts, soft)(LOGITS, OWNERS, CLASSES, ROWS).item()
+def loss_of(output=LOGITS, **settings):
+    corpus = SimpleNamespace(classes=["a", "b", "c"], rows=lambda split: range(6))
+    return PretrainingLoss(corpus, Settings(**settings))(output, OWNERS, CLASSES, ROWS).item()
+
+
+def saved(path, array):
+    np.save(path, np.asarray(array, dtype=np.float16))
+    return path
+
+
+# --- the loss -----------------------------------------------------------------------------------------------
 
 
 def test_it_is_the_sum_over_a_texts_labels():
@@ -20,46 +45,159 @@ def test_it_is_the_sum_over_a_texts_labels():
     assert loss_of() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_labels_can_be_smoothed():
-    expected = F.cross_entropy(LOGITS[[0, 0, 1]], CLASSES, reduction="sum", label_smoothing=0.2)
-    assert loss_of(Settings(label_smoothing=0.2)) == pytest.approx(expected.item(), rel=1e-6)
-
-
-def test_rare_classes_can_count_more_with_the_same_mean():
-    settings = Settings(class_weights=1.0)
-    loss = PretrainingLoss(settings, (80, 15, 5))
-    labels = np.repeat([0, 1, 2], [80, 15, 5])
-    assert loss.total_weight(labels) == pytest.approx(100, rel=1e-6)
-    assert loss.total_weight(np.array([2])) == pytest.approx(16 * loss.total_weight(np.array([0])), rel=1e-6)
-    weights = torch.tensor([loss.total_weight(np.array([index])) for index in (0, 2, 1)])
-    expected = (weights * F.cross_entropy(LOGITS[[0, 0, 1]], CLASSES, reduction="none")).sum()
-    assert loss_of(settings, (80, 15, 5)) == pytest.approx(expected.item(), rel=1e-5)
-
-
-def test_a_teacher_has_its_share_of_each_sample():
-    soft = np.zeros((6, 3), dtype=np.float16)
+def test_a_teacher_has_its_share_of_each_sample(tmp_path):
+    soft = np.zeros((6, 3))
     soft[5], soft[3] = [0.25, 0.0, 0.25], [0.0, 1.0, 0.0]
     hard = F.cross_entropy(LOGITS[[0, 0, 1]], CLASSES, reduction="none")
     logs = torch.log_softmax(LOGITS, dim=1)
     taught = torch.tensor([-(logs[0, 0] + logs[0, 2]) / 2] * 2 + [-logs[1, 1]])
-    expected = (0.75 * hard + 0.25 * taught).sum()
-    assert loss_of(Settings(soft_share=0.25), soft=soft) == pytest.approx(expected.item(), rel=1e-5)
+    expected = (0.75 * hard + 0.25 * taught).sum().item()
+    assert loss_of(soft_targets=saved(tmp_path / "a.npy", soft), soft_share=0.25) == pytest.approx(expected)
+    nothing = saved(tmp_path / "b.npy", np.zeros((6, 3)))
+    assert loss_of(soft_targets=nothing, soft_share=0.9) == pytest.approx(loss_of())
 
 
-def test_texts_without_a_teacher_have_their_labels_alone():
-    soft = np.zeros((6, 3), dtype=np.float16)
-    assert loss_of(Settings(soft_share=0.9), soft=soft) == pytest.approx(loss_of(), rel=1e-6)
-
-
-def test_the_distance_to_embeddings_is_added_for_each_sample():
-    embeddings = np.zeros((6, 2), dtype=np.float16)
+def test_the_distance_to_embeddings_is_added_for_each_sample(tmp_path):
+    embeddings = np.zeros((6, 2))
     embeddings[5] = [0.6, 0.8]  # the other text has none
-    loss = PretrainingLoss(Settings(embedding_weight=3.0), (10, 10, 10), embeddings=embeddings)
+    settings = {"embedding_targets": saved(tmp_path / "a.npy", embeddings), "embedding_weight": 3.0}
     output = torch.cat([LOGITS, torch.tensor([[0.5, 1.0], [7.0, 7.0]])], dim=1)
-    found = loss(output, OWNERS, CLASSES, ROWS).item()
-    assert found == pytest.approx(loss_of() + 2 * 3 * (0.1**2 + 0.2**2), rel=1e-3)  # two labels
-    assert loss(LOGITS, OWNERS, CLASSES, ROWS).item() == pytest.approx(loss_of(), rel=1e-6)
+    assert loss_of(output, **settings) == pytest.approx(loss_of() + 2 * 3 * (0.1**2 + 0.2**2), rel=1e-3)
+    assert loss_of(**settings) == pytest.approx(loss_of())
 
 
-def test_a_class_that_never_occurs_does_no_harm():
-    assert np.isfinite(loss_of(Settings(class_weights=1.0, label_smoothing=0.1), (80, 15, 0)))
+# --- soft targets -------------------------------------------------------------------------------------------
+
+
+def teacher(ids):
+    """The first token decides."""
+    scores = np.stack([ids[:, 0] % 7 + 1.0, ids[:, 0] % 5, ids[:, 0] % 3, ids[:, 0] % 2], axis=1)
+    return scores / scores.sum(1, keepdims=True)
+
+
+def test_a_teacher_is_asked_about_each_training_text_in_order(corpus, tmp_path):
+    rows = corpus.rows("train")
+    save_soft_targets(tmp_path / "soft.npy", corpus, teacher)
+    stored = open_soft_targets(tmp_path / "soft.npy", (len(rows), 4))
+    assert np.allclose(stored, teacher(rows.token_ids(np.arange(len(rows)))), atol=1e-3)
+
+
+def test_a_teacher_with_tokens_of_its_own_gets_those(corpus, tmp_path):
+    count = len(corpus.rows("train"))
+    own = TokenRows([in_memory([[row % 11] for row in range(count)], [[0]] * count)])
+    save_soft_targets(tmp_path / "soft.npy", corpus, teacher, rows=own)
+    expected = teacher(np.arange(count)[:, None] % 11)
+    assert np.allclose(np.load(tmp_path / "soft.npy"), expected, atol=1e-3)
+    few = TokenRows([in_memory([[1]], [[0]])])
+    with pytest.raises(ValueError, match=rf"there are 1 rows for the corpus's {count} training texts"):
+        save_soft_targets(tmp_path / "other.npy", corpus, teacher, rows=few)
+
+
+def test_only_the_highest_can_be_kept(corpus, tmp_path):
+    guesses = np.array([[0.1, 0.4, 0.3, 0.2]])
+    save_soft_targets(tmp_path / "soft.npy", corpus, lambda ids: guesses.repeat(len(ids), 0), 2)
+    assert np.allclose(np.load(tmp_path / "soft.npy"), [0, 0.4, 0.3, 0], atol=1e-3)
+
+
+def test_a_teacher_of_other_classes_is_refused(corpus, tmp_path):
+    with pytest.raises(ValueError, match=r"the teacher gave \(\d+, 3\), expected \(\d+, 4\)"):
+        save_soft_targets(tmp_path / "soft.npy", corpus, lambda ids: np.ones((len(ids), 3)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "shape", "read"),
+    [
+        ("soft targets", r"\(3, 4\)", lambda path: open_soft_targets(path, (3, 4))),
+        ("embeddings", r"\(3, numbers\)", lambda path: open_embedding_targets(path, 3)),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(tmp_path, content, shape, read):
+    path = tmp_path / "some.npy"
+    with pytest.raises(FileNotFoundError, match=rf"there is no file of {content} .*some\.npy"):
+        read(path)
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(ValueError, match=r"some\.npy is not an \.npy file of numbers"):
+        read(path)
+    for array in (np.ones((3, 4)), np.ones(3, dtype=np.float16), np.ones((2, 4), dtype=np.float16)):
+        np.save(path, array)
+        with pytest.raises(ValueError, match=rf"but the corpus needs float16 {shape}: a row for each"):
+            read(path)
+
+
+def test_a_teacher_is_learned_from(corpus, tmp_path):
+    """A teacher who always says the last class, and has all the say."""
+    save_soft_targets(tmp_path / "soft.npy", corpus, lambda ids: np.tile([0.0, 0, 0, 1], (len(ids), 1)))
+    settings = changed(soft_targets=tmp_path / "soft.npy", soft_share=1.0, passes=6)
+    model = train(corpus, tmp_path, settings).model
+    rows = corpus.rows("train")
+    with torch.no_grad():
+        guesses = model(torch.from_numpy(rows.token_ids(np.arange(len(rows))))).argmax(1)
+    assert (guesses == 3).all()
+
+
+# --- embedding targets --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def embeddings(corpus):
+    """Embeddings that depend on a text's words."""
+    rows = corpus.rows("train")
+    ids = rows.token_ids(np.arange(len(rows)))
+    columns = [((ids != 0) & (ids % SIZE == number)).sum(1) for number in range(SIZE)]
+    sums = np.stack(columns, axis=1).astype(np.float32)
+    return sums / np.linalg.norm(sums, axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def targets(embeddings, tmp_path_factory):
+    path = tmp_path_factory.mktemp("targets") / "embeddings.npy"
+    numbers = np.arange(len(embeddings))
+    parts = [(numbers[::2], 5 * embeddings[::2]), (numbers[1::2], embeddings[1::2])]
+    save_embedding_targets(path, embeddings.shape, parts)
+    return path
+
+
+def test_embeddings_are_stored_normalized_in_the_order_of_the_texts(targets, embeddings, tmp_path):
+    assert np.allclose(open_embedding_targets(targets, len(embeddings)), embeddings, atol=1e-3)
+    save_embedding_targets(tmp_path / "some.npy", (3, 2), [(np.array([2]), np.array([[0.0, 4.0]]))])
+    assert open_embedding_targets(tmp_path / "some.npy", 3).tolist() == [[0, 0], [0, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("wrong", [np.ones((1, 3)), np.array([[np.nan, 1.0]])])
+def test_embeddings_that_do_not_fit_are_not_written(tmp_path, wrong):
+    with pytest.raises(ValueError, match=r"the encoder gave \(1, \d\), expected \(1, 2\) finite numbers"):
+        save_embedding_targets(tmp_path / "some.npy", (3, 2), [(np.array([2]), wrong)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_features_tell_the_embeddings_after_training(corpus, targets, embeddings, tmp_path):
+    settings = changed(passes=10, embedding_dim=8, embedding_targets=targets, embedding_weight=5.0)
+    model = train(corpus, tmp_path, settings).model
+    assert type(model) is TorchMoji
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["model"]
+    rows = corpus.rows("train")
+    with torch.no_grad():
+        features = model.features_of(torch.from_numpy(rows.token_ids(np.arange(len(rows)))))
+        predicted = features @ state["projection.weight"].t() + state["projection.bias"]
+    assert float((predicted - torch.from_numpy(embeddings)).square().sum(1).mean()) < 0.05
+
+
+def test_a_run_that_was_interrupted_ends_with_the_same_weights(corpus, targets, tmp_path):
+    settings = changed(embedding_targets=targets, average=0.9, evaluate_every=9)
+    whole = train(corpus, tmp_path / "whole", settings)
+    with interrupted_at(11):
+        train(corpus, tmp_path / "parts", settings, checkpoint_seconds=0)
+    assert same(weights_of(whole), weights_of(train(corpus, tmp_path / "parts", settings)))
+
+
+def test_embeddings_come_in_training_alone():
+    with torch.random.fork_rng(devices=[]):
+        model = TorchMoji(4, 20, output_logits=True, embedding_dim=8, hidden_size=6)
+    both = ModelWithEmbeddings(model, SIZE)
+    ids = torch.tensor([[3, 4, 0], [5, 6, 7]])
+    assert both.eval()(ids).shape == (2, 4)
+    output = both.train()(ids)
+    assert output.shape == (2, 4 + SIZE)
+    assert torch.equal(output[:, :4], model.eval()(ids))
+    assert not output[:, 4:].any()

@@ -1,90 +1,123 @@
-import json
+"""Reports of progress, and signals that wait for the end of a step."""
+
+import os
+import signal
+import subprocess
 import sys
-import types
+import threading
 
 import pytest
+from support.pretraining import metrics_of
 
-from torchmoji.pretraining.progress import TrainingProgress
-
-
-def told(folder, **options):
-    return TrainingProgress(folder, **{"total_steps": 10, "shown": False, "tensorboard": False, **options})
+from torchmoji.pretraining.progress import TrainingProgress, deferred_signals
 
 
-def lines_of(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+def progress_of(folder, step=0, written=0, shown=False, **options):
+    return TrainingProgress(folder, 10, step, written, shown, **options)
+
+
+def send(number=signal.SIGINT):
+    os.kill(os.getpid(), number)
+
+
+# --- progress -----------------------------------------------------------------------------------------------
 
 
 def test_metrics_are_written_with_speed_and_time_left(tmp_path):
-    progress = told(tmp_path)
-    progress.begin(0, 0)
+    progress = progress_of(tmp_path)
     for _ in range(4):
         progress.advance(32)
-    progress.tell_training(4, 20.0, {"loss": 1.25, "learning_rate": 0.1})
-    progress.tell_evaluation(
-        4, dict.fromkeys(("first", "first_five", "average_first", "average_first_five"), 0.5)
-    )
+    progress.report_training(4, 20.0, {"loss": 1.25, "learning_rate": 0.1})
+    names = ("first", "first_five", "average_first", "average_first_five")
+    progress.report_evaluation(4, dict.fromkeys(names, 0.5))
     progress.close()
-    training, evaluation = lines_of(tmp_path)
-    assert (training["step"], training["kind"], training["loss"]) == (4, "training", 1.25)
-    assert training["seconds_left"] == 30.0
+    training, evaluation = metrics_of(tmp_path, "training")[0], metrics_of(tmp_path, "validation")[0]
+    assert (training["step"], training["loss"], training["seconds_left"]) == (4, 1.25, 30.0)
     assert training["texts_per_second"] > 0
-    assert (evaluation["kind"], evaluation["first_five"]) == ("validation", 0.5)
+    assert (evaluation["step"], evaluation["first_five"]) == (4, 0.5)
 
 
 def test_going_on_cuts_off_what_was_written_after_the_checkpoint(tmp_path):
-    progress = told(tmp_path)
-    progress.begin(0, 0)
-    progress.tell_training(1, 1.0, {"loss": 1.0})
+    progress = progress_of(tmp_path)
+    progress.report_training(1, 1.0, {"loss": 1.0})
     written = progress.written
-    progress.tell_training(2, 2.0, {"loss": 2.0})
+    progress.report_training(2, 2.0, {"loss": 2.0})
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"step": 3, "ki')
-    again = told(tmp_path)
-    again.begin(1, written)
-    again.tell_training(2, 2.0, {"loss": 2.5})
-    assert [line["loss"] for line in lines_of(tmp_path)] == [1.0, 2.5]
+    progress_of(tmp_path, step=1, written=written).report_training(2, 2.0, {"loss": 2.5})
+    assert [line["loss"] for line in metrics_of(tmp_path, "training")] == [1.0, 2.5]
 
 
 def test_other_processes_are_silent(tmp_path, capfd):
-    progress = told(tmp_path, shown=True, tensorboard=True, is_first=False)
-    progress.begin(0, 0)
+    progress = progress_of(tmp_path, shown=True, is_first=False)
     progress.advance(8)
-    progress.tell_training(1, 1.0, {"loss": 1.0})
+    progress.report_training(1, 1.0, {"loss": 1.0})
     progress.close()
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
 
 
-def test_tensorboard_gets_the_same_numbers(tmp_path, monkeypatch):
-    scalars = []
-
-    class SummaryWriter:
-        def __init__(self, folder, purge_step):
-            scalars.append(("from", purge_step))
-
-        def add_scalar(self, name, value, step):
-            scalars.append((name, value, step))
-
-        def flush(self):
-            pass
-
-        def close(self):
-            scalars.append("closed")
-
-    module = types.ModuleType("torch.utils.tensorboard")
-    module.SummaryWriter = SummaryWriter
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    progress = told(tmp_path, tensorboard=True)
-    progress.begin(1, 0)
-    progress.tell_training(2, 1.0, {"loss": 1.5})
-    progress.close()
-    assert scalars[0] == ("from", 2)
-    assert ("training/loss", 1.5, 2) in scalars
-    assert scalars[-1] == "closed"
+# --- signals ------------------------------------------------------------------------------------------------
 
 
-def test_a_missing_tensorboard_names_the_command(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ModuleNotFoundError, match="which is not installed: pip install tensorboard"):
-        told(tmp_path, tensorboard=True)
+def test_a_signal_waits_for_the_end_of_the_block_and_a_second_one_does_not():
+    done = []
+    with pytest.raises(KeyboardInterrupt), deferred_signals() as came:  # noqa: PT012
+        assert came == []
+        send()
+        done.append(list(came))
+    with pytest.raises(KeyboardInterrupt), deferred_signals():  # noqa: PT012
+        send()
+        done.append(2)
+        send()
+        done.append(3)
+    assert done == [[signal.SIGINT], 2]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_handlers_of_others_and_other_threads_are_left_alone():
+    def own(number, frame):
+        heard.append(number)
+
+    heard, noted = [], []
+    before = signal.signal(signal.SIGINT, own)
+    try:
+        with deferred_signals() as came:
+            send()
+            noted.append(list(came))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (heard, noted) == ([signal.SIGINT], [[]])
+
+    def elsewhere():
+        with deferred_signals():
+            noted.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert noted[1] is before
+
+
+def test_a_terminated_process_ends_as_such_after_its_work():
+    program = (
+        "import os, signal\n"
+        "from torchmoji.pretraining.progress import deferred_signals\n"
+        "with deferred_signals() as came:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print(came[0].name, flush=True)\n"
+        "print('not reached')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGTERM, ended.stderr
+    assert ended.stdout == "SIGTERM\n"
+
+
+def test_the_first_process_of_a_container_ends_too(monkeypatch):
+    """The kernel keeps signals without a handler from it."""
+    kill = os.kill
+    with pytest.raises(SystemExit) as ended, deferred_signals():  # noqa: PT012
+        kill(os.getpid(), signal.SIGTERM)
+        monkeypatch.setattr(os, "kill", lambda *arguments: None)
+    assert ended.value.code == 128 + signal.SIGTERM

@@ -52,13 +52,11 @@ def test_a_model_may_give_probabilities():
     assert score_emojis(model, rows, 6).loss == pytest.approx(expected.loss, rel=1e-5)
 
 
-def test_guesses_that_are_there_score_as_those_of_their_model():
+def test_given_guesses_score_as_those_of_their_model():
     labels = [[5], [4, 0], [0], [5, 4]]
     probabilities = torch.softmax(LOGITS, dim=0).expand(4, 6).numpy()
-    given, expected = (
-        score_probabilities(probabilities, labels),
-        score_emojis(FixedGuesses(), rows_of(labels), 6),
-    )
+    given = score_probabilities(probabilities, labels)
+    expected = score_emojis(FixedGuesses(), rows_of(labels), 6)
     assert given.loss == pytest.approx(expected.loss, rel=1e-5)
     assert dataclasses.replace(given, loss=0) == dataclasses.replace(expected, loss=0)
     with pytest.raises(ValueError, match="3 texts with labels for 4 with guesses"):
@@ -72,8 +70,8 @@ def test_some_texts_from_everywhere_can_be_scored():
 
 
 def test_no_texts_give_zeros():
-    scores = score_emojis(FixedGuesses(), TokenRows([]), 6)
-    assert (scores.texts, scores.first, scores.average_first) == (0, 0.0, 0.0)
+    for scores in (score_emojis(FixedGuesses(), TokenRows([]), 6), commonest_scores(TokenRows([]), [3, 1])):
+        assert (scores.texts, scores.first, scores.average_first) == (0, 0.0, 0.0)
 
 
 def test_few_classes_have_fewer_guesses():

@@ -5,12 +5,11 @@ import shutil
 from urllib.parse import urlsplit
 
 import pytest
-from support.programs import loaded, refusal, run
+from support.programs import loaded, refusal
 from support.small_pipeline import small
 
-from torchmoji import MojiPipeline
 from torchmoji.server import demo
-from torchmoji.server.examples import CHIPS
+from torchmoji.server.page import CHIPS
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -51,17 +50,6 @@ CONTRASTS = """() => {
   return found;
 }"""
 """Gives the contrast of each piece of text with what is behind it."""
-
-
-@pytest.fixture(scope="module")
-def pipeline():
-    return MojiPipeline.from_pretrained(backend="onnx")
-
-
-@pytest.fixture(scope="module")
-def address(pipeline):
-    with demo.served(pipeline) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -142,34 +130,42 @@ def test_results_appear_while_typing(visit, pipeline):
     assert page.locator("#first .nearest li").count() == 5
 
 
-def test_an_example_is_taken_with_one_click(visit):
-    page = visit()
-    page.get_by_role("button", name=CHIPS[1]).click()
-    page.locator("#first .bars").wait_for()
-    assert page.get_by_role("textbox", name="Your text").input_value() == CHIPS[1]
-
-
-def test_without_text_there_is_an_invitation(visit):
-    page = visit()
-    assert page.locator("#first").inner_text() == "Type above, or take one of the examples."
-    type_into(page, "first", TEXT)
-    page.get_by_role("textbox", name="Your text").fill("  ")
-    page.get_by_text("Type above, or take one of the examples.").wait_for()
-    assert page.locator("#first .bars").count() == 0
-
-
 def test_a_second_text_is_compared(visit, pipeline):
     page = visit()
-    type_into(page, "first", TEXT)
+    assert page.locator("#first").inner_text() == "Type above, or take one of the examples."
+    page.get_by_role("button", name=CHIPS[1]).click()
+    page.locator("#first .bars").wait_for()
+    assert page.get_by_role("textbox", name="Your text").input_value() == CHIPS[1] == OTHER
     assert page.locator(".similarity").count() == 0
-    type_into(page, "second", OTHER)
+    type_into(page, "second", TEXT)
     page.locator(f".similarity b:text-is('{pipeline.similarity(TEXT, OTHER):.2f}')").wait_for()
-    type_into(page, "first", OTHER)
+    type_into(page, "first", TEXT)
     page.locator(".similarity b:text-is('1.00')").wait_for()
-    page.get_by_role("textbox", name="Second text").fill("")
+    page.get_by_role("textbox", name="Second text").fill(" ")
     page.locator(".similarity").wait_for(state="detached")
+    page.get_by_text("Type a second text to compare the two.").wait_for()
+    assert page.locator("#second .bars").count() == 0
 
 
+def test_markup_stays_text(visit):
+    page = visit()
+    text = "<img src=x onerror=alert(1)> <script>alert(2)</script> ${alert(3)} {{7*7}} #{7*7} <%= 7*7 %>"
+    type_into(page, "first", text)
+    assert page.locator("#texts img, #texts script").count() == 0
+
+
+def test_the_list_of_endpoints_asks_nobody_else(browser, address):
+    context, asked = browser.new_context(), []
+    context.on("request", lambda request: asked.append(urlsplit(request.url)))
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_role("button", name="Use via API").click()
+    page.get_by_text("/compare").first.wait_for()
+    context.close()
+    assert {url.hostname for url in asked if url.scheme not in ("data", "blob")} == {"127.0.0.1"}
+
+
+@pytest.mark.nightly
 def test_texts_are_side_by_side_or_below_each_other(visit):
     places = {}
     for width in (1280, 390):
@@ -191,17 +187,7 @@ def test_texts_are_side_by_side_or_below_each_other(visit):
     assert max(lefts) - min(lefts) <= 1
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["<img src=x onerror=alert(1)> <script>alert(2)</script>", "${alert(1)} {{7*7}} #{7*7} <%= 7*7 %>"],
-)
-def test_markup_stays_text(visit, text):
-    page = visit()
-    type_into(page, "first", text)
-    type_into(page, "second", text)
-    assert page.locator("#texts img, #texts script").count() == 0
-
-
+@pytest.mark.nightly
 def test_a_very_long_text_is_fine(visit):
     page = visit(360)
     text = "word " * 3000 + "x" * 5000
@@ -212,15 +198,6 @@ def test_a_very_long_text_is_fine(visit):
     page.keyboard.press("End")
     page.wait_for_function("document.querySelector('#first .words').scrollTop > 0")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-def test_other_classes_are_shown_as_words(visit):
-    with demo.served(small(3, ["positive", "negative", "🦖"], multi_label=True)) as url:
-        page = visit(url=url)
-        type_into(page, "first", "good day")
-        names = page.locator("#first .bars .name").all_inner_texts()
-        page.goto("about:blank")
-    assert sorted(names) == ["T-Rex", "negative", "positive"]
 
 
 # --- files ------------------------------------------------------------------------------------------------
@@ -248,30 +225,19 @@ def test_a_csv_file_comes_back_with_emojis(visit, pipeline, tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "column", "message"),
-    [
-        ("a.csv", CSV, "author", "The file a.csv has no column 'author', only 'id', 'tweet': choose one."),
-        ("a.jsonl", '{"text": "a"}\n{', "", "The file a.jsonl, line 2, is not JSON"),
-        ("a.csv", "", None, "The file a.csv has no texts: give a file with some."),
-    ],
-)
-def test_what_is_wrong_with_a_file_is_said(visit, name, content, column, message):
-    page = visit()
-    attach(page, name, content)
-    if column is not None:
-        page.wait_for_function("document.querySelector('#column input').value")
-        page.get_by_label("Column of the texts").fill(column)
-        page.get_by_role("button", name="Add emojis").click()
-    page.locator("#status .error", has_text=message).wait_for()
-    assert not page.locator("#download").is_visible()
-
-
-def test_without_a_file_the_button_asks_for_one(visit):
+def test_what_is_wrong_with_a_file_is_said(visit):
     page = visit()
     page.get_by_role("tab", name="File").click()
     page.get_by_role("button", name="Add emojis").click()
     page.get_by_text("There is no file: choose one first.").wait_for()
+    attach(page, "a.csv", CSV)
+    page.wait_for_function("document.querySelector('#column input').value === 'tweet'")
+    page.get_by_label("Column of the texts").fill("author")
+    page.get_by_role("button", name="Add emojis").click()
+    page.locator(
+        "#status .error", has_text="The file a.csv has no column 'author', only 'id', 'tweet'"
+    ).wait_for()
+    assert not page.locator("#download").is_visible()
 
 
 # --- for everybody ----------------------------------------------------------------------------------------
@@ -295,6 +261,7 @@ def test_texts_work_with_the_keyboard_alone(visit):
     page.keyboard.type(OTHER)
     page.locator(".similarity").wait_for()
     tab_to(page, "#chips button", "Shift+Tab")
+    assert "solid 3px" in page.evaluate("getComputedStyle(document.activeElement).outline")
     page.keyboard.press("Enter")
     page.wait_for_function("document.querySelector('#first-text textarea').value !== \"" + TEXT + '"')
 
@@ -312,6 +279,7 @@ def file_chooser_by_enter(page):
     raise AssertionError("Enter on the button of the upload opens nothing")
 
 
+@pytest.mark.nightly
 def test_files_work_with_the_keyboard_alone(visit, tmp_path):
     (tmp_path / "tweets.csv").write_text(CSV)
     page = visit()
@@ -333,13 +301,6 @@ def test_files_work_with_the_keyboard_alone(visit, tmp_path):
     with page.expect_download() as download:
         page.keyboard.press("Enter")
     assert download.value.suggested_filename == "tweets-emojis.csv"
-
-
-def test_the_focus_can_be_seen(visit):
-    page = visit()
-    tab_to(page, "#chips button", "Shift+Tab")
-    outline = page.evaluate("getComputedStyle(document.activeElement).outline")
-    assert "solid 3px" in outline
 
 
 def test_results_are_read_aloud_once_typing_rests(visit, pipeline):
@@ -379,7 +340,7 @@ def test_everything_has_a_name(visit):
     assert page.evaluate("document.documentElement.lang") == "en"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.nightly)])
 def test_the_contrast_is_high_enough(visit, scheme):
     page = visit(color_scheme=scheme)
     type_into(page, "first", TEXT)
@@ -394,7 +355,7 @@ def test_the_contrast_is_high_enough(visit, scheme):
     assert [pair for pair in contrasts if pair[0] < 4.5] == []
 
 
-@pytest.mark.parametrize("width", [320, 360])
+@pytest.mark.parametrize("width", [320, pytest.param(360, marks=pytest.mark.nightly)])
 def test_a_phone_need_not_scroll_sideways(visit, width):
     page = visit(width, 640)
     fits = "document.documentElement.scrollWidth <= innerWidth"
@@ -409,19 +370,6 @@ def test_a_phone_need_not_scroll_sideways(visit, width):
     assert page.evaluate(fits)
 
 
-def test_the_list_of_endpoints_asks_nobody_else(browser, address):
-    context = browser.new_context()
-    asked = []
-    context.on("request", lambda request: asked.append(urlsplit(request.url)))
-    page = context.new_page()
-    page.goto(address)
-    page.get_by_role("button", name="Use via API").click()
-    page.get_by_text("/compare").first.wait_for()
-    context.close()
-    assert len(asked) > 10
-    assert {url.hostname for url in asked if url.scheme not in ("data", "blob")} == {"127.0.0.1"}
-
-
 # --- pictures ---------------------------------------------------------------------------------------------
 
 
@@ -430,6 +378,7 @@ def width_of(path):
     return int.from_bytes(path.read_bytes()[16:20], "big")
 
 
+@pytest.mark.nightly
 def test_the_pictures_of_the_documentation_can_be_taken(browser, repository, tmp_path):
     with loaded(repository / "docs" / "tools" / "demo_screenshot.py") as program, demo.served(small()) as url:
         for name, (width, texts) in program.PICTURES.items():
@@ -441,5 +390,3 @@ def test_without_a_browser_no_pictures(repository, capsys, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     message = refusal(repository / "docs" / "tools" / "demo_screenshot.py", capsys)
     assert "there is no Chromium: install it" in message
-    with pytest.raises(SystemExit, match="0"):
-        run(repository / "docs" / "tools" / "demo_screenshot.py", "--help")

@@ -4,7 +4,6 @@ Each function below that gives a `Behaviour` is one way to answer; `FileServer.s
 """
 
 import re
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,15 +75,24 @@ def running_server() -> Iterator[FileServer]:
             thread.join()
 
 
-def dead_url() -> str:
-    """A URL at which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}/file"
-
-
 def missing(handler: _Handler) -> None:
+    """Does not have the file."""
     handler.send_error(404)
+
+
+def silent(handler: _Handler) -> None:
+    """Accepts the request and never answers."""
+    handler.server.stopping.wait(30)
+
+
+def not_http(handler: _Handler) -> None:
+    """Answers in another protocol."""
+    handler.wfile.write(b"220 ready\r\n")
+
+
+def redirects(location: str) -> Behaviour:
+    """Sends the client to another URL."""
+    return lambda handler: handler.start(302, location=location, content_length=0)
 
 
 def whole(content: bytes, content_type: str = "application/octet-stream") -> Behaviour:
@@ -92,60 +100,6 @@ def whole(content: bytes, content_type: str = "application/octet-stream") -> Beh
 
     def answer(handler: _Handler) -> None:
         handler.start(content_length=len(content), content_type=content_type)
-        handler.wfile.write(content)
-
-    return answer
-
-
-def ranged(content: bytes) -> Behaviour:
-    """Sends the range asked for, as a good server does."""
-
-    def answer(handler: _Handler) -> None:
-        start = handler.range_start()
-        if not start:
-            whole(content)(handler)
-        elif start >= len(content):
-            handler.start(416, content_range=f"bytes */{len(content)}", content_length=0)
-        else:
-            rest = content[start:]
-            span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            handler.start(206, content_range=span, content_length=len(rest))
-            handler.wfile.write(rest)
-
-    return answer
-
-
-def refuses_ranges(content: bytes) -> Behaviour:
-    """Sends 416 for every range."""
-
-    def answer(handler: _Handler) -> None:
-        if handler.range_start():
-            handler.start(416, content_length=0)
-        else:
-            whole(content)(handler)
-
-    return answer
-
-
-def wrong_range(content: bytes) -> Behaviour:
-    """Says 206 to a range but sends everything from the first byte."""
-
-    def answer(handler: _Handler) -> None:
-        if handler.range_start():
-            span = f"bytes 0-{len(content) - 1}/{len(content)}"
-            handler.start(206, content_range=span, content_length=len(content))
-            handler.wfile.write(content)
-        else:
-            whole(content)(handler)
-
-    return answer
-
-
-def announces(content: bytes, length: int) -> Behaviour:
-    """Sends all of it under a Content-Length of `length`."""
-
-    def answer(handler: _Handler) -> None:
-        handler.start(content_length=length)
         handler.wfile.write(content)
 
     return answer
@@ -161,39 +115,27 @@ def without_length(content: bytes) -> Behaviour:
     return answer
 
 
+def ranged(content: bytes) -> Behaviour:
+    """Sends the range asked for, as a good server does."""
+
+    def answer(handler: _Handler) -> None:
+        start = handler.range_start()
+        if not start:
+            whole(content)(handler)
+            return
+        span = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        handler.start(206, content_range=span, content_length=len(content) - start)
+        handler.wfile.write(content[start:])
+
+    return answer
+
+
 def cut_off(content: bytes, after: int) -> Behaviour:
     """Announces all of it and closes the connection after some bytes."""
 
     def answer(handler: _Handler) -> None:
         handler.start(content_length=len(content))
         handler.wfile.write(content[:after])
-
-    return answer
-
-
-def cut_off_chunks(content: bytes, after: int) -> Behaviour:
-    """Closes the connection in the middle of a chunked answer."""
-
-    def answer(handler: _Handler) -> None:
-        handler.protocol_version = "HTTP/1.1"
-        handler.close_connection = True
-        handler.start(transfer_encoding="chunked")
-        handler.wfile.write(b"%x\r\n%s" % (len(content), content[:after]))
-
-    return answer
-
-
-def resets(content: bytes, after: int) -> Behaviour:
-    """Resets the connection after some bytes."""
-
-    def answer(handler: _Handler) -> None:
-        handler.start(content_length=len(content))
-        handler.wfile.write(content[:after])
-        handler.server.stopping.wait(0.3)  # let the bytes arrive: a reset throws away what has not been read
-        linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
-        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        handler.rfile.close()
-        handler.connection.close()
 
     return answer
 
@@ -220,45 +162,5 @@ def trickles(content: bytes, seconds: float) -> Behaviour:
             handler.wfile.write(bytes([byte]))
             if handler.server.stopping.wait(seconds):
                 return
-
-    return answer
-
-
-def trickles_headers(seconds: float) -> Behaviour:
-    """Never gets to the end of its headers, but sends a byte of them now and then."""
-
-    def answer(handler: _Handler) -> None:
-        handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Header: ")
-        while not handler.server.stopping.wait(seconds):
-            handler.wfile.write(b"x")
-
-    return answer
-
-
-def silent(handler: _Handler) -> None:
-    """Accepts the request and never answers."""
-    handler.server.stopping.wait(30)
-
-
-def not_http(handler: _Handler) -> None:
-    """Answers in another protocol."""
-    handler.wfile.write(b"220 ready\r\n")
-
-
-def compressed(content: bytes) -> Behaviour:
-    """Says that it sends gzip although nobody asked for it."""
-
-    def answer(handler: _Handler) -> None:
-        handler.start(content_encoding="gzip", content_length=len(content))
-        handler.wfile.write(content)
-
-    return answer
-
-
-def redirects(location: str, status: int = 302) -> Behaviour:
-    """Sends the client to another URL."""
-
-    def answer(handler: _Handler) -> None:
-        handler.start(status, location=location, content_length=0)
 
     return answer

@@ -7,6 +7,7 @@ from torchmoji.model_def import TorchMoji
 
 VOCABULARY_SIZE = 40
 CUE = 10  # the token CUE + c marks class c
+LAYERS = ["embed", "lstm_0", "lstm_1", "attention_layer", "output_layer"]
 
 
 def small_model(nb_classes=2, seed=0, **options):
@@ -71,3 +72,8 @@ def changed_layers(before, after):
         for layer in before
         if any(not torch.equal(before[layer][n], after[layer][n]) for n in before[layer])
     }
+
+
+def trainable_layers(model):
+    """Names of the layers that are not frozen."""
+    return {name.split(".")[0] for name, weight in model.named_parameters() if weight.requires_grad}

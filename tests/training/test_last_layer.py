@@ -6,48 +6,39 @@ import torch
 from support.small_task import multi_label_task, small_model, small_task
 from torch.utils.data import DataLoader
 
-from torchmoji import finetuning
 from torchmoji.class_avg_finetuning import class_avg_finetune
 from torchmoji.finetuning import finetune
 from torchmoji.model_def import TorchMoji
-from torchmoji.training import last_layer
+from torchmoji.training import last_layer, loop
 from torchmoji.training.last_layer import LastLayer, batches_on_features, on_features
 from torchmoji.training.sampling import DeepMojiBatchSampler, get_data_loader
 
 EPOCHS, EPOCH_SIZE = 2, 32
 SIZES = (24, 12, 12)
 RATES = [0.0, 0.1]
-
-
 MANY = 400  # so that an epoch has every text of the training part
-OPTIONS = {"epoch_size": EPOCH_SIZE, "nb_epochs": EPOCHS, "verbose": 0, "patience": EPOCHS}
 
 
-def tune(model, task=None, nb_classes=2, **options):
+def tune(model, task=None, nb_classes=2, method="last", **options):
     texts, labels = task or small_task(nb_classes, SIZES)
-    return finetune(model, texts, labels, nb_classes, 16, "last", **{**OPTIONS, **options})
+    options = {"epoch_size": EPOCH_SIZE, "nb_epochs": EPOCHS, "verbose": 0, **options}
+    return finetune(model, texts, labels, nb_classes, 16, method, **options)
 
 
 def tune_each_class(model, task=None, **options):
     texts, labels = task or multi_label_task(2, SIZES)
-    return class_avg_finetune(model, texts, labels, 2, 16, "last", **{**OPTIONS, **options})
-
-
-def keep_the_model(monkeypatch):
-    """Have fine-tuning run the whole model on texts."""
-    for module in ("finetuning", "class_avg_finetuning"):
-        monkeypatch.setattr(f"torchmoji.{module}.on_features", lambda model, parts: (model, list(parts)))
-
-
-def with_widths(task, widths):
-    """The task with so many columns of padding more in its parts."""
-    texts, labels = task
-    pairs = zip(texts, widths, strict=True)
-    return [np.pad(part, ((0, 0), (0, width))) for part, width in pairs], labels
+    options = {"epoch_size": EPOCH_SIZE, "nb_epochs": EPOCHS, "verbose": 0, **options}
+    return class_avg_finetune(model, texts, labels, 2, 16, "last", **options)
 
 
 def distinct(texts):
     return len(np.unique(np.concatenate(texts), axis=0))
+
+
+def assert_same_output_layer(model, other):
+    assert other.output_layer[0].weight.any()
+    for name, weight in other.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], weight, rtol=0, atol=1e-5)
 
 
 @pytest.fixture
@@ -66,80 +57,52 @@ def encoded(monkeypatch):
 # --- the same training ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("final_rate", [0.0, 0.5])
 @pytest.mark.parametrize("embed_rate", RATES)
-def test_the_training_is_that_of_the_whole_model(monkeypatch, embed_rate, final_rate):
-    rates = {"embed_dropout_rate": embed_rate, "final_dropout_rate": final_rate}
-    model, score = tune(small_model(**rates))
-    keep_the_model(monkeypatch)
-    expected, expected_score = tune(small_model(**rates))
+@pytest.mark.parametrize(
+    "run",
+    [tune, tune_each_class, lambda model: tune(model, with_widths(small_task(2, SIZES)))],
+    ids=["finetune", "class average", "parts of different widths"],
+)
+def test_the_training_is_that_of_the_whole_model(monkeypatch, embed_rate, run):
+    rates = {"embed_dropout_rate": embed_rate, "final_dropout_rate": 0.5}
+    model, score = run(small_model(**rates))
+    for module in ("finetuning", "class_avg_finetuning"):
+        monkeypatch.setattr(f"torchmoji.{module}.on_features", lambda model, parts: (model, parts))
+    expected, expected_score = run(small_model(**rates))
     assert score == expected_score
-    assert expected.output_layer[0].weight.any()
-    for name, weight in expected.state_dict().items():
-        torch.testing.assert_close(model.state_dict()[name], weight, rtol=0, atol=1e-5)
+    assert_same_output_layer(model, expected)
 
 
-def test_the_training_of_several_classes_is_that_of_the_whole_model(monkeypatch):
-    model, score = tune(small_model(4), nb_classes=4)
-    keep_the_model(monkeypatch)
-    expected, expected_score = tune(small_model(4), nb_classes=4)
-    assert score == expected_score
-    torch.testing.assert_close(
-        model.output_layer[0].weight, expected.output_layer[0].weight, rtol=0, atol=1e-5
-    )
-
-
-@pytest.mark.parametrize("embed_rate", RATES)
-def test_the_training_of_each_class_is_that_of_the_whole_model(monkeypatch, embed_rate):
-    model, score = tune_each_class(small_model(embed_dropout_rate=embed_rate))
-    keep_the_model(monkeypatch)
-    expected, expected_score = tune_each_class(small_model(embed_dropout_rate=embed_rate))
-    assert score == expected_score
-    assert expected.output_layer[0].weight.any()
-    torch.testing.assert_close(
-        model.output_layer[0].weight, expected.output_layer[0].weight, rtol=0, atol=1e-5
-    )
+def with_widths(task):
+    """The task with columns of padding more in two of its parts."""
+    texts, labels = task
+    return [np.pad(x, ((0, 0), (0, more))) for x, more in zip(texts, (0, 3, 1), strict=True)], labels
 
 
 @pytest.mark.parametrize("nb_classes", [2, 4])
 @pytest.mark.parametrize("embed_rate", RATES)
 def test_the_first_stage_of_chain_thaw_is_that_of_the_whole_model(monkeypatch, embed_rate, nb_classes):
-    fit_model = finetuning.fit_model
+    fit = loop.fit
 
-    def output_layer_and_next_samples():
-        """Of the first stage, and those that the second one would begin with."""
-        model = small_model(nb_classes, embed_dropout_rate=embed_rate, final_dropout_rate=0.5)
-        found = []
+    def model_after_first_stage_and_next_samples():
+        model, samples = small_model(nb_classes, embed_dropout_rate=embed_rate), []
 
-        def recording(fitted, loss_op, optimizer, train, *args, **options):
-            if not found:
-                fit_model(fitted, loss_op, optimizer, train, *args, **options)
-                found.append(model.output_layer[0].weight.detach().clone())
-            elif len(found) == 1:
-                found.append([ids for ids, _ in train])
+        def first_stage_only(fitted, loss_op, optimizer, train, *args):
+            if "1/6" in args[2]:
+                return fit(fitted, loss_op, optimizer, train, *args)
+            samples.extend(ids for ids, _ in train)
+            raise StopIteration
 
-        monkeypatch.setattr(finetuning, "fit_model", recording)
-        options = {"epoch_size": EPOCH_SIZE, "nb_epochs": EPOCHS, "verbose": 0}
-        finetune(model, *small_task(nb_classes, SIZES), nb_classes, 16, "chain-thaw", **options)
-        return found
+        monkeypatch.setattr(loop, "fit", first_stage_only)
+        with pytest.raises(StopIteration):
+            tune(model, nb_classes=nb_classes, method="chain-thaw")
+        return model, torch.cat(samples)
 
-    weights, samples = output_layer_and_next_samples()
-    monkeypatch.setattr(finetuning, "batches_on_features", lambda model, batches: (model, batches))
-    expected, expected_samples = output_layer_and_next_samples()
-    assert expected.any()
-    torch.testing.assert_close(weights, expected, rtol=0, atol=1e-5)
-    assert torch.equal(torch.cat(samples), torch.cat(expected_samples))
-
-
-@pytest.mark.parametrize("embed_rate", RATES)
-def test_parts_may_differ_in_width(embed_rate):
-    task = small_task(2, SIZES)
-    model, score = tune(small_model(embed_dropout_rate=embed_rate), with_widths(task, (0, 3, 1)))
-    expected, expected_score = tune(small_model(embed_dropout_rate=embed_rate), task)
-    assert score == expected_score
-    torch.testing.assert_close(
-        model.output_layer[0].weight, expected.output_layer[0].weight, rtol=0, atol=1e-5
-    )
+    model, samples = model_after_first_stage_and_next_samples()
+    monkeypatch.setattr(loop, "batches_on_features", lambda model, batches: (model, batches))
+    expected, expected_samples = model_after_first_stage_and_next_samples()
+    assert_same_output_layer(model, expected)
+    assert torch.equal(samples, expected_samples)
 
 
 # --- how often texts are encoded --------------------------------------------------------------------------
@@ -148,6 +111,12 @@ def test_parts_may_differ_in_width(embed_rate):
 def test_without_dropout_of_channels_each_text_is_encoded_once(encoded):
     task = small_task(2, SIZES)
     tune(small_model(embed_dropout_rate=0), task, epoch_size=MANY)
+    assert sum(encoded) == distinct(task[0])
+
+
+def test_all_classes_share_the_features(encoded):
+    task = multi_label_task(2, SIZES)
+    tune_each_class(small_model(embed_dropout_rate=0), task, epoch_size=MANY)
     assert sum(encoded) == distinct(task[0])
 
 
@@ -165,35 +134,13 @@ def test_with_dropout_of_channels_samples_are_encoded_instead(encoded):
     assert sum(encoded) == distinct((val, test)) + EPOCHS * EPOCH_SIZE
 
 
-def test_all_classes_share_the_features(encoded):
-    task = multi_label_task(2, SIZES)
-    tune_each_class(small_model(embed_dropout_rate=0), task, epoch_size=MANY)
-    assert sum(encoded) == distinct(task[0])
-
-
 @pytest.mark.parametrize("embed_rate", RATES)
-def test_the_first_stage_of_chain_thaw_encodes_each_text_once(encoded, monkeypatch, embed_rate):
+def test_the_first_stage_of_chain_thaw_encodes_each_text_once(encoded, embed_rate):
     (train, val, test), labels = small_task(2, SIZES)
-    rows_after_stages, fit_model = [], finetuning.fit_model
-
-    def counting(*args, **options):
-        fit_model(*args, **options)
-        rows_after_stages.append(sum(encoded))
-
-    monkeypatch.setattr(finetuning, "fit_model", counting)
-    options = {"epoch_size": MANY, "nb_epochs": EPOCHS, "verbose": 0}
     model = small_model(embed_dropout_rate=embed_rate)
-    finetune(model, (train, val, test), labels, 2, 16, "chain-thaw", **options)
-    expected = distinct((val,)) + EPOCHS * MANY if embed_rate else distinct((train, val))
-    assert rows_after_stages[0] == expected
-    assert rows_after_stages[1] - rows_after_stages[0] == len(val) + EPOCHS * (MANY + len(val))
-
-
-def test_other_methods_run_the_whole_model(encoded):
-    texts, labels = small_task(2, SIZES)
-    options = {"epoch_size": EPOCH_SIZE, "nb_epochs": 1, "verbose": 0}
-    finetune(small_model(embed_dropout_rate=0), texts, labels, 2, 16, "full", **options)
-    assert sum(encoded) == EPOCH_SIZE + len(texts[1]) + len(texts[2])
+    tune(model, ((train, val, test), labels), method="chain-thaw", epoch_size=MANY, nb_epochs=1)
+    first = distinct((val,)) + MANY if embed_rate else distinct((train, val))
+    assert sum(encoded) == first + 5 * (MANY + len(val)) + len(test)
 
 
 # --- the layer --------------------------------------------------------------------------------------------
@@ -203,24 +150,15 @@ def some_parts():
     return list(zip(*small_task(2, SIZES), strict=True))
 
 
-def made(**options):
-    """A model, its output layer over features, and the parts with numbers."""
-    model = small_model(**options)
-    torch.nn.init.normal_(model.output_layer[0].weight, generator=torch.Generator().manual_seed(0))
-    return model, *on_features(model, some_parts())
-
-
 def test_the_layer_gives_what_the_model_gives():
-    model, layer, numbered = made()
+    model = small_model()
+    torch.nn.init.normal_(model.output_layer[0].weight, generator=torch.Generator().manual_seed(0))
+    layer, numbered = on_features(model, some_parts())
+    assert list(layer.state_dict()) == ["output_layer.0.weight", "output_layer.0.bias"]
     layer.eval()
-    for (x, _), (numbers, _) in zip(some_parts(), numbered, strict=True):
+    for (x, y), (numbers, kept) in zip(some_parts(), numbered, strict=True):
         expected = model.eval()(torch.from_numpy(x.astype(np.int64)))
         torch.testing.assert_close(layer(torch.from_numpy(numbers)), expected, rtol=0, atol=1e-5)
-
-
-def test_labels_stay():
-    _, _, numbered = made()
-    for (_, y), (_, kept) in zip(some_parts(), numbered, strict=True):
         np.testing.assert_array_equal(kept, y)
 
 
@@ -231,22 +169,14 @@ def test_equal_texts_have_one_number_whatever_their_padding():
     assert (first.tolist(), second.tolist()) == ([0, 1], [1, 0, 2])
 
 
-def test_only_the_output_layer_is_trained_or_saved():
-    model, layer, _ = made()
-    assert [id(p) for p in layer.parameters()] == [id(p) for p in model.output_layer.parameters()]
-    assert list(layer.state_dict()) == ["output_layer.0.weight", "output_layer.0.bias"]
-
-
 @pytest.mark.parametrize("embed_rate", RATES)
-def test_the_first_batch_in_training_has_its_final_dropout(embed_rate):
-    _, layer, _ = made(embed_dropout_rate=embed_rate, final_dropout_rate=0.5)
+def test_training_has_the_final_dropout_and_no_gradients_of_the_body(embed_rate):
+    model = small_model(embed_dropout_rate=embed_rate, final_dropout_rate=0.5)
+    torch.nn.init.ones_(model.output_layer[0].weight)
+    layer, _ = on_features(model, some_parts())
     outputs = layer.train()(torch.zeros(30, dtype=torch.int64))
+    outputs.sum().backward()
     assert outputs.std() > 1e-3
-
-
-def test_the_body_gets_no_gradients():
-    model, layer, _ = made()
-    layer.train()(torch.tensor([0, 1])).sum().backward()
     assert model.output_layer[0].weight.grad is not None
     assert model.embed.weight.grad is None
 
@@ -254,46 +184,35 @@ def test_the_body_gets_no_gradients():
 # --- where the model is left alone ------------------------------------------------------------------------
 
 
-def assert_left_alone(model):
-    parts = some_parts()
-    kept, same = on_features(model, parts)
+class Other(TorchMoji):
+    """May compute something else."""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: setattr(model, "__class__", Other),
+        lambda model: model.register_forward_hook(lambda *_: None),
+        lambda model: model.lstm_0.register_forward_pre_hook(lambda *_: None),
+    ],
+)
+def test_other_models_are_left_alone(change):
+    model = small_model()
+    change(model)
+    assert on_features(model, some_parts())[0] is model
+    batches = [a_loader()]
+    kept, (same,) = batches_on_features(model, batches)
     assert kept is model
-    assert all(got is given for got, given in zip(same, parts, strict=True))
-
-
-def test_a_plain_model_is_replaced():
-    layer, _ = on_features(small_model(), some_parts())
-    assert isinstance(layer, LastLayer)
-
-
-def test_a_subclass_is_left_alone():
-    class Other(TorchMoji):
-        """May compute something else."""
-
-    model = small_model()
-    model.__class__ = Other
-    assert_left_alone(model)
-
-
-@pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook"])
-def test_a_model_with_hooks_is_left_alone(register):
-    model = small_model()
-    getattr(model, register)(lambda *arguments: None)
-    assert_left_alone(model)
+    assert same is batches[0]
 
 
 def test_features_beyond_the_limit_are_not_kept(monkeypatch):
-    monkeypatch.setattr(last_layer, "MAX_CACHED_BYTES", 0)
-    assert_left_alone(small_model())
-
-
-def test_features_up_to_the_limit_are_kept(monkeypatch):
     model, parts = small_model(), some_parts()
     size = distinct([x for x, _ in parts]) * model.attention_size * 4
     monkeypatch.setattr(last_layer, "MAX_CACHED_BYTES", size)
     assert isinstance(on_features(model, parts)[0], LastLayer)
     monkeypatch.setattr(last_layer, "MAX_CACHED_BYTES", size - 1)
-    assert_left_alone(model)
+    assert on_features(model, parts)[0] is model
 
 
 def a_loader(**options):
@@ -311,9 +230,6 @@ class OwnLoader(DataLoader):
         lambda: a_loader(epoch_size=EPOCH_SIZE, seed=3),
         lambda: a_loader(extended_batch_sampler=False),
         lambda: DataLoader(a_loader().dataset, batch_size=5, shuffle=True),
-        lambda: DataLoader(
-            a_loader().dataset, batch_size=5, shuffle=True, generator=torch.Generator().manual_seed(1)
-        ),
     ],
 )
 def test_loaders_take_the_samples_that_those_given_would_have_taken(make):
@@ -343,11 +259,3 @@ def test_other_batches_come_back(others):
     kept, same = batches_on_features(model, batches)
     assert kept is model
     assert all(got is given for got, given in zip(same, batches, strict=True))
-
-
-def test_batches_for_a_model_that_is_left_alone_come_back():
-    model, batches = small_model(), [a_loader()]
-    model.register_forward_hook(lambda *_: None)
-    kept, (same,) = batches_on_features(model, batches)
-    assert kept is model
-    assert same is batches[0]

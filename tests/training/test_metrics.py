@@ -1,4 +1,4 @@
-"""torchmoji.training.metrics: scores of all samples, and the choice of the F1 threshold."""
+"""torchmoji.training.metrics: losses with weights, scores of all samples, the choice of the F1 threshold."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,13 @@ from sklearn.metrics import f1_score
 from torch import nn
 
 from torchmoji.training.metrics import (
+    balanced_weights,
+    calc_loss,
+    check_class_weight,
     evaluate_using_acc,
     evaluate_using_weighted_f1,
     find_f1_threshold,
-    predict,
+    make_loss,
 )
 
 
@@ -36,25 +39,77 @@ THREE_CLASSES = Lookup([[2.0, 1, 0], [0, 3, 1], [0, 0, 1], [4, 0, 1], [0, 1, 0]]
 PREDICTED = [0, 1, 2, 0, 1]
 
 
-def test_accuracy_counts_samples_not_batches():
-    assert evaluate_using_acc(THREE_CLASSES, batches([0, 1, 2, 0, 2], [4, 1])) == pytest.approx(0.8)
+# --- losses -----------------------------------------------------------------------------------------------
 
 
-def test_accuracy_is_the_same_for_any_batches():
+@pytest.mark.parametrize(
+    ("loss_op", "logits", "labels", "expected"),
+    [
+        (nn.CrossEntropyLoss(), [[0.0, 0.0]], [1], np.log(2)),
+        (nn.CrossEntropyLoss(), [[1.0, 1.0, 1.0]] * 2, [2, 0], np.log(3)),
+        (nn.BCEWithLogitsLoss(), [[0.0]], [1], np.log(2)),
+        (nn.BCEWithLogitsLoss(), [[1.0], [-2.0]], [1, 1], np.log((1 + np.exp(-1)) * (1 + np.exp(2))) / 2),
+        (nn.BCEWithLogitsLoss(), [[0.0, 0.0]], [[1, 0]], np.log(2)),
+    ],
+)
+def test_loss_of_a_batch(loss_op, logits, labels, expected):
+    assert calc_loss(loss_op, torch.tensor(logits), torch.tensor(labels)).item() == pytest.approx(expected)
+
+
+def test_balanced_weights_leave_classes_without_samples_at_one():
+    np.testing.assert_allclose(balanced_weights(np.array([0, 2, 2, 2]), 4), [2, 1, 2 / 3, 1], rtol=1e-6)
+
+
+def test_the_loss_of_several_classes_has_the_weights():
+    logits, labels = torch.tensor([[2.0, 1, 0], [0, 1, 0]]), np.array([0, 1])
+    losses = nn.functional.cross_entropy(logits, torch.tensor(labels), reduction="none")
+    weighted = calc_loss(make_loss(labels, 3, [1.0, 3, 5]), logits, torch.tensor(labels))
+    torch.testing.assert_close(weighted, (losses * torch.tensor([1.0, 3])).sum() / 4)
+
+
+@pytest.mark.parametrize(
+    ("labels", "nb_classes", "class_weight", "ones"),
+    [
+        ([1, 0], 2, [2.0, 3.0], 1.5),
+        ([1, 0, 0, 0], 2, "balanced", 3.0),
+        ([1, 0], 2, None, 1.0),
+        ([[1, 0], [0, 0], [0, 1], [0, 1]], 2, "balanced", [3.0, 1.0]),
+        ([[1, 0], [0, 1]], 2, [5.0, 2.0], [5.0, 2.0]),
+    ],
+)
+def test_of_two_classes_and_several_labels_the_ones_have_the_weight(labels, nb_classes, class_weight, ones):
+    labels = np.array(labels)
+    logits = torch.linspace(-1, 2, labels.size).reshape(labels.shape)
+    truth = torch.tensor(labels, dtype=torch.float32)
+    losses = nn.functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    expected = (losses * torch.where(truth == 1, torch.tensor(ones), torch.tensor(1.0))).mean()
+    torch.testing.assert_close(make_loss(labels, nb_classes, class_weight)(logits, truth), expected)
+
+
+@pytest.mark.parametrize("weights", [None, "balanced", [1, 2.5], np.array([1, 2.5]), torch.tensor([1, 2.5])])
+def test_weights_may_be_of_any_kind(weights):
+    check_class_weight(weights, 2)
+
+
+@pytest.mark.parametrize("weights", ["Balanced", [1], [[1, 2]], [0, 1], [1, float("inf")], {0: 1, 1: 2}])
+def test_wrong_weights_are_refused(weights):
+    with pytest.raises(ValueError, match="give a positive number for each of the 2 classes, in their order"):
+        check_class_weight(weights, 2)
+
+
+# --- scores -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [[5], [2, 3], [4, 1]])
+def test_scores_are_those_of_all_samples_for_any_batches(sizes):
     labels = [0, 2, 2, 1, 1]
-    scores = {evaluate_using_acc(THREE_CLASSES, batches(labels, sizes)) for sizes in ([5], [2, 3], [4, 1])}
-    assert scores == {0.6}
-
-
-def test_weighted_f1_is_scikit_learns_of_all_predictions():
-    labels = [0, 2, 2, 1, 1]
-    score = evaluate_using_weighted_f1(THREE_CLASSES, batches(labels, [2, 3]))
+    assert evaluate_using_acc(THREE_CLASSES, batches(labels, sizes)) == 0.6
+    score = evaluate_using_weighted_f1(THREE_CLASSES, batches(labels, sizes))
     assert score == pytest.approx(f1_score(labels, PREDICTED, average="weighted"))
 
 
 def test_weighted_f1_takes_the_validation_batches_of_2017_callers():
-    test = batches([0, 1, 2, 0, 1], [5])
-    assert evaluate_using_weighted_f1(THREE_CLASSES, test, batches([0], [1])) == 1.0
+    assert evaluate_using_weighted_f1(THREE_CLASSES, batches(PREDICTED, [5]), batches([0], [1])) == 1.0
 
 
 @pytest.mark.parametrize("last", [nn.Identity(), nn.Sigmoid()], ids=["logits", "probabilities"])
@@ -70,32 +125,27 @@ def test_model_is_evaluated_without_dropout():
     assert not model.training
 
 
-def test_predict_joins_batches_in_order():
-    outputs, labels = predict(THREE_CLASSES, batches([0, 2, 2, 1, 1], [2, 2, 1]))
-    assert torch.equal(outputs, THREE_CLASSES.table)
-    assert labels.tolist() == [0, 2, 2, 1, 1]
-    assert not outputs.requires_grad
-
-
 def test_evaluation_wants_a_batch():
     with pytest.raises(ValueError, match="no texts to evaluate on"):
         evaluate_using_acc(THREE_CLASSES, [])
 
 
-def test_threshold_is_chosen_on_validation_and_applied_to_test():
-    f1, threshold = find_f1_threshold([0, 0, 1, 1], [0.1, 0.2, 0.25, 0.4], [0, 1, 1], [0.22, 0.19, 0.3])
-    assert threshold == 0.2  # the first at which 0.2 is no longer above
-    assert f1 == pytest.approx(0.5)  # predicted 1, 0, 1: precision 1/2, recall 1/2
+# --- the F1 threshold -------------------------------------------------------------------------------------
 
 
-def test_thresholds_end_at_0_49():
-    f1, threshold = find_f1_threshold([0, 1], [0.485, 0.9], [0, 1], [0.5, 0.9])
-    assert threshold == 0.49
-    assert f1 == pytest.approx(2 / 3)
-
-
-def test_thresholds_start_at_0_01():
-    assert find_f1_threshold([0, 1], [0.001, 0.011], [1], [0.5]) == (1.0, 0.01)
+@pytest.mark.parametrize(
+    ("y_val", "p_val", "y_test", "p_test", "f1", "threshold"),
+    [
+        # the first at which 0.2 is no longer above; predicted 1, 0, 1: precision and recall 1/2
+        ([0, 0, 1, 1], [0.1, 0.2, 0.25, 0.4], [0, 1, 1], [0.22, 0.19, 0.3], 0.5, 0.2),
+        ([0, 1], [0.485, 0.9], [0, 1], [0.5, 0.9], 2 / 3, 0.49),
+        ([0, 1], [0.001, 0.011], [1], [0.5], 1.0, 0.01),
+        ([0, 0], [0.1, 0.2], [0, 0], [0.1, 0.005], 0.0, 0.01),
+    ],
+    ids=["on validation", "up to 0.49", "from 0.01", "no positives"],
+)
+def test_threshold_is_chosen_on_validation_and_applied_to_test(y_val, p_val, y_test, p_test, f1, threshold):
+    assert find_f1_threshold(y_val, p_val, y_test, p_test) == (pytest.approx(f1), threshold)
 
 
 def test_columns_and_tensors_are_taken_too():
@@ -110,13 +160,8 @@ def test_other_averages_are_passed_on():
     assert f1 == pytest.approx(f1_score(y, [0, 1, 0, 1], average="macro"))
 
 
-def test_no_positives_give_zero_without_a_warning():
-    assert find_f1_threshold([0, 0], [0.1, 0.2], [0, 0], [0.1, 0.005]) == (0.0, 0.01)
-
-
 @pytest.mark.parametrize("bad", [[-1.5, 0.4], [0.3, 2.0], [float("nan"), 0.1]])
 def test_logits_are_refused(bad):
-    with pytest.raises(ValueError, match="not probabilities; apply a sigmoid"):
-        find_f1_threshold([0, 1], bad, [0, 1], [0.1, 0.2])
-    with pytest.raises(ValueError, match="not probabilities; apply a sigmoid"):
-        find_f1_threshold([0, 1], [0.1, 0.2], [0, 1], bad)
+    for p_val, p_test in ((bad, [0.1, 0.2]), ([0.1, 0.2], bad)):
+        with pytest.raises(ValueError, match="not probabilities; apply a sigmoid"):
+            find_f1_threshold([0, 1], p_val, [0, 1], p_test)

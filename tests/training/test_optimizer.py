@@ -1,13 +1,69 @@
-"""torchmoji.training.optimizer: dense Adam's results from sparse gradients, and the norm of both kinds."""
+"""torchmoji.training.optimizer: what trains at which rate, and dense Adam's results from sparse gradients."""
+
+import logging
 
 import pytest
 import torch
-from support.small_task import small_model, small_task
+from support.small_task import LAYERS, small_model, small_task, trainable_layers
 from torch import nn
 
 from torchmoji import finetuning
 from torchmoji.training.loop import training_session
-from torchmoji.training.optimizer import EmbeddingAdam, clip_gradients
+from torchmoji.training.optimizer import (
+    EmbeddingAdam,
+    change_trainable,
+    clip_gradients,
+    freeze_layers,
+    method_optimizer,
+)
+
+# --- what trains ------------------------------------------------------------------------------------------
+
+
+def test_change_trainable_freezes_and_thaws(caplog):
+    caplog.set_level(logging.INFO)
+    model = small_model()
+    change_trainable(model, False)
+    assert trainable_layers(model) == set()
+    change_trainable(model.lstm_0, True, verbose=True)
+    assert trainable_layers(model) == {"lstm_0"}
+    assert "thawed: LSTM" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "layers"),
+    [
+        ({}, set()),
+        ({"unfrozen_keyword": "OUTPUT"}, {"output_layer"}),
+        ({"unfrozen_types": ["Embedding", "LSTM"]}, {"embed", "lstm_0", "lstm_1"}),
+        ({"unfrozen_types": ["Embedding"], "unfrozen_keyword": "att"}, {"embed", "attention_layer"}),
+    ],
+)
+def test_freeze_layers_freezes_all_but_those_named(arguments, layers):
+    model = small_model()
+    assert freeze_layers(model, **arguments) is model
+    assert trainable_layers(model) == layers
+
+
+@pytest.mark.parametrize(
+    ("method", "base", "output"), [("last", None, 1e-3), ("full", 1e-4, 1e-3), ("new", 1e-3, 1e-3)]
+)
+def test_learning_rates_and_regularisation(method, base, output):
+    model = small_model()
+    model.embed.requires_grad_(False)  # what the user froze before does not matter
+    layer = {p: name.split(".")[0] for name, p in model.named_parameters()}
+    found = {
+        layer[p]: (group["lr"], group["weight_decay"])
+        for group in method_optimizer(model, method, embed_l2=1e-6).param_groups
+        for p in group["params"]
+    }
+    expected = {"output_layer": (output, 0)}
+    if base is not None:
+        expected |= {**dict.fromkeys(LAYERS[1:-1], (base, 0)), "embed": (base, 1e-6)}
+    assert found == expected
+
+
+# --- Adam -------------------------------------------------------------------------------------------------
 
 ROWS = 12
 NEVER = 11  # this row's id is never drawn
@@ -20,31 +76,29 @@ def made(sparse):
         return nn.Sequential(nn.Embedding(ROWS, 3, sparse=sparse), nn.Linear(3, 2))
 
 
-def batches(steps):
-    generator = torch.Generator().manual_seed(1)
-    # few words of few, so that they repeat in a batch and are missing from others
-    return [torch.randint(0, NEVER, (5,), generator=generator) for _ in range(steps)]
-
-
 def backward(model, ids):
     model.zero_grad()
-    loss = (model(ids) - 1).square().sum()
-    loss.backward()
-    return loss.item()
+    (model(ids) - 1).square().sum().backward()
 
 
-def groups(model, embed_l2):
-    return [
-        {"params": model[0].parameters(), "weight_decay": embed_l2},
-        {"params": model[1].parameters(), "lr": 0.05},
-    ]
+def trained(optimizer_type, sparse, embed_l2=0.0, restart_at=None, **options):
+    def optimizer_of(model):
+        groups = [
+            {"params": model[0].parameters(), "weight_decay": embed_l2},
+            {"params": model[1].parameters(), "lr": 0.05},
+        ]
+        return optimizer_type(groups, lr=0.01, **options)
 
-
-def trained(optimizer_type, sparse, steps=8, embed_l2=0.0, **options):
     model = made(sparse)
-    optimizer = optimizer_type(groups(model, embed_l2), lr=0.01, **options)
-    for ids in batches(steps):
-        backward(model, ids)
+    optimizer = optimizer_of(model)
+    generator = torch.Generator().manual_seed(1)
+    for number in range(8):
+        if number == restart_at:
+            state = optimizer.state_dict()
+            optimizer = optimizer_of(model)
+            optimizer.load_state_dict(state)
+        # few words of few, so that they repeat in a batch and are missing from others
+        backward(model, torch.randint(0, NEVER, (5,), generator=generator))
         optimizer.step()
     return model
 
@@ -54,43 +108,39 @@ def assert_same_weights(model, other):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
 
 
-# --- the optimizer ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("embed_l2", [0.0, 1e-6, 0.1])
-@pytest.mark.parametrize("sparse", [False, True])
-def test_weights_are_those_of_adam_with_dense_gradients(sparse, embed_l2):
-    got = trained(EmbeddingAdam, sparse, embed_l2=embed_l2)
-    assert_same_weights(got, trained(torch.optim.Adam, sparse=False, embed_l2=embed_l2))
-
-
 @pytest.mark.parametrize(
-    "options", [{"betas": (0.5, 0.9)}, {"eps": 1e-3}, {"amsgrad": True}, {"maximize": True}]
+    "options",
+    [
+        {},
+        {"embed_l2": 1e-6},
+        {"embed_l2": 0.1},
+        {"embed_l2": 0.1, "fused": True},
+        {"embed_l2": 0.01, "betas": (0.5, 0.9)},
+    ],
 )
-def test_options_are_those_of_adam(options):
-    got = trained(EmbeddingAdam, sparse=True, embed_l2=0.01, **options)
-    assert_same_weights(got, trained(torch.optim.Adam, sparse=False, embed_l2=0.01, **options))
-
-
-def test_a_word_that_never_occurs_decays_as_in_adam():
-    got = trained(EmbeddingAdam, sparse=True, embed_l2=0.1)[0].weight[NEVER]
-    expected = trained(torch.optim.Adam, sparse=False, embed_l2=0.1)[0].weight[NEVER]
-    assert not torch.allclose(expected, made(sparse=False)[0].weight[NEVER], atol=1e-3)
-    torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
-
-
-def test_a_word_that_never_occurs_stays_without_decay():
-    assert torch.equal(
-        trained(EmbeddingAdam, sparse=True)[0].weight[NEVER], made(sparse=True)[0].weight[NEVER]
+@pytest.mark.parametrize("sparse", [False, True])
+def test_weights_are_those_of_adam_with_dense_gradients(sparse, options):
+    assert_same_weights(
+        trained(EmbeddingAdam, sparse, **options), trained(torch.optim.Adam, sparse=False, **options)
     )
+
+
+def test_a_word_that_never_occurs_moves_only_by_its_decay():
+    start = made(sparse=False)[0].weight[NEVER]
+    assert torch.equal(trained(EmbeddingAdam, sparse=True)[0].weight[NEVER], start)
+    assert not torch.allclose(trained(EmbeddingAdam, True, embed_l2=0.1)[0].weight[NEVER], start, atol=1e-3)
+
+
+def test_training_goes_on_from_a_saved_state():
+    resumed = trained(EmbeddingAdam, sparse=True, embed_l2=0.1, restart_at=4)
+    assert_same_weights(resumed, trained(torch.optim.Adam, sparse=False, embed_l2=0.1))
 
 
 def test_sparse_gradients_remain_after_a_step():
     model = made(sparse=True)
-    optimizer = EmbeddingAdam(model.parameters())
     backward(model, torch.tensor([3, 5, 3]))
     before = model[0].weight.grad.to_dense()
-    optimizer.step()
+    EmbeddingAdam(model.parameters()).step()
     assert model[0].weight.grad.is_sparse
     assert torch.equal(model[0].weight.grad.to_dense(), before)
 
@@ -101,123 +151,49 @@ def test_parameters_without_gradients_stay():
     assert_same_weights(model, made(sparse=True))
 
 
-def test_the_embedding_may_be_the_only_one_without_gradients():
-    model, dense = made(sparse=True), made(sparse=False)
-    for each, kind in ((model, EmbeddingAdam), (dense, torch.optim.Adam)):
-        optimizer = kind(each.parameters())
-        backward(each, torch.tensor([1, 2]))
-        each[0].weight.grad = None
-        optimizer.step()
-    assert_same_weights(model, dense)
-
-
-def test_a_step_takes_and_gives_what_the_closure_gives():
-    model, dense = made(sparse=True), made(sparse=False)
-    ids = torch.tensor([1, 2, 2])
-    with torch.no_grad():
-        loss = EmbeddingAdam(model.parameters()).step(lambda: backward(model, ids))
-    expected = torch.optim.Adam(dense.parameters()).step(lambda: backward(dense, ids))
-    assert loss == pytest.approx(expected)
-    assert_same_weights(model, dense)
-
-
-def test_training_goes_on_from_a_saved_state():
-    model = made(sparse=True)
-    optimizer = EmbeddingAdam(groups(model, 0.1), lr=0.01)
-    for number, ids in enumerate(batches(8)):
-        if number == 4:
-            state = optimizer.state_dict()
-            optimizer = EmbeddingAdam(groups(model, 0.1), lr=0.01)
-            optimizer.load_state_dict(state)
-        backward(model, ids)
-        optimizer.step()
-    assert_same_weights(model, trained(torch.optim.Adam, sparse=False, embed_l2=0.1))
-
-
 # --- clipping ---------------------------------------------------------------------------------------------
-
-
-def dense_gradients(model):
-    return [
-        parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad
-        for parameter in model.parameters()
-    ]
 
 
 @pytest.mark.parametrize("max_norm", [0.5, 1e4])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_gradients_are_clipped_as_by_torch(sparse, max_norm):
     model, dense = made(sparse), made(sparse=False)
-    ids = torch.tensor([3, 5, 3, 3, 0])
-    backward(model, ids)
-    backward(dense, ids)
+    for each in (model, dense):
+        backward(each, torch.tensor([3, 5, 3, 3, 0]))
     norm = clip_gradients(model.parameters(), max_norm)
     expected = nn.utils.clip_grad_norm_(dense.parameters(), max_norm)
     torch.testing.assert_close(norm, expected, rtol=1e-6, atol=0)
-    torch.testing.assert_close(dense_gradients(model), dense_gradients(dense), rtol=1e-5, atol=1e-6)
-
-
-def test_clipping_keeps_gradients_sparse():
-    model = made(sparse=True)
-    backward(model, torch.tensor([3, 5, 3]))
-    clip_gradients(model.parameters(), 0.1)
-    assert model[0].weight.grad.is_sparse
+    assert model[0].weight.grad.is_sparse == sparse
+    for got, wanted in zip(model.parameters(), dense.parameters(), strict=True):
+        torch.testing.assert_close(got.grad.to_dense(), wanted.grad, rtol=1e-5, atol=1e-6)
 
 
 def test_without_gradients_the_norm_is_zero():
     assert clip_gradients(made(sparse=True).parameters(), 1.0) == 0
 
 
-def test_parameters_may_be_given_once():
-    model = made(sparse=True)
-    backward(model, torch.tensor([3, 5, 3]))
-    clip_gradients(iter(model.parameters()), 0.1)
-    norm = torch.stack([gradient.norm() for gradient in dense_gradients(model)]).norm()
-    assert norm.item() == pytest.approx(0.1, rel=1e-4)
-
-
 # --- in training ------------------------------------------------------------------------------------------
 
 
-def tune(model, method="full"):
-    texts, labels = small_task(2, (24, 12, 12))
-    return finetuning.finetune(model, texts, labels, 2, 8, method, epoch_size=16, nb_epochs=1, verbose=0)
-
-
-def test_gradients_of_the_embedding_are_sparse_in_training():
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_embedding_has_sparse_gradients_in_training_alone(sparse):
     model = small_model()
+    model.embed.sparse = sparse
     with training_session(model, seed=1):
         model(torch.tensor([[1, 2]])).sum().backward()
         assert model.embed.weight.grad.is_sparse
-
-
-@pytest.mark.parametrize("sparse", [False, True])
-def test_the_embedding_is_as_sparse_after_training_as_before(sparse):
-    model = small_model()
-    model.embed.sparse = sparse
-    tune(model)
-    assert model.embed.sparse is sparse
-
-
-@pytest.mark.parametrize("sparse", [False, True])
-def test_the_embedding_is_as_sparse_after_a_failure_as_before(monkeypatch, sparse):
-    def fail(*arguments, **options):
-        raise RuntimeError("out of luck")
-
-    monkeypatch.setattr(finetuning, "fit_model", fail)
-    model = small_model()
-    model.embed.sparse = sparse
-    with pytest.raises(RuntimeError, match="out of luck"):
-        tune(model)
     assert model.embed.sparse is sparse
 
 
 @pytest.mark.parametrize("method", ["full", "new", "chain-thaw"])
 def test_training_gives_the_weights_of_dense_gradients(monkeypatch, method):
-    model, dense = small_model(), small_model()
-    tune(model, method)
-    monkeypatch.setattr("torchmoji.training.loop.EmbeddingAdam", torch.optim.Adam)
+    def tuned():
+        texts, labels = small_task(2, (24, 12, 12))
+        arguments = {"epoch_size": 16, "nb_epochs": 1, "verbose": 0}
+        return finetuning.finetune(small_model(), texts, labels, 2, 8, method, **arguments)[0]
+
+    model = tuned()
+    monkeypatch.setattr("torchmoji.training.optimizer.EmbeddingAdam", torch.optim.Adam)
     monkeypatch.setattr("torchmoji.training.loop.clip_gradients", nn.utils.clip_grad_norm_)
-    monkeypatch.setattr("torchmoji.training.loop.nn.Embedding", type("NoEmbedding", (), {}))
-    tune(dense, method)
-    assert_same_weights(model, dense)
+    monkeypatch.setattr(nn.Embedding, "sparse", property(lambda _: False, lambda *_: None), raising=False)
+    assert_same_weights(model, tuned())

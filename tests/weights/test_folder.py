@@ -1,4 +1,4 @@
-"""Models from a Hugging Face hub: the real client against a small hub on loopback, in other processes."""
+"""Models in folders, also from a hub: the real client against a small hub on loopback, in other processes."""
 
 import hashlib
 import json
@@ -11,6 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from support.weights import make_weights
+
+from torchmoji.weights.arrays import has_int8_rows
+from torchmoji.weights.folder import FILE_NAMES, find, save
 
 REVISIONS = {"main": "a" * 40, "v1": "b" * 40}
 
@@ -77,9 +81,8 @@ def hub(tiny_folder):
     server.server_close()
 
 
-def emojize(hub, cache, model, **environment):
-    """The command, in a process that knows no other hub."""
-    command = [sys.executable, "-m", "torchmoji", "emojize", "a day", "--json", "--model", model]
+def run(hub, cache, *command, **environment):
+    """Python, in a process that knows no other hub."""
     variables = {
         "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
         "HF_HOME": str(cache),
@@ -87,33 +90,86 @@ def emojize(hub, cache, model, **environment):
         "NO_PROXY": "127.0.0.1",
         **environment,
     }
-    return subprocess.run(command, capture_output=True, encoding="utf-8", env={**os.environ, **variables})
+    return subprocess.run(
+        [sys.executable, *command], capture_output=True, encoding="utf-8", env={**os.environ, **variables}
+    )
 
 
 @pytest.mark.parametrize("revision", ["", "@v1"])
 def test_a_model_is_fetched_once_and_then_found_without_a_network(hub, tiny_folder, tmp_path, revision):
-    fetched = emojize(hub, tmp_path, f"me/tiny{revision}")
+    code = (
+        "import json, sys; from torchmoji.weights.folder import find; files = find(sys.argv[1])\n"
+        "print(json.dumps([str(files.weights), files.vocabulary, files.config]))"
+    )
+    fetched = run(hub, tmp_path, "-c", code, f"me/tiny{revision}")
     assert fetched.returncode == 0, fetched.stderr
-    local = emojize(hub, tmp_path, tiny_folder)
-    assert json.loads(fetched.stdout) == json.loads(local.stdout)
+    weights, *found = json.loads(fetched.stdout)
+    local = find(tiny_folder)
+    assert Path(weights).read_bytes() == local.weights.read_bytes()
+    assert found == [local.vocabulary, local.config]
     commit = REVISIONS[revision.removeprefix("@") or "main"]
     assert f"/me/tiny/resolve/{commit}/model.safetensors" in hub.asked
     hub.asked.clear()
-    offline = emojize(hub, tmp_path, f"me/tiny{revision}", HF_HUB_OFFLINE="1")
+    offline = run(hub, tmp_path, "-c", code, f"me/tiny{revision}", HF_HUB_OFFLINE="1")
     assert (offline.returncode, offline.stdout) == (0, fetched.stdout)
     assert hub.asked == []
 
 
-@pytest.mark.parametrize("model", ["me/none", "me/tiny@v2"])
-def test_what_the_hub_does_not_have_is_one_line(hub, tmp_path, model):
-    result = emojize(hub, tmp_path, model)
+@pytest.mark.parametrize(
+    ("model", "environment", "message"),
+    [
+        ("me/none", {}, "the Hugging Face hub has no 'me/none' for you"),
+        ("me/tiny@v2", {}, "the Hugging Face hub has no 'me/tiny@v2' for you"),
+        ("me/tiny", {"HF_HUB_OFFLINE": "1"}, "cannot reach the Hugging Face hub for 'me/tiny'"),
+    ],
+)
+def test_what_cannot_be_had_is_one_line(hub, tmp_path, model, environment, message):
+    result = run(hub, tmp_path, "-m", "torchmoji", "emojize", "a day", "--model", model, **environment)
     assert (result.returncode, result.stdout) == (1, "")
-    assert f"the Hugging Face hub has no '{model}' for you" in result.stderr
+    assert message in result.stderr
+    assert ("use 'default', which needs no network" in result.stderr) == bool(environment)
     assert result.stderr.count("\n") == 1
 
 
-def test_without_a_network_and_a_cache_the_message_says_what_to_do(hub, tmp_path):
-    result = emojize(hub, tmp_path, "me/tiny", HF_HUB_OFFLINE="1")
-    assert (result.returncode, result.stdout) == (1, "")
-    assert "cannot reach the Hugging Face hub for 'me/tiny'" in result.stderr
-    assert "use 'default', which needs no network" in result.stderr
+# --- written
+
+
+@pytest.fixture
+def model():
+    """The arguments of `save` but for the folder."""
+    return make_weights(), {"a": 0, "b\ud83d": 1}, {"classes": ["x", "y"]}
+
+
+def test_what_is_saved_is_found(tmp_path, model):
+    weights, vocabulary, config = model
+    save(tmp_path / "new", *model, "# A card\n", int8=True, extra={"more.json": "{}"})
+    files = find(tmp_path / "new")
+    assert files.vocabulary == vocabulary
+    assert list(files.config) == ["model_type", "version", *config]
+    assert has_int8_rows(files.weights)
+    assert {path.name for path in files.weights.parent.iterdir()} == {*FILE_NAMES, "more.json"}
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+    (tmp_path / "new" / "README.md").write_text("mine")
+    save(tmp_path / "new", weights, {"c": 0}, config)
+    assert find(tmp_path / "new").vocabulary == {"c": 0}
+    assert not has_int8_rows(files.weights)
+    assert (tmp_path / "new" / "README.md").read_text() == "mine"
+    assert len(list((tmp_path / "new").iterdir())) == 5
+
+
+def test_a_save_that_fails_changes_nothing(tmp_path, model):
+    weights, _, config = model
+    save(tmp_path / "old", *model)
+    before = {path: path.read_bytes() for path in (tmp_path / "old").iterdir()}
+    for name in ("old", "new"):
+        with pytest.raises(UnicodeEncodeError):
+            save(tmp_path / name, weights, {"c": 0}, config, card="\ud83d")
+    assert {path: path.read_bytes() for path in (tmp_path / "old").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_file_in_place_of_the_folder(tmp_path, model):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="file is a file: give a folder"):
+        save(tmp_path / "file", *model)

@@ -1,125 +1,385 @@
-"""`torchmoji.weights.hub` and `scripts/download_weights.py`; nothing here asks a server beyond this
-machine."""
+"""`torchmoji.weights.hub` and `scripts/download_weights.py`, against a misbehaving server on loopback."""
 
 import hashlib
+import math
 import runpy
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from support import http_server
 from support.http_server import FileServer
 
 from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH, original_model_directory
 from torchmoji.weights import hub
-from torchmoji.weights.download import DownloadError, RemoteFile
+from torchmoji.weights.hub import DownloadError, RemoteFile, download_file, verify_file
 
-CONTENTS = {"pytorch_model.bin": b"torch", "deepmoji_weights.hdf5": b"keras", "vocabulary.json": b"{}"}
-CONSTANTS = {
-    "PYTORCH_WEIGHTS": "pytorch_model.bin",
-    "KERAS_WEIGHTS": "deepmoji_weights.hdf5",
-    "VOCABULARY": "vocabulary.json",
+CONTENT = hashlib.sha256(b"seed").digest() * 10  # 320 bytes
+PART = "weights.bin.part"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    monkeypatch.setenv("no_proxy", "*")
+    with http_server.running_server() as running:
+        yield running
+
+
+def remote(*sources: str, content: bytes = CONTENT, name: str = "weights.bin") -> RemoteFile:
+    return RemoteFile(name, len(content), hashlib.sha256(content).hexdigest(), sources)
+
+
+def fetch(folder: Path, *sources: str, timeout: float = 10.0, content: bytes = CONTENT) -> Path:
+    return download_file(remote(*sources, content=content), folder, timeout=timeout, progress=False)
+
+
+def visible(folder: Path) -> list[str]:
+    """Names in the folder but the lock's, which begins with a dot."""
+    return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+# --- a good source, and a file that is there
+
+
+@pytest.mark.parametrize(
+    "behaviour", [http_server.whole, http_server.without_length, lambda c: http_server.without_length(c * 2)]
+)
+def test_the_file_is_fetched_under_its_name_alone(server, tmp_path, capsys, behaviour):
+    content = CONTENT * 1000  # more than is read at once
+    path = fetch(tmp_path / "new" / "folder", server.serve("/file", behaviour(content)), content=content)
+    assert path == tmp_path / "new" / "folder" / "weights.bin"
+    assert path.read_bytes() == content
+    assert visible(path.parent) == ["weights.bin"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_right_file_is_not_fetched_again(server, tmp_path):
+    (tmp_path / "weights.bin").write_bytes(CONTENT)
+    fetch(tmp_path, server.serve("/file", http_server.whole(CONTENT)))
+    assert server.requests == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "weights.bin"]
+
+
+def test_a_wrong_file_is_kept_aside_once_the_right_one_is_there(server, tmp_path, caplog):
+    (tmp_path / "weights.bin").write_bytes(b"mine")
+    with pytest.raises(DownloadError):
+        fetch(tmp_path, server.serve("/file", http_server.missing))
+    assert (tmp_path / "weights.bin").read_bytes() == b"mine"
+
+    path = fetch(tmp_path, server.serve("/file", http_server.whole(CONTENT)))
+    assert path.read_bytes() == CONTENT
+    assert (tmp_path / "weights.bin.old").read_bytes() == b"mine"
+    assert "is not the original file" in caplog.text
+
+
+def test_verify_file(tmp_path):
+    path = tmp_path / "f"
+    with pytest.raises(FileNotFoundError, match="f"):
+        verify_file(path, remote())
+    path.write_bytes(b"abc")
+    with pytest.raises(DownloadError, match=r"f is not the original weights\.bin: it has 3 bytes, not 320"):
+        verify_file(path, remote())
+    path.write_bytes(bytes(320))
+    found, expected = hashlib.sha256(bytes(320)).hexdigest(), hashlib.sha256(CONTENT).hexdigest()
+    with pytest.raises(DownloadError, match=f"its SHA-256 is {found}, not {expected}"):
+        verify_file(path, remote())
+    path.write_bytes(CONTENT)
+    verify_file(path, remote())
+
+
+# --- a bad source: its fault, and the next one that makes up for it
+
+HTML = b"<!DOCTYPE html><html><body>Too many requests</body></html>"
+BAD = {
+    "not found": (http_server.missing, "HTTP status 404: Not Found"),
+    "HTML": (http_server.whole(HTML, "text/html; charset=utf-8"), "sent an HTML page"),
+    "wrong bytes": (http_server.whole(bytes(len(CONTENT))), "sent another file: its SHA-256 is "),
+    "longer": (http_server.whole(CONTENT + b"more"), "announced 324 bytes in place of 320"),
+    "cut off": (http_server.cut_off(CONTENT, 100), "broke off after 100 of 320 bytes"),
+    "cut off at once": (http_server.cut_off(CONTENT, 0), "broke off after 0 of 320 bytes"),
+    "another protocol": (http_server.not_http, "no proper answer (BadStatusLine: "),
+    "redirect to http": (http_server.redirects("http://example.invalid/f"), "/f is refused: only https is"),
+    "redirect to a file": (http_server.redirects("file:///etc/hosts"), "'file:///etc/hosts' is not allowed"),
+    "redirect to itself": (http_server.redirects("/bad"), "infinite loop"),
+}
+
+
+@pytest.mark.parametrize(("behaviour", "fault"), BAD.values(), ids=BAD.keys())
+def test_a_bad_source_is_named_with_its_fault_and_the_next_one_used(server, tmp_path, behaviour, fault):
+    bad, good = server.serve("/bad", behaviour), server.serve("/good", http_server.ranged(CONTENT))
+    with pytest.raises(DownloadError) as caught:
+        fetch(tmp_path, bad)
+    assert f"  {bad}\n    " in str(caught.value)
+    assert fault in str(caught.value)
+    assert set(visible(tmp_path)) <= {PART}
+
+    assert fetch(tmp_path, bad, good).read_bytes() == CONTENT
+    assert visible(tmp_path) == ["weights.bin"]
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("http://example.com/f", "is refused: only https is allowed"),
+        ("http://127.0.0.1.example.com/f", "is refused: only https is allowed"),
+        ("ftp://127.0.0.1/f", "is refused: only https is allowed"),
+        ("https://[::1/f", "no proper answer"),
+        ("http://127.0.0.1:1/f", r"no proper answer \(ConnectionRefusedError: "),
+    ],
+)
+def test_a_bad_address_is_a_fault_of_its_source(tmp_path, monkeypatch, url, fault):
+    monkeypatch.setenv("no_proxy", "*")
+    with pytest.raises(DownloadError, match=fault):
+        fetch(tmp_path, url)
+
+
+def test_the_error_lists_every_source_and_the_next_step(server, tmp_path):
+    first = server.serve("/a", http_server.missing)
+    second = server.serve("/b", http_server.cut_off(CONTENT, 7))
+    with pytest.raises(DownloadError) as caught:
+        fetch(tmp_path, first, second)
+    assert str(caught.value).splitlines() == [
+        "could not fetch weights.bin; sources tried, with up to 10 s each:",
+        f"  {first}",
+        "    HTTP status 404: Not Found",
+        f"  {second}",
+        "    broke off after 7 of 320 bytes",
+        "The 7 of 320 bytes that arrived are kept: a later try goes on from there.",
+        "Next step: try again, or get the file in another way and put it at",
+        f"  {tmp_path / 'weights.bin'}",
+        "It must have 320 bytes and the SHA-256",
+        f"  {hashlib.sha256(CONTENT).hexdigest()}",
+    ]
+
+
+# --- time limits
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "fault"),
+    [
+        (http_server.silent, "gave no answer in time"),
+        (http_server.pauses(CONTENT, 100), "stalled after 100 of 320 bytes"),
+        (http_server.trickles(CONTENT, 0.05), r"too slow: \d+ of 320 bytes within the time limit"),
+    ],
+)
+def test_a_slow_source_is_given_up(server, tmp_path, behaviour, fault):
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match=fault):
+        fetch(tmp_path, server.serve("/slow", behaviour), timeout=0.5)
+    assert 0.4 < time.monotonic() - began < 10
+
+
+def test_a_silent_source_is_given_up_before_the_limit(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "SILENCE", 0.2)
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match="stalled"):
+        fetch(tmp_path, server.serve("/silent", http_server.pauses(CONTENT, 100)), timeout=60)
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, math.inf, math.nan])
+def test_a_time_limit_that_is_none_is_refused(tmp_path, timeout):
+    with pytest.raises(ValueError, match=f"timeout must be a positive number of seconds, got {timeout}"):
+        fetch(tmp_path, "https://example.com", timeout=timeout)
+
+
+# --- going on with the bytes of an earlier try
+
+
+def test_a_resumed_download_asks_for_the_rest_only(server, tmp_path):
+    (tmp_path / PART).write_bytes(CONTENT[:100])
+    target = server.serve("/target", http_server.ranged(CONTENT))
+    path = fetch(tmp_path, server.serve("/file", http_server.redirects(target)))
+    assert path.read_bytes() == CONTENT
+    assert server.requests == [("/file", "bytes=100-"), ("/target", "bytes=100-")]
+
+
+@pytest.mark.parametrize(
+    ("kept", "behaviour", "requests"),
+    [
+        (bytes(100), http_server.whole(CONTENT), ["bytes=100-"]),  # it ignores the range
+        (bytes(100), http_server.ranged(CONTENT), ["bytes=100-", None]),
+        (bytes(len(CONTENT)), http_server.ranged(CONTENT), [None]),
+        (CONTENT + b"more", http_server.ranged(CONTENT), [None]),
+        (CONTENT, http_server.missing, []),
+    ],
+)
+def test_wrong_bytes_from_before_are_fetched_again(server, tmp_path, kept, behaviour, requests):
+    (tmp_path / PART).write_bytes(kept)
+    path = fetch(tmp_path, server.serve("/file", behaviour))
+    assert path.read_bytes() == CONTENT
+    assert server.requests == [("/file", wanted) for wanted in requests]
+    assert visible(tmp_path) == ["weights.bin"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "fault"),
+    [
+        (http_server.ranged(CONTENT + b"more"), "announced 224 bytes in place of 220"),
+        (http_server.cut_off(CONTENT, 10), "broke off after 10 of 320 bytes"),  # it ignores the range
+    ],
+)
+def test_a_source_that_fails_costs_no_progress(server, tmp_path, behaviour, fault):
+    (tmp_path / PART).write_bytes(CONTENT[:100])
+    with pytest.raises(DownloadError, match=fault):
+        fetch(tmp_path, server.serve("/file", behaviour))
+    assert (tmp_path / PART).read_bytes() == CONTENT[:100]
+
+
+# --- several processes
+
+LONG = bytes(range(256)) * 4000  # more than a file object holds back
+CHILD = """
+import sys
+from torchmoji.weights.hub import RemoteFile, download_file
+size, sha256, url, folder = sys.argv[1:]
+download_file(RemoteFile("weights.bin", int(size), sha256, (url,)), folder, timeout=20, progress=False)
+"""
+
+
+@pytest.fixture
+def start_child(server, tmp_path, repository):
+    """A function that starts a process which downloads `LONG` into `tmp_path`."""
+    children = []
+
+    def start(url: str) -> subprocess.Popen[str]:
+        file = remote(content=LONG)
+        command = [sys.executable, "-c", CHILD, str(file.size), file.sha256, url, str(tmp_path)]
+        children.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=repository))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.kill()
+        child.communicate()
+
+
+def wait_for(condition) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "what the test waits for has not come"
+        time.sleep(0.01)
+
+
+def part_has_begun(folder: Path) -> bool:
+    return (folder / PART).is_file() and (folder / PART).stat().st_size > 0
+
+
+def test_of_two_processes_one_fetches_and_both_succeed(server, tmp_path, start_child):
+    url = server.serve("/file", http_server.pauses(LONG, 500_000))
+    children = [start_child(url), start_child(url)]
+    wait_for(lambda: part_has_begun(tmp_path))
+    time.sleep(0.5)  # for the other to come to the lock
+    server.stopping.set()
+    assert [child.wait(60) for child in children] == [0, 0]
+    assert len(server.requests) == 1
+    assert (tmp_path / "weights.bin").read_bytes() == LONG
+    assert visible(tmp_path) == ["weights.bin"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals for another process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_ends_a_process_leaves_bytes_that_a_later_call_goes_on_with(
+    server, tmp_path, start_child, number
+):
+    child = start_child(server.serve("/file", http_server.pauses(LONG, 500_000)))
+    wait_for(lambda: part_has_begun(tmp_path))
+    child.send_signal(number)
+    child.wait(60)
+    assert visible(tmp_path) == [PART]
+    kept = (tmp_path / PART).stat().st_size
+    path = fetch(tmp_path, server.serve("/good", http_server.ranged(LONG)), content=LONG)
+    assert path.read_bytes() == LONG
+    assert server.requests[1:] == [("/good", f"bytes={kept}-")]
+
+
+def test_waiting_for_another_process_has_an_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "SILENCE", 0.1)
+    with (
+        FileLock(tmp_path / ".weights.bin.lock"),
+        pytest.raises(DownloadError, match=r"process has held .*weights\.bin\.lock for over 0\.3 s"),
+    ):
+        fetch(tmp_path, "https://example.com/f", timeout=0.2)
+
+
+# --- the original files
+
+CONTENTS = {
+    "PYTORCH_WEIGHTS": ("pytorch_model.bin", b"torch"),
+    "KERAS_WEIGHTS": ("deepmoji_weights.hdf5", b"keras"),
+    "VOCABULARY": ("vocabulary.json", b"{}"),
 }
 HUB_PATH = "/Uberduck/torchmoji/resolve/main/"
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+def originals(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> FileServer:
     """Small files in place of the originals, at the paths of the hub, with `HF_ENDPOINT` leading there."""
-    monkeypatch.setenv("no_proxy", "*")
-    with http_server.running_server() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.serve("/", http_server.missing))
-        for constant, name in CONSTANTS.items():
-            content = CONTENTS[name]
-            running.serve(HUB_PATH + name, http_server.ranged(content))
-            sources = ("https://huggingface.co" + HUB_PATH + name,)
-            file = RemoteFile(name, len(content), hashlib.sha256(content).hexdigest(), sources)
-            monkeypatch.setattr(hub, constant, file)
-        yield running
+    monkeypatch.setenv("HF_ENDPOINT", server.serve("/", http_server.missing))
+    for constant, (name, content) in CONTENTS.items():
+        server.serve(HUB_PATH + name, http_server.ranged(content))
+        file = remote("https://huggingface.co" + HUB_PATH + name, content=content, name=name)
+        monkeypatch.setattr(hub, constant, file)
+    return server
 
 
-@pytest.mark.parametrize(
-    ("file", "name", "size", "sha256", "hosts"),
-    [
-        (
-            hub.PYTORCH_WEIGHTS,
-            "pytorch_model.bin",
-            89_616_062,
-            "8cbf6f7067d56aa1c2d571bb169f05fba16cea4c263c06fb3f217f42c591a978",
-            ["huggingface.co"] * 3 + ["github.com", "www.dropbox.com"],
-        ),
-        (
-            hub.KERAS_WEIGHTS,
-            "deepmoji_weights.hdf5",
-            89_610_904,
-            "ca663315cf4a22ced569cf928f9277ebd013c55d93a19e1d0dde001f59a72476",
-            ["www.dropbox.com"],
-        ),
-        (
-            hub.VOCABULARY,
-            "vocabulary.json",
-            1_064_975,
-            "951e74fe4661b23e490e79d3a9496bd61d027b14b55dd99dd1ae2c1fc3e25f3e",
-            ["raw.githubusercontent.com", "huggingface.co"],
-        ),
-    ],
-)
-def test_the_original_files(file, name, size, sha256, hosts):
-    assert (file.name, file.size, file.sha256) == (name, size, sha256)
-    assert [url.split("/")[:3] for url in file.sources] == [["https:", "", host] for host in hosts]
-    assert all(f"/{name}" in url for url in file.sources)
+def test_where_the_original_files_are():
+    for file, hosts in (
+        (hub.PYTORCH_WEIGHTS, ["huggingface.co"] * 3 + ["github.com", "www.dropbox.com"]),
+        (hub.KERAS_WEIGHTS, ["www.dropbox.com"]),
+        (hub.VOCABULARY, ["raw.githubusercontent.com", "huggingface.co"]),
+    ):
+        assert [url.split("/")[:3] for url in file.sources] == [["https:", "", host] for host in hosts]
+        assert all(f"/{file.name}" in url for url in file.sources)
 
 
 def test_the_vocabulary_beside_the_tests_is_the_original(data_root):
-    hub.verify_file(data_root / "data" / "vocabulary.json", hub.VOCABULARY)
+    verify_file(data_root / "data" / "vocabulary.json", hub.VOCABULARY)
 
 
-def test_weights_and_vocabulary_go_into_the_cache_and_are_found_there(server):
-    weights, vocabulary = hub.download_original(progress=False)
+def test_weights_and_vocabulary_go_into_the_cache_and_are_found_there(originals, capsys):
+    weights, vocabulary = hub.download_original()
     assert weights == original_model_directory() / "pytorch_model.bin"
-    assert weights.read_bytes() == b"torch"
-    assert vocabulary.read_bytes() == b"{}"
-    assert str(weights) == str(PRETRAINED_PATH)
-    assert str(vocabulary) == str(VOCAB_PATH)
+    assert (weights.read_bytes(), vocabulary.read_bytes()) == (b"torch", b"{}")
+    assert (str(weights), str(vocabulary)) == (str(PRETRAINED_PATH), str(VOCAB_PATH))
+    assert "pytorch_model.bin: 100%" in capsys.readouterr().err
 
 
-def test_the_keras_weights(server):
-    weights, vocabulary = hub.download_original(keras=True, progress=False)
-    assert weights == original_model_directory() / "deepmoji_weights.hdf5"
+def test_the_keras_weights_in_another_folder(originals, tmp_path):
+    weights, vocabulary = hub.download_original(keras=True, folder=str(tmp_path / "here"), progress=False)
+    assert (weights, vocabulary) == (
+        tmp_path / "here/deepmoji_weights.hdf5",
+        tmp_path / "here/vocabulary.json",
+    )
     assert weights.read_bytes() == b"keras"
-    assert vocabulary.read_bytes() == b"{}"
-    assert not (original_model_directory() / "pytorch_model.bin").exists()
-
-
-def test_another_folder(server, tmp_path):
-    weights, vocabulary = hub.download_original(folder=str(tmp_path / "here"), progress=False)
-    assert (weights, vocabulary) == (tmp_path / "here/pytorch_model.bin", tmp_path / "here/vocabulary.json")
     assert not original_model_directory().exists()
 
 
-def test_the_error_covers_both_files(server):
-    server.behaviours.clear()
+def test_the_error_covers_both_files_and_one_that_came_is_kept(originals):
+    del originals.behaviours[HUB_PATH + "vocabulary.json"]
+    with pytest.raises(DownloadError, match=r"^could not fetch vocabulary\.json"):
+        hub.download_original(progress=False)
+    weights = original_model_directory() / "pytorch_model.bin"
+    assert weights.read_bytes() == b"torch"
+
+    weights.unlink()
+    originals.behaviours.clear()
     with pytest.raises(DownloadError) as caught:
         hub.download_original(progress=False)
     for name in ("pytorch_model.bin", "vocabulary.json"):
         assert f"could not fetch {name}" in str(caught.value)
-        assert f"  http://127.0.0.1:{server.server_port}{HUB_PATH}{name}\n" in str(caught.value)
+        assert f"  http://127.0.0.1:{originals.server_port}{HUB_PATH}{name}\n" in str(caught.value)
 
 
-def test_one_file_is_kept_when_the_other_cannot_be_had(server):
-    server.serve(HUB_PATH + "vocabulary.json", http_server.missing)
-    with pytest.raises(DownloadError) as caught:
-        hub.download_original(progress=False)
-    assert str(caught.value).startswith("could not fetch vocabulary.json")
-    assert (original_model_directory() / "pytorch_model.bin").read_bytes() == b"torch"
-
-
-def test_sources_beside_the_hub_do_not_move_with_hf_endpoint(server, monkeypatch, tmp_path):
-    url = server.serve("/elsewhere", http_server.whole(b"keras"))
-    file = RemoteFile("k.hdf5", 5, hashlib.sha256(b"keras").hexdigest(), (url,))
-    monkeypatch.setattr(hub, "KERAS_WEIGHTS", file)
+def test_sources_beside_the_hub_do_not_move_with_hf_endpoint(originals, monkeypatch, tmp_path):
+    url = originals.serve("/elsewhere", http_server.whole(b"keras"))
+    monkeypatch.setattr(hub, "KERAS_WEIGHTS", remote(url, content=b"keras", name="k.hdf5"))
     monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")
     (tmp_path / "vocabulary.json").write_bytes(b"{}")
     weights, _ = hub.download_original(keras=True, folder=tmp_path, progress=False)
@@ -135,63 +395,53 @@ def test_importing_the_hub_imports_neither_torch_nor_the_hub_client(repository):
     assert done.stdout == "set()\n"
 
 
-# scripts/download_weights.py
+# --- scripts/download_weights.py
 
 
-def run_script(monkeypatch: pytest.MonkeyPatch, repository: Path, *arguments: str) -> int:
-    """Run the script in this process, where the files are small and on loopback, and give its exit status."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "argv", ["download_weights.py", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_path(str(repository / "scripts" / "download_weights.py"), run_name="__main__")
-    return caught.value.code
+@pytest.fixture
+def run_script(originals, monkeypatch: pytest.MonkeyPatch, repository: Path):
+    """Runs the script in this process, where the files are small and on loopback; gives its exit status."""
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        monkeypatch.setattr(sys, "argv", ["download_weights.py", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(repository / "scripts" / "download_weights.py"), run_name="__main__")
+        return caught.value.code
+
+    return run
 
 
-def test_the_script_says_where_the_files_are(server, monkeypatch, repository, capsys):
-    assert run_script(monkeypatch, repository) == 0
+def test_the_script_says_where_the_files_are(run_script, tmp_path, capsys):
+    assert run_script() == 0
     folder = original_model_directory()
     printed = capsys.readouterr()
-    assert (
-        printed.out
-        == f"weights:    {folder / 'pytorch_model.bin'}\nvocabulary: {folder / 'vocabulary.json'}\n"
+    assert printed.out == (
+        f"weights:    {folder / 'pytorch_model.bin'}\nvocabulary: {folder / 'vocabulary.json'}\n"
     )
     assert "pytorch_model.bin: 100%" in printed.err
 
-
-def test_the_script_takes_the_options(server, monkeypatch, repository, capsys, tmp_path):
-    assert (
-        run_script(monkeypatch, repository, "--keras", "--quiet", "--timeout", "5", "--to", str(tmp_path))
-        == 0
-    )
+    assert run_script("--keras", "--quiet", "--timeout", "5", "--to", str(tmp_path)) == 0
     assert (tmp_path / "deepmoji_weights.hdf5").read_bytes() == b"keras"
     assert capsys.readouterr().err == ""
 
 
-def test_the_script_ends_with_status_1_and_the_reasons(server, monkeypatch, repository, capsys):
-    server.behaviours.clear()
-    assert run_script(monkeypatch, repository, "--quiet") == 1
+def test_the_script_ends_with_status_1_and_the_reasons(run_script, originals, capsys):
+    originals.behaviours.clear()
+    assert run_script("--quiet") == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "HTTP status 404: Not Found" in printed.err
     assert str(original_model_directory() / "pytorch_model.bin") in printed.err
 
-
-def test_the_script_refuses_a_time_limit_below_zero(server, monkeypatch, repository, capsys):
-    assert run_script(monkeypatch, repository, "--timeout", "-1") == 1
+    assert run_script("--timeout", "-1") == 1
     assert "timeout must be a positive number of seconds, got -1.0" in capsys.readouterr().err
 
 
-def test_the_script_takes_ctrl_c(server, monkeypatch, repository, capsys):
+def test_the_script_takes_ctrl_c(run_script, monkeypatch, capsys):
     def interrupted(**arguments: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(hub, "download_original", interrupted)
-    assert run_script(monkeypatch, repository) == 130
+    assert run_script() == 130
     assert "goes on where this one stopped" in capsys.readouterr().err
-
-
-def test_the_script_runs_from_any_directory(repository, tmp_path):
-    command = [sys.executable, str(repository / "scripts" / "download_weights.py"), "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
-    for option in ("--keras", "--timeout", "--quiet", "--to"):
-        assert option in done.stdout

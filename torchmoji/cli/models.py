@@ -55,15 +55,13 @@ def load_pipeline(options: argparse.Namespace) -> MojiPipeline:
         raise FileNotFoundError(f"there is no ONNX file {weights}: check the path")
     if weights is not None and not is_onnx and options.vocabulary is None:
         raise ValueError("--weights and --vocabulary belong together: give both or neither")
-    vocabulary = load_vocabulary(options.vocabulary) if options.vocabulary else None
-    name = model_name(options)
+    files = find(model_name(options), options.vocabulary or None)
     backend = options.backend
     if backend == "auto":
         has_extra = all(find_spec(package) for package in ("onnx", "onnxruntime"))
-        quick = is_onnx or (has_extra and has_int8_rows(find(name, vocabulary).weights))
+        quick = is_onnx or (has_extra and has_int8_rows(files.weights))
         backend = "onnx" if quick else "torch"
-    balance = getattr(options, "balance", 0.0)
-    return MojiPipeline.from_pretrained(name, backend, vocabulary=vocabulary, balance=balance)
+    return MojiPipeline.from_pretrained(files, backend, balance=getattr(options, "balance", 0.0))
 
 
 def model_name(options: argparse.Namespace) -> str:

@@ -31,6 +31,24 @@ def add_commands(add: Any) -> None:
     _add_pretrain(add)
 
 
+_CORPUS_NUMBERS = (
+    ("--nb-tokens", 50_000, "vocabulary, at most"),
+    ("--min-count", 2, "of a word in the vocabulary"),
+    ("--min-words", 1, "of a text"),
+    ("--max-tokens", 512, "after which texts are cut"),
+)
+_CORPUS_SWITCHES = {
+    "--no-header": "CSV and TSV have no header: columns are given by number, from 1 on",
+    "--keep-retweets": "take texts that begin with RT",
+    "--keep-links": "take texts with links",
+    "--drop-mentions": "leave out texts that mention somebody",
+    "--keep-duplicates": "take equal texts, and near ones",
+    "--keep-near-duplicates": "leave out equal texts only",
+    "--keep-text": "keep the texts beside their tokens",
+    "--skip-bad-lines": "count what is no record, and go on",
+}
+
+
 def _add_build_corpus(add: Any) -> None:
     command = add(
         "build-corpus",
@@ -53,19 +71,7 @@ def _add_build_corpus(add: Any) -> None:
         help="column of emojis or class numbers (default: the emojis are in the texts)",
     )
     command.add_argument(
-        "--no-header",
-        action="store_true",
-        help="CSV and TSV have no header: columns are given by number, from 1 on",
-    )
-    command.add_argument(
         "--emojis", metavar="LIST", help="a file of emojis, or '😀 😡 🎉' (default: DeepMoji's 64)"
-    )
-    command.add_argument(
-        "--nb-tokens",
-        type=int,
-        default=50_000,
-        metavar="N",
-        help="vocabulary, at most (default: %(default)s)",
     )
     command.add_argument(
         "--hashtags",
@@ -73,13 +79,6 @@ def _add_build_corpus(add: Any) -> None:
         default=0,
         metavar="N",
         help="commonest words that share their embeddings with their hashtags (default: none)",
-    )
-    command.add_argument(
-        "--min-count",
-        type=int,
-        default=2,
-        metavar="N",
-        help="of a word in the vocabulary (default: %(default)s)",
     )
     command.add_argument(
         "--validation",
@@ -91,26 +90,15 @@ def _add_build_corpus(add: Any) -> None:
     command.add_argument(
         "--validation-from", nargs="+", default=[], metavar="INPUT", help="texts that are all held out"
     )
-    command.add_argument(
-        "--min-words", type=int, default=1, metavar="N", help="of a text (default: %(default)s)"
-    )
-    command.add_argument(
-        "--max-tokens",
-        type=int,
-        default=512,
-        metavar="N",
-        help="after which texts are cut (default: %(default)s)",
-    )
+    for name, default, summary in _CORPUS_NUMBERS:
+        command.add_argument(
+            name, type=int, default=default, metavar="N", help=f"{summary} (default: %(default)s)"
+        )
     command.add_argument(
         "--language", metavar="NAME", help="en, or a file of words: texts must be mostly in them"
     )
-    command.add_argument("--keep-retweets", action="store_true", help="take texts that begin with RT")
-    command.add_argument("--keep-links", action="store_true", help="take texts with links")
-    command.add_argument("--drop-mentions", action="store_true", help="leave out texts that mention somebody")
-    command.add_argument("--keep-duplicates", action="store_true", help="take equal texts, and near ones")
-    command.add_argument("--keep-near-duplicates", action="store_true", help="leave out equal texts only")
-    command.add_argument("--keep-text", action="store_true", help="keep the texts beside their tokens")
-    command.add_argument("--skip-bad-lines", action="store_true", help="count what is no record, and go on")
+    for name, summary in _CORPUS_SWITCHES.items():
+        command.add_argument(name, action="store_true", help=summary)
     command.add_argument("--workers", type=int, metavar="N", help="processes (default: one for each core)")
     command.add_argument("--json", action="store_true", help="the manifest, for programs")
     command.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -126,16 +114,12 @@ _HELP = {
     "start_from": "begin with a model's weights: default, deepmoji, a folder or a hub id",
     "start_share": "share of the weights it began with in what is stored",
     "batch_size": "texts in a step, of all processes together",
-    "accumulation": "parts in which a process computes a step: less memory",
     "max_length": "tokens after which texts are cut",
-    "learning_rate": "the highest",
+    "learning_rate": "peak of Adam's",
     "warmup_steps": "of the learning rate",
     "embed_dropout_rate": "of embedding channels",
     "final_dropout_rate": "of features",
-    "gradient_norm": "the highest",
-    "label_smoothing": "share of each label that goes to all classes",
-    "class_weights": "a label counts as n^-w: 1 for classes alike",
-    "balanced_sampling": "a text is seen as n^-w: 1 for classes alike",
+    "gradient_norm": "gradients are scaled down to it",
     "average": "decay of an average of the weights, such as 0.999",
     "soft_targets": "a teacher's probabilities, float16 (texts, emojis), .npy",
     "soft_share": "weight of the teacher",
@@ -187,8 +171,7 @@ def read_settings(options: argparse.Namespace) -> Settings:
     Raises:
         ValueError: One is out of range.
     """
-    given = {name: getattr(options, name) for name in _HELP}
-    return Settings(**given, bfloat16=options.bfloat16)
+    return Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
 
 
 def _add_pretrain(add: Any) -> None:
@@ -208,7 +191,6 @@ def _add_pretrain(add: Any) -> None:
     add_settings(command)
     command.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
     command.add_argument("--compile", action="store_true", help="use torch.compile where it works")
-    command.add_argument("--tensorboard", action="store_true", help="write for TensorBoard as well")
     command.add_argument("--int8", action="store_true", help="store matrices as int8: a quarter of the size")
     command.add_argument(
         "--checkpoint-minutes", type=float, default=10, metavar="N", help="default: %(default)s"
@@ -226,27 +208,13 @@ def _build_corpus(options: argparse.Namespace) -> None:
     from torchmoji.corpus.settings import CorpusSettings, Rules
     from torchmoji.emojis import EMOJIS
 
-    rules = Rules(
-        emojis=parse_emojis(options.emojis) if options.emojis is not None else EMOJIS,
-        min_words=options.min_words,
-        max_tokens=options.max_tokens,
-        keep_retweets=options.keep_retweets,
-        keep_links=options.keep_links,
-        keep_mentions=not options.drop_mentions,
-        language=options.language,
-        keep_duplicates=options.keep_duplicates,
-        keep_near_duplicates=options.keep_near_duplicates,
-    )
-    settings = CorpusSettings(
-        rules=rules,
-        columns=Columns(options.text_column, options.labels_column, not options.no_header),
-        nb_tokens=options.nb_tokens,
-        hashtags=options.hashtags,
-        min_count=options.min_count,
-        validation=options.validation,
-        skip_bad_lines=options.skip_bad_lines,
-        keep_text=options.keep_text,
-    )
+    given = vars(options) | {
+        "emojis": EMOJIS if options.emojis is None else parse_emojis(options.emojis),
+        "keep_mentions": not options.drop_mentions,
+        "columns": Columns(options.text_column, options.labels_column, not options.no_header),
+    }
+    given["rules"] = Rules(**{field.name: given[field.name] for field in fields(Rules)})
+    settings = CorpusSettings(**{field.name: given[field.name] for field in fields(CorpusSettings)})
     manifest = build_corpus(
         options.inputs,
         options.out,
@@ -280,13 +248,12 @@ def _pretrain(options: argparse.Namespace) -> None:
     if not options.quiet and not sys.stderr.isatty():  # where there is no terminal for a bar
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        made = pretrain(
+        result = pretrain(
             options.corpus,
             options.out,
             read_settings(options),
             device=options.device,
             compiled=options.compile,
-            tensorboard=options.tensorboard,
             int8=options.int8,
             checkpoint_seconds=60 * options.checkpoint_minutes,
             progress=not options.quiet,
@@ -295,15 +262,15 @@ def _pretrain(options: argparse.Namespace) -> None:
         )
     except FloatingPointError as error:
         raise ValueError(str(error)) from error
-    if made.scores is None:
+    if result.scores is None:
         return
-    scores = {name: scores.summary() for name, scores in made.scores.items()}
+    scores = {name: scores.summary() for name, scores in result.scores.items()}
     if options.json:
-        print(json.dumps({"steps": made.steps, "seconds": round(made.seconds, 1), "scores": scores}))
+        print(json.dumps({"steps": result.steps, "seconds": round(result.seconds, 1), "scores": scores}))
         return
-    print(f"{options.out}: {made.steps} steps in {made.seconds / 60:.1f} minutes")
-    for name, found in scores.items():
+    print(f"{options.out}: {result.steps} steps in {result.seconds / 60:.1f} minutes")
+    for name, shares in scores.items():
         print(
-            f"  {name}: first guess {found['first']:.1%}, first five {found['first_five']:.1%}, "
-            f"averaged over classes {found['average_first']:.1%}, {found['average_first_five']:.1%}"
+            f"  {name}: first guess {shares['first']:.1%}, first five {shares['first_five']:.1%}, "
+            f"averaged over classes {shares['average_first']:.1%}, {shares['average_first_five']:.1%}"
         )

@@ -2,75 +2,76 @@
 
     manifest = build_corpus(["tweets/*.jsonl.gz"], "corpus/")
 
-Source: Felbo et al. 2017 for the task and the rules (`torchmoji.corpus.settings`). Work is done in steps,
-each
-on all cores and in flat memory: chunks of the input become files of tokens, labels and hashes; hashes tell
-duplicates (`torchmoji.corpus.duplicates`); words of what is left are counted for the vocabulary; shards are
-written.
-Every step leaves files that are whole or not there, so that an interrupted run goes on where it was. The same
-input gives the same bytes, on any number of cores.
+Source: Felbo et al. 2017 for the task and the rules (`torchmoji.corpus.settings`). The input is read in
+chunks; processes tokenize them, each into a file of its own (`torchmoji.corpus.chunks`). Then the duplicates
+among all chunks are found, the words of the other texts are counted for the vocabulary, and the shards are
+written. Every file is whole or not there, so that an interrupted run keeps the chunks that it tokenized. The
+same input gives the same bytes, on any number of cores. Memory takes about 200 bytes a text.
 
 Unlike the original, emojis that are not among the classes, and other Unicode words, are counted for the
 vocabulary, since `SentenceTokenizer` gives them to the model as well.
 """
 
-import gzip
 import json
-import logging
 import os
 import shutil
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+import numpy as np
+import numpy.typing as npt
+from joblib import Parallel, cpu_count, delayed
+from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
 from torchmoji import __version__
-from torchmoji.corpus.chunks import TRAINING, VALIDATION, ChunkTask, chunk_path, process_chunk
+from torchmoji.corpus.chunks import Chunk, TokenizedChunk, tokenize_chunk
+from torchmoji.corpus.duplicates import find_repeats, hash_words
 from torchmoji.corpus.emoji_finder import EmojiFinder
-from torchmoji.corpus.reading import (
-    CHUNK_BYTES,
-    Inputs,
-    Position,
-    Reader,
-    Source,
-    find_sources,
-    import_pyarrow,
-)
-from torchmoji.corpus.selection import (
-    SPLITS,
-    Selection,
-    find_repeated,
-    frequent_words,
-    key_ranges,
-    save_lookup,
-    select_rows,
-    shard_tasks,
-    vocabulary_of,
-    word_ranges,
-    write_rows,
-)
+from torchmoji.corpus.reading import BadLines, read_records
 from torchmoji.corpus.settings import ENGLISH, CorpusSettings
-from torchmoji.corpus.shards import FORMAT, FORMAT_VERSION, MANIFEST_NAME, about_arrays
-from torchmoji.corpus.worker_pool import WorkerPool, usable_cores
-from torchmoji.create_vocab import rows_of_embedding, save_vocabulary, with_hashtags
+from torchmoji.corpus.shards import (
+    FORMAT,
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    LabelledRows,
+    Ragged,
+    map_shard,
+    write_shards,
+)
+from torchmoji.corpus.sources import Inputs, Source, find_sources, import_pyarrow
+from torchmoji.create_vocab import WORD_LENGTH_LIMIT, rows_of_embedding, save_vocabulary, with_hashtags
 from torchmoji.files.atomic import atomic_write_text, remove_leftovers, sha256
-from torchmoji.global_variables import SPECIAL_TOKENS, VOCABULARY_NAME
+from torchmoji.files.lock import locked
+from torchmoji.filter_utils import is_special_token
+from torchmoji.global_variables import SPECIAL_TOKENS, UNKNOWN_ID, VOCABULARY_NAME
 
-__all__ = ["CorpusSettings", "build_corpus", "read_labelled_texts"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["CorpusSettings", "build_corpus"]
 
 Manifest = dict[str, Any]
+Mask = npt.NDArray[np.bool_]
 
 WORK_NAME = "work"
 """Folder in a corpus for what is needed until it is whole."""
+CHUNK_BYTES = 1 << 22
+"""Of a chunk. A few copies of a chunk, in parts, are what a worker holds."""
+MOST_NARROW_IDS = 1 << 16
+"""Words up to which ids are uint16."""
+DROPPED = (
+    *("no_emoji", "retweet", "link", "mention", "few_words", "language"),
+    *("duplicate", "near_duplicate"),
+)
+"""Reasons for which texts are left out, in the order in which they are looked at."""
+
+_CHUNKS = "chunk-*.pickle"
+_RECORD_BYTES = 16
+"""Added to each text's characters: empty ones take memory too."""
 
 
 def build_corpus(
@@ -86,7 +87,7 @@ def build_corpus(
     """Make a corpus, or go on with one that was interrupted.
 
     Args:
-        inputs: Files, folders, globs and URLs, see `torchmoji.corpus.reading`.
+        inputs: Files, folders, globs and URLs, see `torchmoji.corpus.sources`.
         out: Folder for the shards, `vocabulary.json` and `manifest.json`. Until they are whole its subfolder
             `work` takes about 200 bytes a text.
         settings: How; the defaults are DeepMoji's.
@@ -94,7 +95,7 @@ def build_corpus(
             into the training part.
         workers: Processes; by default one for each core.
         chunk_bytes: Of the input, handled by a worker at once. The result does not depend on it.
-        progress: Show progress bars.
+        progress: Show a progress bar.
 
     Returns:
         The manifest, as in the file.
@@ -110,20 +111,18 @@ def build_corpus(
     settings = settings or CorpusSettings()
     held_out = find_sources(validation_inputs) if validation_inputs else []
     read_first = {source.path for source in held_out}
-    sources = held_out + [source for source in find_sources(inputs) if source.path not in read_first]
+    sources = [source for source in find_sources(inputs) if source.path not in read_first]
     if workers is None:
-        small = sum(source.size for source in sources) < chunk_bytes
-        workers = 1 if small and not any(source.is_remote for source in sources) else usable_cores()
+        is_small = not any(source.is_remote for source in sources + held_out)
+        is_small &= sum(source.size for source in sources + held_out) < chunk_bytes
+        workers = 1 if is_small else cpu_count()
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
     out = Path(out)
     work = out / WORK_NAME
     work.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(work / "lock")
-    try:
-        with lock.acquire(timeout=0), WorkerPool(workers) as pool:
-            builder = _Builder(sources, len(held_out), out, settings, pool, chunk_bytes, progress)
-            manifest = builder.build()
-    except Timeout as error:
-        raise BlockingIOError(f"another process is building {out}: wait for it") from error
+    with locked(work / "lock", f"another process is building {out}: wait for it"):
+        manifest = _Builder(held_out, sources, out, settings, chunk_bytes).build(workers, progress)
     shutil.rmtree(work)
     return manifest
 
@@ -133,198 +132,233 @@ class _Builder:
 
     def __init__(
         self,
+        held_out: list[Source],
         sources: list[Source],
-        held_out: int,
         out: Path,
         settings: CorpusSettings,
-        pool: WorkerPool,
         chunk_bytes: int,
-        progress: bool,
     ) -> None:
-        self.sources, self.held_out, self.out, self.settings = sources, held_out, out, settings
-        self.work = out / WORK_NAME
-        self.pool, self.chunk_bytes, self.progress = pool, chunk_bytes, progress
-        self.classes = EmojiFinder(settings.rules.emojis).classes
+        self.held_out, self.sources, self.out, self.settings = held_out, sources, out, settings
+        self.work, self.chunk_bytes = out / WORK_NAME, chunk_bytes
+        self.finder = EmojiFinder(settings.rules.emojis)
+        self.bad = BadLines(settings.skip_bad_lines)
+        self.texts_of: Counter[str] = Counter()  # by the file's path
 
-    def build(self) -> Manifest:
+    def build(self, workers: int, progress: bool) -> Manifest:
         remove_leftovers(self.out)
-        digests = list(self.pool.map(_fingerprint, self.sources))
-        plan = plan_of(self.settings, self.sources, digests, self.held_out)
-        path = self.out / MANIFEST_NAME
+        plan = plan_of(self.settings, self.held_out, self.sources)
+        path, plan_path = self.out / MANIFEST_NAME, self.work / "plan.json"
         if path.is_file():
             manifest: Manifest = json.loads(path.read_text("utf-8"))
-            self._check_plan({name: manifest.get(name) for name in plan}, plan, path)
+            self._check_plan(manifest, plan, path)
             return manifest
-        plan_path = self.work / "plan.json"
-        about_work = {**plan, "chunk_bytes": self.chunk_bytes}
-        if any(self.work.glob("chunk-*")):
-            self._check_plan(json.loads(plan_path.read_text("utf-8")), about_work, plan_path)
+        plan_of_work = {**plan, "chunk_bytes": self.chunk_bytes}
+        if any(self.work.glob(_CHUNKS)):
+            self._check_plan(json.loads(plan_path.read_text("utf-8")), plan_of_work, plan_path)
         else:
-            for leftover in [*self.out.glob("train-*.arrow"), *self.out.glob("validation-*.arrow")]:
-                leftover.unlink()
-            atomic_write_text(plan_path, json.dumps(about_work))
-        chunks = self._read()
-        kept = self._select(chunks)
-        vocabulary = self._vocabulary(kept)
-        shards = self._write(kept)
-        manifest = plan | results(
-            *(self.classes, self.sources, chunks, kept, shards),
-            *(self.out / VOCABULARY_NAME, rows_of_embedding(vocabulary)),
-        )
+            atomic_write_text(plan_path, json.dumps(plan_of_work))
+        for leftover in [*self.out.glob("train-*.arrow"), *self.out.glob("validation-*.arrow")]:
+            leftover.unlink()
+
+        with tqdm(desc="reading", unit=" texts", unit_scale=True, disable=not progress) as bar:
+            for count in _tokenize(self._chunks(), workers):
+                bar.update(count)
+        paths = sorted(self.work.glob(_CHUNKS))
+        kept, dropped = _without_repeats(paths)
+        counts = _word_counts(_chosen(paths, kept, is_validation=False))
+        if not counts:
+            raise ValueError(
+                "no text is left for training: check --emojis, the rules and --text-column; "
+                f"the emojis looked for are {' '.join(self.finder.classes)}"
+            )
+        vocabulary = vocabulary_of(counts, self.settings.nb_tokens, self.settings.min_count)
+        if self.settings.hashtags:
+            vocabulary = with_hashtags(vocabulary, self.settings.hashtags)
+        save_vocabulary(vocabulary, self.out / VOCABULARY_NAME)
+        nb_words = rows_of_embedding(vocabulary)
+        splits = {}
+        for name, is_validation in (("train", False), ("validation", True)):
+            pieces = _with_ids(_chosen(paths, kept, is_validation), vocabulary)
+            shards = write_shards(
+                self.out, name, pieces, np.uint16 if nb_words <= MOST_NARROW_IDS else np.uint32
+            )
+            splits[name] = _split(self.finder.classes, self.out, shards)
+        manifest = plan | {
+            "counts": {
+                "texts": sum(self.texts_of.values()),
+                "texts_of_inputs": [self.texts_of[source.path] for source in self.held_out + self.sources],
+                "bad_lines": self.bad.count,
+                "kept": sum(split["rows"] for split in splits.values()),
+                "dropped": {reason: dropped[reason] for reason in DROPPED},
+            },
+            "splits": splits,
+            "vocabulary": {
+                "file": VOCABULARY_NAME,
+                "words": nb_words,
+                "sha256": sha256(self.out / VOCABULARY_NAME),
+            },
+        }
         atomic_write_text(path, json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
         return manifest
 
-    def _check_plan(self, found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
-        differing = [
-            name for name, value in wanted.items() if found.get(name) != json.loads(json.dumps(value))
-        ]
+    def _check_plan(self, old: Mapping[str, Any], plan: Mapping[str, Any], path: Path) -> None:
+        differing = [name for name, value in plan.items() if old.get(name) != json.loads(json.dumps(value))]
         if differing:
             raise ValueError(
                 f"{path} is of a corpus with other {', '.join(differing)}: give another folder, or remove "
                 f"{self.out}"
             )
 
-    def _bar(self, results: Iterable[Any], title: str, unit: str, size: Callable[[Any], int]) -> list[Any]:
-        """All results, with a progress bar."""
-        found = []
-        with tqdm(desc=title, unit=f" {unit}", unit_scale=True, disable=not self.progress) as bar:
-            for result in results:
-                found.append(result)
-                bar.update(size(result))
-        return found
+    def _chunks(self) -> Iterator[Chunk]:
+        """The input in chunks, the same each time, but for those that an earlier run tokenized."""
+        number = 0
+        for is_held_out, sources in ((True, self.held_out), (False, self.sources)):
+            records = self._texts(sources)
+            while part := self._take(records):
+                path = self.work / f"chunk-{number:06d}.pickle"
+                number += 1
+                if not path.is_file():
+                    texts = [text for text, _ in part]
+                    labels = None if self.settings.columns.labels is None else [labels for _, labels in part]
+                    yield Chunk(path, self.settings, is_held_out, texts, labels)
 
-    def _read(self) -> list[dict[str, Any]]:
-        """Make all chunks; give what is saved with each."""
-        done: list[dict[str, Any]] = []
-        while (about := about_arrays(chunk_path(self.work, len(done)))) is not None:
-            done.append(about)
-        start = Position(*done[-1]["end"]) if done else Position()
-        if done:
-            logger.info("going on after %d chunks", len(done))
-        settings = self.settings
-        reader = Reader(
-            self.sources, settings.columns, self.held_out, settings.skip_bad_lines, self.chunk_bytes
-        )
-        make = partial(
-            ChunkTask,
-            *(self.work, settings.rules, settings.columns, settings.validation),
-            *(settings.skip_bad_lines, settings.keep_text),
-        )
-        tasks = (make(chunk) for chunk in reader.chunks(len(done), start))
-        results = self.pool.map(_chunk_once, tasks)
-        done += self._bar(results, "reading", "texts", lambda about: sum(about["records"].values()))
-        return done
+    def _take(self, records: Iterator[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:
+        part, size = [], 0
+        for text, labels in records:
+            part.append((text, labels))
+            size += len(text) + _RECORD_BYTES
+            if size >= self.chunk_bytes:
+                break
+        return part
 
-    def _select(self, chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Find duplicates among all chunks; give what is kept of each."""
-        rows = [about["rows"] for about in chunks]
-        total = sum(about["keys"] for about in chunks)
-        ranges = key_ranges(self.work, rows, total) if total else []
-        self._bar(self.pool.map(find_repeated, ranges), "comparing", "ranges", lambda _: 1)
-        firsts = _starts(rows)
-        tasks = [
-            Selection(self.work, number, first, len(ranges), len(self.classes))
-            for number, first in enumerate(firsts)
-        ]
-        return self._bar(
-            self.pool.map(select_rows, tasks), "choosing", "texts", lambda about: about["train"]["rows"]
-        )
-
-    def _vocabulary(self, kept: list[dict[str, Any]]) -> dict[str, int]:
-        if not any(about["train"]["rows"] for about in kept):
-            raise ValueError(
-                "no text is left for training: check --emojis, the rules and --text-column; "
-                f"the emojis looked for are {' '.join(self.classes)}"
-            )
-        words = sum(about["words"] for about in kept)
-        most = self.settings.nb_tokens - len(SPECIAL_TOKENS)
-        tasks = word_ranges(self.work, len(kept), words, most, self.settings.min_count)
-        parts = self._bar(self.pool.map(frequent_words, tasks), "counting words", "ranges", lambda _: 1)
-        vocabulary = vocabulary_of(self.work, parts, self.settings.nb_tokens)
-        if self.settings.hashtags:
-            vocabulary = with_hashtags(vocabulary, self.settings.hashtags)
-        save_vocabulary(vocabulary, self.out / VOCABULARY_NAME)
-        save_lookup(self.work, vocabulary)
-        return vocabulary
-
-    def _write(self, kept: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-        shards = {}
-        for side in (TRAINING, VALIDATION):
-            name = SPLITS[side]
-            rows = [about[name]["rows"] for about in kept]
-            tasks = shard_tasks(self.work, self.out, side, rows, self.settings.keep_text)
-            results = self.pool.map(write_rows, tasks)
-            shards[name] = self._bar(results, f"writing {name}", "texts", lambda about: about["rows"])
-        return shards
+    def _texts(self, sources: Sequence[Source]) -> Iterator[tuple[str, list[int]]]:
+        """Texts, and the classes of those that have a column of labels."""
+        has_labels = self.settings.columns.labels is not None
+        for source in sources:
+            for line, text, value in read_records(source, self.settings.columns, self.bad):
+                self.texts_of[source.path] += 1
+                labels: list[int] = []
+                if has_labels:
+                    try:
+                        labels = self.finder.read_labels(value)
+                    except ValueError as error:
+                        self.bad.report(source.path, line, str(error))
+                        continue
+                yield text, labels
 
 
-def _starts(rows: list[int]) -> Iterator[int]:
-    """The number of each chunk's first row."""
-    first = 0
-    for count in rows:
-        yield first
-        first += count
+def _tokenize(chunks: Iterator[Chunk], workers: int) -> Iterator[int]:
+    """Run `tokenize_chunk` on all chunks, a few at a time; with one worker in this process."""
+    parallel = Parallel(workers, return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs")
+    try:
+        yield from parallel(delayed(tokenize_chunk)(chunk) for chunk in chunks)
+    except BrokenProcessPool as error:
+        raise ChildProcessError(
+            "a worker process died: memory may have run out; workers=1 does without processes"
+        ) from error
+    finally:
+        if workers > 1:
+            get_reusable_executor().shutdown()  # else they wait for more work
 
 
-def _fingerprint(source: Source) -> str | None:
-    """The SHA-256 of a file; None of one that is elsewhere."""
-    return None if source.is_remote else sha256(source.path)
+def _without_repeats(paths: Sequence[Path]) -> tuple[list[Mask], Counter[str]]:
+    """Which rows of each chunk are kept, and the number of texts that are dropped for each reason."""
+    if not paths:
+        return [], Counter()
+    keys, is_held_out, dropped = [], [], Counter[str]()
+    for chunk in map(TokenizedChunk.load, paths):
+        keys.append(chunk.keys)
+        is_held_out.append(np.full(len(chunk.keys), chunk.is_held_out))
+        dropped.update(chunk.dropped)
+    repeats = find_repeats(np.concatenate(keys)) & ~np.concatenate(is_held_out)
+    for reason, is_repeat in zip(("duplicate", "near_duplicate"), repeats, strict=True):
+        dropped[reason] = int(is_repeat.sum())
+    borders = np.cumsum([len(of_chunk) for of_chunk in keys])[:-1]
+    return np.split(~repeats.any(axis=0), borders), dropped
 
 
-def _chunk_once(task: ChunkTask) -> dict[str, Any]:
-    """`process_chunk`, unless an earlier run did it."""
-    return about_arrays(chunk_path(task.folder, task.chunk.number)) or process_chunk(task)
+def _chosen(
+    paths: Sequence[Path], kept: Sequence[Mask], is_validation: bool
+) -> Iterator[tuple[list[str], LabelledRows]]:
+    """For each chunk its words, and the rows of one side of the split that are kept."""
+    for chunk, of_chunk in zip(map(TokenizedChunk.load, paths), kept, strict=True):
+        yield chunk.words, chunk.rows.select(of_chunk & (chunk.is_validation == is_validation))
 
 
-def read_labelled_texts(path: str | os.PathLike[str], nb_classes: int) -> tuple[list[str], list[list[int]]]:
-    """Read lines of comma-separated classes, tab, text; gzip by the ending `.gz`.
+def _word_counts(chunks: Iterator[tuple[list[str], LabelledRows]]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for words, rows in chunks:
+        of_chunk = np.bincount(rows.tokens.values, minlength=len(words)).tolist()
+        for word, count in zip(words, of_chunk, strict=True):
+            if count:
+                counts[word] += count
+    return counts
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A line has no tab, or something else than classes before it; the message names the line.
+
+def vocabulary_of(counts: Mapping[str, int], nb_tokens: int, min_count: int) -> dict[str, int]:
+    """The vocabulary: special tokens, then words by frequency, equally frequent ones by their code points.
+
+    Args:
+        counts: How often each word occurs.
+        nb_tokens: Entries, at most; of equally frequent words those with the lower hash get in.
+        min_count: Of a word.
     """
-    texts, labels = [], []
-    opener = gzip.open if os.fspath(path).endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8", newline="\n") as lines:
-        for number, line in enumerate(lines, 1):
-            classes, tab, text = line.rstrip("\n").partition("\t")
-            try:
-                indices = [int(index) for index in classes.split(",")]
-            except ValueError:
-                indices = []
-            if not tab or not indices or not all(0 <= index < nb_classes for index in indices):
-                raise ValueError(
-                    f"{os.fspath(path)}, line {number}: expected classes from 0 to {nb_classes - 1}, "
-                    f"separated by commas, a tab and a text, got {line[:60]!r}"
-                )
-            labels.append(indices)
-            texts.append(text)
-    return texts, labels
+    words = [
+        word
+        for word, count in counts.items()
+        if count >= min_count and 0 < len(word) <= WORD_LENGTH_LIMIT and not is_special_token(word)
+    ]
+    ranked = sorted(zip((-counts[word] for word in words), hash_words(words).tolist(), words, strict=True))
+    chosen = sorted((count, word) for count, _, word in ranked[: nb_tokens - len(SPECIAL_TOKENS)])
+    return {word: index for index, word in enumerate([*SPECIAL_TOKENS, *(word for _, word in chosen)])}
 
 
-# --- The manifest of a corpus: what decided it, and what came out ---
+def _with_ids(
+    chunks: Iterator[tuple[list[str], LabelledRows]], vocabulary: Mapping[str, int]
+) -> Iterator[LabelledRows]:
+    """The same rows, tokens by their ids."""
+    for words, (tokens, labels, texts) in chunks:
+        ids = np.array([vocabulary.get(word, UNKNOWN_ID) for word in words], dtype=np.int64)
+        yield LabelledRows(Ragged(ids[tokens.values], tokens.counts), labels, texts)
 
-DROPPED = (
-    *("no_emoji", "retweet", "link", "mention", "few_words", "language"),
-    *("duplicate", "near_duplicate"),
-)
-"""Reasons for which texts are left out, in the order in which they are looked at."""
+
+def _split(classes: Sequence[str], folder: Path, shards: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the manifest says of a split."""
+    samples = tokens = unknown = 0
+    labels = np.zeros(len(classes), dtype=np.int64)
+    for shard in shards:
+        for batch in map_shard(folder / shard["file"]):
+            samples += len(batch.labels)
+            tokens += len(batch.tokens)
+            unknown += int((batch.tokens == UNKNOWN_ID).sum())
+            labels += np.bincount(batch.labels, minlength=len(classes))
+    return {
+        "rows": sum(shard["rows"] for shard in shards),
+        "samples": samples,
+        "tokens": tokens,
+        "known_tokens": round(1 - unknown / tokens, 6) if tokens else None,
+        "emojis": dict(zip(classes, labels.tolist(), strict=True)),
+        "shards": list(shards),
+    }
 
 
-def plan_of(
-    settings: CorpusSettings, sources: Sequence[Source], digests: Sequence[str | None], held_out: int
-) -> Manifest:
+def plan_of(settings: CorpusSettings, held_out: Sequence[Source], sources: Sequence[Source]) -> Manifest:
     """The part of a manifest that decides the corpus.
 
     Args:
         settings: How it is made.
-        sources: The input.
-        digests: The SHA-256 of each, None where it is not known.
-        held_out: How many of them, the first ones, are for validation.
+        held_out: Files for validation.
+        sources: The other files.
     """
     inputs = [
-        {"name": source.name, "bytes": source.size, "sha256": digest, "held_out": number < held_out}
-        for number, (source, digest) in enumerate(zip(sources, digests, strict=True))
+        {
+            "name": source.name,
+            "bytes": source.size,
+            "sha256": None if source.is_remote else sha256(source.path),
+            "held_out": is_held_out,
+        }
+        for is_held_out, files in ((True, held_out), (False, sources))
+        for source in files
     ]
     about = asdict(settings)
     rules = about.pop("rules")
@@ -345,60 +379,4 @@ def plan_of(
             "emoji": version("emoji"),
             "unicode": unicodedata.unidata_version,
         },
-    }
-
-
-def results(
-    classes: Sequence[str],
-    sources: Sequence[Source],
-    chunks: Sequence[Mapping[str, Any]],
-    kept: Sequence[Mapping[str, Any]],
-    shards: Mapping[str, Sequence[dict[str, Any]]],
-    vocabulary: Path,
-    words: int,
-) -> Manifest:
-    """The part of a manifest that was found out.
-
-    Args:
-        classes: The emojis.
-        sources: The input.
-        chunks: What was saved with each chunk.
-        kept: What was saved with what is kept of each.
-        shards: What was written, for each split.
-        vocabulary: The file.
-        words: Its ids, of which a word and its hashtag may share one.
-    """
-    records: Counter[str] = Counter()
-    dropped: Counter[str] = Counter()
-    for about in chunks:
-        records.update(about["records"])
-    for about in [*chunks, *kept]:
-        dropped.update(about["dropped"])
-    splits = {name: _split(classes, [about[name] for about in kept], files) for name, files in shards.items()}
-    return {
-        "counts": {
-            "texts": sum(records.values()),
-            "texts_of_inputs": [records[source.path] for source in sources],
-            "bad_lines": sum(about["bad_lines"] for about in chunks),
-            "kept": sum(split["rows"] for split in splits.values()),
-            "dropped": {reason: dropped[reason] for reason in DROPPED},
-        },
-        "splits": splits,
-        "vocabulary": {"file": VOCABULARY_NAME, "words": words, "sha256": sha256(vocabulary)},
-    }
-
-
-def _split(
-    classes: Sequence[str], parts: Sequence[Mapping[str, Any]], files: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
-    labels = [sum(column) for column in zip(*(part["labels"] for part in parts), strict=True)]
-    tokens = sum(part["tokens"] for part in parts)
-    unknown = sum(shard["unknown"] for shard in files)
-    return {
-        "rows": sum(part["rows"] for part in parts),
-        "samples": sum(part["samples"] for part in parts),
-        "tokens": tokens,
-        "known_tokens": round(1 - unknown / tokens, 6) if tokens else None,
-        "emojis": dict(zip(classes, labels, strict=True)),
-        "shards": [{name: shard[name] for name in ("file", "rows", "bytes", "sha256")} for shard in files],
     }

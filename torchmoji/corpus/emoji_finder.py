@@ -94,14 +94,8 @@ class EmojiFinder:
             labels: list[Any] = _SEPARATORS.split(value)
         else:
             labels = list(value) if isinstance(value, list | tuple) else [value]
-        found = set()
-        for label in labels:
-            if label is None or label == "":
-                continue
-            number = self._class_of(label)
-            if number is not None:
-                found.add(number)
-        return sorted(found)
+        numbers = {self._class_of(label) for label in labels if label not in (None, "")}
+        return sorted(number for number in numbers if number is not None)
 
     def _class_of(self, label: Any) -> int | None:
         is_number = type(label) is int or (isinstance(label, str) and label.isdecimal())

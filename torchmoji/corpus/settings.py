@@ -1,4 +1,4 @@
-"""How a corpus is made."""
+"""Which texts a corpus takes, and how it is made of them."""
 
 import re
 from collections.abc import Callable
@@ -16,8 +16,6 @@ from torchmoji.filter_input import read_english
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS, VOCABULARY_NAME, default_model_directory
 from torchmoji.tokenizer import RE_MENTION
-
-# --- Which texts a corpus takes ---
 
 _RETWEET = re.compile(r"\s*rt\b", re.IGNORECASE)
 _LINK = re.compile(r"https?://|www\.", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Token ids and labels of texts in Arrow files: written batch by batch, read in place.
+"""A corpus on disk: shards, Arrow files of token ids and labels; the vocabulary; and the manifest.
 
 A shard is an Arrow IPC file (Feather version 2, uncompressed) with a row for each text: `tokens`, a list of
 uint16 or uint32, `labels`, a list of uint16, and `text` where texts were kept. pandas, polars and `datasets`
@@ -7,25 +7,154 @@ read it as well. pyarrow is the extra `corpus`.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import compress, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.corpus.reading import import_pyarrow
+from torchmoji.corpus.sources import import_pyarrow
 from torchmoji.create_vocab import load_vocabulary, rows_of_embedding
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files.atomic import atomic_path, sha256
 from torchmoji.global_variables import VOCABULARY_NAME
 
 BATCH_ROWS = 1 << 16
 """Rows that are written, and found, together."""
+SHARD_BATCHES = 4
 
 Ints = npt.NDArray[np.integer[Any]]
+
+# --- Writing ---
+
+
+class Ragged(NamedTuple):
+    """Rows of different length, one after the other."""
+
+    values: npt.NDArray[Any]  # (total,)
+    counts: npt.NDArray[np.int64]  # (rows,)
+
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """Where each row begins, and the last one ends (rows + 1,)."""
+        return np.concatenate([[0], np.cumsum(self.counts, dtype=np.int64)])
+
+    def select(self, chosen: npt.NDArray[np.bool_]) -> "Ragged":
+        """The rows that are chosen (rows,)."""
+        return Ragged(self.values[np.repeat(chosen, self.counts)], self.counts[chosen])
+
+    def slice(self, start: int, end: int) -> "Ragged":
+        """The rows from one on to another, exclusive."""
+        offsets = self.offsets
+        return Ragged(self.values[offsets[start] : offsets[end]], self.counts[start:end])
+
+    def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """The sum of other values (total,) for each row (rows,)."""
+        sums = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
+        return np.diff(sums[self.offsets])
+
+    @classmethod
+    def join(cls, parts: Sequence["Ragged"]) -> "Ragged":
+        """The rows of all parts."""
+        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+class LabelledRows(NamedTuple):
+    """Texts to be written."""
+
+    tokens: Ragged  # ids
+    labels: Ragged  # classes
+    texts: list[str] | None
+
+    def select(self, chosen: npt.NDArray[np.bool_]) -> "LabelledRows":
+        """The rows that are chosen (rows,)."""
+        texts = None if self.texts is None else list(compress(self.texts, chosen))
+        return LabelledRows(self.tokens.select(chosen), self.labels.select(chosen), texts)
+
+    def slice(self, start: int, end: int) -> "LabelledRows":
+        """The rows from one on to another, exclusive."""
+        texts = None if self.texts is None else self.texts[start:end]
+        return LabelledRows(self.tokens.slice(start, end), self.labels.slice(start, end), texts)
+
+
+def write_shards(
+    folder: Path, split: str, pieces: Iterable[LabelledRows], token_type: type[np.integer[Any]]
+) -> list[dict[str, Any]]:
+    """Write the shards of a split; the same rows give the same bytes, however they come in pieces.
+
+    Args:
+        folder: For the shards.
+        split: "train" or "validation".
+        pieces: The rows.
+        token_type: `np.uint16` or `np.uint32`.
+
+    Returns:
+        For each shard its `file` name, `rows`, `bytes` and `sha256`.
+    """
+    batches = _in_batches(pieces)
+    shards: list[dict[str, Any]] = []
+    while of_shard := list(islice(batches, SHARD_BATCHES)):
+        path = folder / f"{split}-{len(shards):05d}.arrow"
+        _write_shard(path, of_shard, token_type)
+        rows = sum(len(batch.tokens.counts) for batch in of_shard)
+        shards.append({"file": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": sha256(path)})
+    return shards
+
+
+def _write_shard(path: Path, batches: Sequence[LabelledRows], token_type: type[np.integer[Any]]) -> None:
+    pyarrow = import_pyarrow()
+    fields = [
+        pyarrow.field("tokens", pyarrow.list_(pyarrow.from_numpy_dtype(token_type))),
+        pyarrow.field("labels", pyarrow.list_(pyarrow.uint16())),
+    ]
+    if batches[0].texts is not None:
+        fields.append(pyarrow.field("text", pyarrow.string()))
+    schema = pyarrow.schema(fields)
+    with atomic_path(path) as temporary, pyarrow.ipc.new_file(os.fspath(temporary), schema) as writer:
+        for tokens, labels, texts in batches:
+            columns = [
+                pyarrow.ListArray.from_arrays(
+                    pyarrow.array(rows.offsets.astype(np.int32)), pyarrow.array(rows.values.astype(dtype))
+                )
+                for rows, dtype in ((tokens, token_type), (labels, np.uint16))
+            ]
+            if texts is not None:
+                columns.append(pyarrow.array(texts, pyarrow.string()))
+            writer.write_batch(pyarrow.record_batch(columns, schema=schema))
+
+
+def _in_batches(pieces: Iterable[LabelledRows]) -> Iterator[LabelledRows]:
+    """Pieces of `BATCH_ROWS` each, the last one of fewer."""
+    waiting: list[LabelledRows] = []
+    rows = 0
+    for piece in pieces:
+        waiting.append(piece)
+        rows += len(piece.tokens.counts)
+        if rows >= BATCH_ROWS:
+            joined = _joined(waiting)
+            for start in range(0, rows - rows % BATCH_ROWS, BATCH_ROWS):
+                yield joined.slice(start, start + BATCH_ROWS)
+            waiting = [joined.slice(rows - rows % BATCH_ROWS, rows)]
+            rows %= BATCH_ROWS
+    if rows:
+        yield _joined(waiting)
+
+
+def _joined(pieces: Sequence[LabelledRows]) -> LabelledRows:
+    texts = None
+    if pieces[0].texts is not None:
+        texts = [text for piece in pieces for text in piece.texts or ()]
+    return LabelledRows(
+        Ragged.join([piece.tokens for piece in pieces]),
+        Ragged.join([piece.labels for piece in pieces]),
+        texts,
+    )
+
+
+# --- Reading ---
 
 
 class RowBatch(NamedTuple):
@@ -52,96 +181,6 @@ def in_memory(tokens: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]) 
     )
 
 
-class Pieces(NamedTuple):
-    """Rows that are to be written: counts in place of ends."""
-
-    tokens: Ints
-    token_counts: Ints
-    labels: Ints
-    label_counts: Ints
-    texts: Any = None  # pyarrow's strings
-
-
-def write_shard(
-    path: str | os.PathLike[str], pieces: Iterable[Pieces], token_type: type[np.integer[Any]], has_texts: bool
-) -> None:
-    """Write a shard; the same rows give the same bytes, however they come in pieces.
-
-    Args:
-        path: The file.
-        pieces: The rows.
-        token_type: `np.uint16` or `np.uint32`.
-        has_texts: The pieces have texts.
-    """
-    pyarrow = import_pyarrow()
-    fields = [
-        pyarrow.field("tokens", pyarrow.list_(pyarrow.from_numpy_dtype(token_type))),
-        pyarrow.field("labels", pyarrow.list_(pyarrow.uint16())),
-    ]
-    if has_texts:
-        fields.append(pyarrow.field("text", pyarrow.string()))
-    schema = pyarrow.schema(fields)
-    with atomic_path(path) as temporary, pyarrow.ipc.new_file(os.fspath(temporary), schema) as writer:
-        for batch in _in_batches(pieces):
-            columns = [
-                _lists(batch.tokens.astype(token_type), batch.token_counts),
-                _lists(batch.labels.astype(np.uint16), batch.label_counts),
-            ]
-            if has_texts:
-                columns.append(batch.texts)
-            writer.write_batch(pyarrow.record_batch(columns, schema=schema))
-
-
-def _lists(values: Ints, counts: Ints) -> Any:
-    pyarrow = import_pyarrow()
-    ends = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int32)
-    return pyarrow.ListArray.from_arrays(pyarrow.array(ends), pyarrow.array(values))
-
-
-def _in_batches(pieces: Iterable[Pieces]) -> Iterator[Pieces]:
-    """Pieces of `BATCH_ROWS` each, the last one of fewer."""
-    waiting: list[Pieces] = []
-    rows = 0
-    for piece in pieces:
-        while rows + len(piece.token_counts) >= BATCH_ROWS:
-            head, piece = _cut(piece, BATCH_ROWS - rows)
-            yield _joined([*waiting, head])
-            waiting, rows = [], 0
-        waiting.append(piece)
-        rows += len(piece.token_counts)
-    if rows:
-        yield _joined(waiting)
-
-
-def _cut(piece: Pieces, rows: int) -> tuple[Pieces, Pieces]:
-    tokens, labels = int(piece.token_counts[:rows].sum()), int(piece.label_counts[:rows].sum())
-
-    def part(first: bool) -> Pieces:
-        token_part, label_part, row_part = (
-            slice(None, border) if first else slice(border, None) for border in (tokens, labels, rows)
-        )
-        return Pieces(
-            piece.tokens[token_part],
-            piece.token_counts[row_part],
-            piece.labels[label_part],
-            piece.label_counts[row_part],
-            None if piece.texts is None else piece.texts[row_part],
-        )
-
-    return part(True), part(False)
-
-
-def _joined(pieces: Sequence[Pieces]) -> Pieces:
-    texts = None
-    if pieces[0].texts is not None:
-        # built anew: slices would write the bytes before and behind them as well
-        texts = import_pyarrow().array([text for piece in pieces for text in piece.texts.to_pylist()])
-    tokens, token_counts, labels, label_counts = (
-        np.concatenate([piece[column] for piece in pieces]) for column in range(4)
-    )
-    return Pieces(tokens, token_counts, labels, label_counts, texts)
-
-
 class TokenRows:
     """The texts of several batches, by their number; nothing is read before it is asked for.
 
@@ -161,7 +200,7 @@ class TokenRows:
             FileNotFoundError: One is missing.
             ValueError: One is damaged.
         """
-        return cls([batch for path in paths for batch in _mapped(path)])
+        return cls([batch for path in paths for batch in map_shard(path)])
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -176,9 +215,9 @@ class TokenRows:
 
     def _counts(self, rows: Ints, column: str) -> npt.NDArray[np.int64]:
         counts = np.zeros(len(rows), dtype=np.int64)
-        for batch, own, places in self._by_batch(rows):
+        for batch, chosen, places in self._by_batch(rows):
             ends = getattr(batch, column)
-            counts[own] = ends[places + 1] - ends[places]
+            counts[chosen] = ends[places + 1] - ends[places]
         return counts
 
     def _by_batch(self, rows: Ints) -> Iterator[tuple[RowBatch, Any, npt.NDArray[np.int64]]]:
@@ -187,9 +226,9 @@ class TokenRows:
         order = np.argsort(numbers, kind="stable")
         borders = np.flatnonzero(np.diff(numbers[order], prepend=-1))
         for start, end in pairwise([*borders, len(order)]):
-            own = order[start:end]
-            number = int(numbers[own[0]])
-            yield self._batches[number], own, np.asarray(rows)[own] - self._starts[number]
+            chosen = order[start:end]
+            number = int(numbers[chosen[0]])
+            yield self._batches[number], chosen, np.asarray(rows)[chosen] - self._starts[number]
 
     def token_ids(self, rows: Ints, max_length: int | None = None) -> npt.NDArray[np.int64]:
         """Ids of rows (n, longest), padded with zeros.
@@ -202,9 +241,9 @@ class TokenRows:
         if max_length is not None:
             lengths = np.minimum(lengths, max_length)
         ids = np.zeros((len(rows), int(lengths.max(initial=0))), dtype=np.int64)
-        for batch, own, places in self._by_batch(rows):
-            row, column = _spread(lengths[own])
-            ids[own[row], column] = batch.tokens[batch.token_ends[places][row] + column]
+        for batch, chosen, places in self._by_batch(rows):
+            row, column = _spread(lengths[chosen])
+            ids[chosen[row], column] = batch.tokens[batch.token_ends[places][row] + column]
         return ids
 
     def labels(self, rows: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -219,9 +258,11 @@ class TokenRows:
         counts = self.label_counts(rows)
         ends = np.cumsum(counts)
         classes = np.zeros(int(counts.sum()), dtype=np.int64)
-        for batch, own, places in self._by_batch(rows):
-            row, column = _spread(counts[own])
-            classes[(ends - counts)[own][row] + column] = batch.labels[batch.label_ends[places][row] + column]
+        for batch, chosen, places in self._by_batch(rows):
+            row, column = _spread(counts[chosen])
+            classes[(ends - counts)[chosen][row] + column] = batch.labels[
+                batch.label_ends[places][row] + column
+            ]
         return np.repeat(np.arange(len(rows)), counts), classes
 
     def label_table(self, rows: Ints, nb_classes: int) -> npt.NDArray[np.float32]:
@@ -244,7 +285,13 @@ def _spread(counts: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
     )
 
 
-def _mapped(path: str | os.PathLike[str]) -> Iterator[RowBatch]:
+def map_shard(path: str | os.PathLike[str]) -> Iterator[RowBatch]:
+    """The batches of a shard, mapped into memory.
+
+    Raises:
+        FileNotFoundError: It is missing.
+        ValueError: It is damaged.
+    """
     pyarrow = import_pyarrow()
     try:
         reader = pyarrow.ipc.open_file(pyarrow.memory_map(os.fspath(path)))
@@ -274,65 +321,7 @@ def shard_texts(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
             yield from reader.get_batch(number).column("text").to_pylist()
 
 
-# --- Several arrays in one file, written whole or not at all and read by name without a copy ---
-
-_ABOUT = b"about"
-
-Arrays = Mapping[str, npt.NDArray[Any] | Sequence[str]]
-
-
-def save_arrays(path: str | os.PathLike[str], arrays: Arrays, about: Mapping[str, Any]) -> None:
-    """Write arrays.
-
-    Args:
-        path: The file.
-        arrays: One-dimensional, of numbers, or strings.
-        about: What JSON can hold.
-    """
-    pyarrow = import_pyarrow()
-    columns, fields = [], []
-    for name, values in arrays.items():
-        flat = pyarrow.array(values, pyarrow.string() if isinstance(values, list) else None)
-        column = pyarrow.ListArray.from_arrays(pyarrow.array([0, len(flat)], pyarrow.int32()), flat)
-        columns.append(column)
-        fields.append(pyarrow.field(name, column.type))
-    schema = pyarrow.schema(fields, metadata={_ABOUT: json.dumps(about)})
-    with atomic_path(path) as temporary, pyarrow.ipc.new_file(os.fspath(temporary), schema) as writer:
-        writer.write_batch(pyarrow.record_batch(columns, schema=schema))
-
-
-class ArrayFile:
-    """A file of `save_arrays`, mapped into memory: what is not looked at is not read.
-
-    Args:
-        path: The file.
-
-    Attributes:
-        about: What was saved with the arrays.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        pyarrow = import_pyarrow()
-        reader = pyarrow.ipc.open_file(pyarrow.memory_map(os.fspath(path)))
-        self._batch = reader.get_batch(0)
-        self.about: dict[str, Any] = json.loads(reader.schema.metadata[_ABOUT])
-
-    def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        """An array of numbers, read-only and in the file's memory."""
-        values: npt.NDArray[Any] = self._batch.column(name).values.to_numpy()
-        return values
-
-    def strings(self, name: str) -> Any:
-        """An array of strings, as pyarrow's."""
-        return self._batch.column(name).values
-
-
-def about_arrays(path: Path) -> dict[str, Any] | None:
-    """What was saved with the arrays of a file; None where it does not exist."""
-    return ArrayFile(path).about if path.is_file() else None
-
-
-# --- A corpus as it is on disk: shards, the vocabulary, and the manifest that says how they came about ---
+# --- The folder ---
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = "torchmoji-corpus"

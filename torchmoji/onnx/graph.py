@@ -19,7 +19,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from torchmoji import __version__
-from torchmoji.weights.arrays import Array, Layer, as_float, as_int8, layer_sizes
+from torchmoji.weights.layers import Array, Int8Rows, Layer, as_float, model_sizes, quantize_rows
 
 OPSET = 17
 IR_VERSION = 8
@@ -69,7 +69,7 @@ def build_graph(
     Raises:
         ValueError: The layers are not those of a model, or hold NaN or infinity where int8 is wanted.
     """
-    sizes = layer_sizes(dict(layers))
+    sizes = model_sizes(layers)
     features = 4 * sizes.hidden_size + sizes.embedding_dim
     shapes: dict[str, list[str | int | None]] = {
         "probabilities": ["batch", sizes.nb_outputs],
@@ -80,7 +80,9 @@ def build_graph(
     graph = _Graph()
     _features(graph, layers, sizes.hidden_size, int8)
     if "attention" in outputs:
-        _attention(graph)
+        graph.node("Squeeze", ["weights_of_rows", "axis_1"], "weights_on_the_left")
+        scattered = ["weights_on_the_left", "columns", "weights_on_the_left"]  # each to its token's column
+        graph.node("ScatterElements", scattered, "attention", axis=1)
     if "logits" in outputs or "probabilities" in outputs:
         weight = graph.constant("output_weight", as_float(layers["output_layer.0.weight"]))
         bias = graph.constant("output_bias", as_float(layers["output_layer.0.bias"]))
@@ -135,9 +137,8 @@ def _features(graph: _Graph, layers: Mapping[str, Layer], hidden_size: int, int8
     _embedding(graph, layers["embed.weight"], int8)
     graph.node("Tanh", ["embedded"], "x")
     graph.constant("both_directions", [0, 0, 2 * hidden_size], np.int64)
-    lstm = _int8_lstm if int8 else _lstm
-    lstm(graph, layers, hidden_size, "lstm_0", "x")
-    lstm(graph, layers, hidden_size, "lstm_1", "lstm_0")
+    _lstm(graph, layers, hidden_size, int8, "lstm_0", "x")
+    _lstm(graph, layers, hidden_size, int8, "lstm_1", "lstm_0")
 
     # attention: softmax over the row's own tokens
     vector = as_float(layers["attention_layer.attention_vector"])
@@ -164,13 +165,18 @@ def _embedding(graph: _Graph, layer: Layer, int8: bool) -> None:
         graph.constant("embedding", _without_padding(as_float(layer)))
         graph.node("Gather", ["embedding", "ids"], "embedded")
         return
-    rows = as_int8(layer)
+    rows = _as_int8(layer)
     graph.constant("embedding", _without_padding(rows.values))
     graph.constant("embedding_scales", rows.scales[:, None])
     graph.node("Gather", ["embedding", "ids"], "embedded_int8")
     graph.node("Gather", ["embedding_scales", "ids"], "scales")
     graph.node("Cast", ["embedded_int8"], "embedded_values", to=TensorProto.FLOAT)
     graph.node("Mul", ["embedded_values", "scales"], "embedded")
+
+
+def _as_int8(layer: Layer) -> Int8Rows:
+    """A matrix's int8 rows: those stored, else rounded ones."""
+    return layer if isinstance(layer, Int8Rows) else quantize_rows(as_float(layer))
 
 
 def _without_padding(rows: Array) -> Array:
@@ -180,54 +186,38 @@ def _without_padding(rows: Array) -> Array:
     return rows
 
 
-def _lstm(graph: _Graph, layers: Mapping[str, Layer], hidden_size: int, name: str, x: str) -> None:
-    """Both directions of a layer: `x` (time, batch, input) to `name` (time, batch, 2H)."""
-    inputs = [x]
-    for kind in ("ih", "hh"):
-        weights = [_onnx_gates(as_float(layer)) for layer in _both(layers, f"{name}.weight_{kind}_l0")]
-        inputs.append(graph.constant(f"{name}_weight_{kind}", np.stack(weights)))
-    inputs += [_biases(graph, layers, name), "lengths"]
-    _lstm_node(graph, "LSTM", inputs, name, hidden_size)
+def _lstm(
+    graph: _Graph, layers: Mapping[str, Layer], hidden_size: int, int8: bool, name: str, x: str
+) -> None:
+    """Both directions of a layer: `x` (time, batch, input) to `name` (time, batch, 2H).
 
-
-def _int8_lstm(graph: _Graph, layers: Mapping[str, Layer], hidden_size: int, name: str, x: str) -> None:
-    """The same; the operator wants each matrix transposed, a scale and a zero point for each column then."""
+    In int8 the operator wants each matrix transposed, and a scale and a zero point for each column then.
+    """
     matrices, scales = [], []
     for kind in ("ih", "hh"):
-        rows = [as_int8(layer) for layer in _both(layers, f"{name}.weight_{kind}_l0")]
-        matrix = graph.constant(f"{name}_weight_{kind}", np.stack([_onnx_gates(r.values).T for r in rows]))
-        scale = np.stack([_onnx_gates(r.scales) for r in rows])
+        matrix, both = f"{name}_weight_{kind}", _both(layers, f"{name}.weight_{kind}_l0")
         matrices.append(matrix)
+        if not int8:
+            graph.constant(matrix, np.stack([_onnx_gates(as_float(layer)) for layer in both]))
+            continue
+        rows = [_as_int8(layer) for layer in both]
+        graph.constant(matrix, np.stack([_onnx_gates(r.values).T for r in rows]))
+        scale = np.stack([_onnx_gates(r.scales) for r in rows])
         scales.append(graph.constant(f"{matrix}_scales", scale))
         scales.append(graph.constant(f"{matrix}_zeros", np.zeros(scale.shape, np.int8)))
-    inputs = [x, *matrices, _biases(graph, layers, name), "lengths", "", "", "", *scales]
-    _lstm_node(graph, "DynamicQuantizeLSTM", inputs, name, hidden_size, domain=MICROSOFT)
-
-
-def _lstm_node(
-    graph: _Graph, operator: str, inputs: Sequence[str], name: str, hidden_size: int, **attributes: Any
-) -> None:
     graph.node(
-        operator,
-        inputs,
+        "DynamicQuantizeLSTM" if int8 else "LSTM",
+        [x, *matrices, _biases(graph, layers, name), "lengths", *(["", "", "", *scales] if int8 else [])],
         f"{name}_directions",  # (time, 2, batch, H)
         hidden_size=hidden_size,
         direction="bidirectional",
         activations=["HardSigmoid", "Tanh", "Tanh"] * 2,
         activation_alpha=[_SLOPE] * 2,
         activation_beta=[_OFFSET] * 2,
-        **attributes,
+        **({"domain": MICROSOFT} if int8 else {}),
     )
     graph.node("Transpose", [f"{name}_directions"], f"{name}_by_row", perm=[0, 2, 1, 3])
     graph.node("Reshape", [f"{name}_by_row", "both_directions"], name)
-
-
-def _attention(graph: _Graph) -> None:
-    """`weights` (time, batch, 1) to `attention` (batch, time), each weight in its token's column."""
-    graph.node("Squeeze", ["weights_of_rows", "axis_1"], "weights_on_the_left")
-    graph.node(
-        "ScatterElements", ["weights_on_the_left", "columns", "weights_on_the_left"], "attention", axis=1
-    )
 
 
 def _both(layers: Mapping[str, Layer], name: str) -> list[Layer]:

@@ -24,8 +24,9 @@ from torchmoji.batching import run_by_length
 from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import unnamed_classes
 from torchmoji.files.atomic import atomic_path
-from torchmoji.onnx.session import check_content, default_threads, first_line, make_session, require
-from torchmoji.weights.arrays import Layer, layer_sizes, read_layers
+from torchmoji.onnx.session import check_content, default_threads, first_line, make_session, require_onnx
+from torchmoji.weights.arrays import is_safetensors, read_layers
+from torchmoji.weights.layers import Layer, model_sizes
 
 if TYPE_CHECKING:
     from torchmoji.model_def import TorchMoji
@@ -77,14 +78,9 @@ def export(
             layer that the model lacks, or vocabulary or classes do not fit it.
         ModuleNotFoundError: onnx is missing.
     """
-    data = serialize(
-        *(model, quantize),
-        output=output,
-        vocabulary=vocabulary,
-        classes=classes,
-        multi_label=multi_label,
-        class_frequencies=class_frequencies,
-    )
+    options: dict[str, Any] = {"output": output, "vocabulary": vocabulary, "classes": classes}
+    options |= {"multi_label": multi_label, "class_frequencies": class_frequencies}
+    data = serialize(model, quantize, **options)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
@@ -102,46 +98,48 @@ def serialize(
     """Give the content of the file that `export` writes; arguments and errors are the same."""
     if quantize not in (None, "int8"):
         raise ValueError(f"unknown quantize {quantize!r}: use None or 'int8'")
-    require("onnx")
+    require_onnx("onnx")
     from torchmoji.onnx.graph import build_graph
 
     layers, nb_classes, gives_logits = _layers(model)
-    sizes = layer_sizes(layers)
+    sizes = model_sizes(layers)
     names = _output_names(output, sizes.nb_outputs is not None, gives_logits)
-    metadata = {
+    if sizes.nb_outputs is None:
+        nb_classes = None
+    elif nb_classes is None:
+        nb_classes = sizes.nb_outputs
+        if nb_classes == 1 and classes and not multi_label:
+            nb_classes = min(len(classes), 2)  # the one output is the probability of the second
+    if classes is None and nb_classes is not None:
+        classes = unnamed_classes(nb_classes)
+    if classes is not None and (len(classes) != nb_classes or isinstance(classes, str)):
+        raise ValueError(f"classes are {len(classes)} names, but the model has {nb_classes or 'no'} classes")
+    if vocabulary is not None:
+        check_fits(vocabulary, sizes.nb_tokens)
+    frequencies = Balance(0, class_frequencies, nb_classes).frequencies
+    about = {
         "quantization": quantize or "none",
         "nb_tokens": str(sizes.nb_tokens),
         "embedding_dim": str(sizes.embedding_dim),
         "hidden_size": str(sizes.hidden_size),
         "multi_label": json.dumps(multi_label),
+        "nb_classes": None if nb_classes is None else str(nb_classes),
+        "classes": None if classes is None else json.dumps(list(classes)),
+        "class_frequencies": None if frequencies is None else json.dumps(frequencies),
+        "vocabulary": None if vocabulary is None else json.dumps(dict(vocabulary)),
     }
-    if sizes.nb_outputs is None:
-        nb_classes = None
-    else:
-        if nb_classes is None and sizes.nb_outputs == 1 and classes is not None and not multi_label:
-            nb_classes = min(len(classes), 2)  # the one output is the probability of the second
-        nb_classes = nb_classes or sizes.nb_outputs
-        metadata["nb_classes"] = str(nb_classes)
-        if classes is None:
-            classes = unnamed_classes(nb_classes)
-    if classes is not None:
-        if len(classes) != nb_classes or isinstance(classes, str):
-            raise ValueError(
-                f"classes are {len(classes)} names, but the model has {nb_classes or 'no'} classes"
-            )
-        metadata["classes"] = json.dumps(list(classes))
-    if class_frequencies is not None:
-        metadata["class_frequencies"] = json.dumps(Balance(0, class_frequencies, nb_classes).frequencies)
-    if vocabulary is not None:
-        check_fits(vocabulary, sizes.nb_tokens)
-        metadata["vocabulary"] = json.dumps(dict(vocabulary))
+    metadata = {key: text for key, text in about.items() if text is not None}
     return build_graph(layers, names, quantize == "int8", metadata, multi_label).SerializeToString()
 
 
 def _layers(model: Any) -> tuple[dict[str, Layer], int | None, bool]:
     """Layers, number of classes where the model says it, and whether it gives logits."""
     if isinstance(model, str | os.PathLike):
-        return read_layers(model), None, False
+        if is_safetensors(model):
+            return read_layers(model), None, False
+        from torchmoji.weights.formats import load_state_dict  # other formats are torch's to read
+
+        return {name: tensor.float().numpy() for name, tensor in load_state_dict(model).items()}, None, False
     from torchmoji.model_def import TorchMoji
 
     if not isinstance(model, TorchMoji):
@@ -220,7 +218,10 @@ class OnnxModel:
         for name, number in (("threads", threads), ("max_rows", max_rows), ("max_tokens", max_tokens)):
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, got {number}")
-        self._data, self._name = _content(file)
+        if isinstance(file, bytes):
+            self._data, self._name = file, "the ONNX model"
+        else:
+            self._data, self._name = _read_file(file), os.fspath(file)
         self._threads = threads
         self._session: tuple[int, int, Any] | None = None
         check_content(self._data, self._name)
@@ -231,11 +232,8 @@ class OnnxModel:
             raise ValueError(
                 f"{self._name} is not a file of torchmoji.onnx.export ({error}): export the model again"
             ) from error
-        if output is None:
-            output = next(name for name in OUTPUTS if name in self.outputs)
-        self._check_outputs(output, *(["attention"] if return_attention else []))
-        self.output = output
-        self.return_attention = return_attention
+        first = next(name for name in OUTPUTS if name in self.outputs)
+        self._choose(first if output is None else output, return_attention)
         self.max_rows = max_rows or MAX_ROWS
         self.max_tokens = max_tokens or MAX_TOKENS
 
@@ -280,15 +278,15 @@ class OnnxModel:
         Raises:
             ValueError: The file lacks an output.
         """
-        self._check_outputs(output, *(["attention"] if return_attention else []))
         other = OnnxModel.__new__(OnnxModel)
         other.__dict__ |= self.__dict__
-        other.output, other.return_attention = output, return_attention
+        other._choose(output, return_attention)
         other.max_rows = max_rows or self.max_rows
         return other
 
-    def _check_outputs(self, *names: str) -> None:
-        for name in names:
+    def _choose(self, output: str, return_attention: bool) -> None:
+        self.output, self.return_attention = output, return_attention
+        for name in (output, *(["attention"] if return_attention else [])):
             if name not in self.outputs:
                 raise ValueError(
                     f"{self._name} does not give {name!r}, only {', '.join(self.outputs)}: "
@@ -371,16 +369,12 @@ class OnnxModel:
         return self.__dict__ | {"_session": None}
 
 
-def _content(file: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
-    """Bytes, and a name for messages."""
-    if isinstance(file, bytes):
-        return file, "the ONNX model"
+def _read_file(file: str | os.PathLike[str]) -> bytes:
     if not isinstance(file, str | os.PathLike):
         raise TypeError(f"expected the path of an ONNX file or its bytes, got {type(file).__name__}")
-    path = Path(file)
-    if not path.is_file():
+    if not os.path.isfile(file):
         raise FileNotFoundError(
-            f"there is no ONNX file {path}: check the path, or write one with torchmoji.onnx.model.export or "
+            f"there is no ONNX file {file}: check the path, or write one with torchmoji.onnx.model.export or "
             "`torchmoji export`"
         )
-    return path.read_bytes(), str(path)
+    return Path(file).read_bytes()

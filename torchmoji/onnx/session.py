@@ -3,52 +3,35 @@
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from weakref import WeakSet
 
+from torchmoji.files.extras import require
 from torchmoji.machine import cpuinfo
 
 _CONTAINER_SHARE = Path("/sys/fs/cgroup/cpu.max")
 _TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
 
 
-@contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """Keep onnxruntime from reporting to its maker, which it does from its import on unless told otherwise.
+def require_onnx(package: str) -> Any:
+    """Import a package of the extra `onnx`, without telemetry.
 
-    Where the environment has the switch, what it says holds.
-    """
-    if _TELEMETRY_SWITCH in os.environ:
-        yield
-        return
-    os.environ[_TELEMETRY_SWITCH] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop(_TELEMETRY_SWITCH, None)
-
-
-def require(name: str) -> ModuleType:
-    """Import a package of the extra `onnx`.
+    onnxruntime reports to its maker from its import on unless the environment tells it not to; where the
+    environment has that switch, what it says holds.
 
     Raises:
         ModuleNotFoundError: It is missing; the message says how to install it.
     """
+    is_set = _TELEMETRY_SWITCH in os.environ
+    os.environ.setdefault(_TELEMETRY_SWITCH, "1")
     try:
-        with _without_telemetry():
-            return import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise ModuleNotFoundError(
-            f'the ONNX engine needs {name}, which is not installed: pip install "torchmoji[onnx]"', name=name
-        ) from error
+        return require(package, "onnx", "the ONNX engine")
+    finally:
+        if not is_set:
+            os.environ.pop(_TELEMETRY_SWITCH, None)
 
 
 def default_threads() -> int:
@@ -90,7 +73,7 @@ def check_content(data: bytes, name: str) -> None:
         ValueError: There are such data, or the file is damaged.
         ModuleNotFoundError: onnx is missing.
     """
-    onnx = require("onnx")
+    onnx = require_onnx("onnx")
     try:
         messages = [onnx.load_model_from_string(data)]
     except Exception as error:  # protobuf's DecodeError has another base in every implementation
@@ -119,7 +102,7 @@ def make_session(data: bytes, name: str, threads: int) -> Any:
         ValueError: The file is damaged, or has operators that onnxruntime lacks.
         ModuleNotFoundError: onnxruntime is missing.
     """
-    onnxruntime = require("onnxruntime")
+    onnxruntime = require_onnx("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

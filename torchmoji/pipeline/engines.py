@@ -38,15 +38,20 @@ class Engine(Protocol):
         """Token ids (n, time) to features (n, F)."""
 
 
-def _number_of_classes(outputs: int | None) -> int | None:
-    """One output is the probability of the second of two classes."""
-    return 2 if outputs == 1 else outputs
+def _number_of_classes(outputs: int | None, multi_label: bool) -> int | None:
+    """One output is the probability of the second of two classes, unless it is judged on its own."""
+    return 2 if outputs == 1 and not multi_label else outputs
 
 
-def _both_classes(output: Array, nb_classes: int | None) -> Floats:
+def _probabilities(output: Array, engine: "TorchEngine | OnnxEngine", are_logits: bool) -> Floats:
     """Probabilities (n, C), also where a model of two classes gives one number."""
+    if are_logits and (output.shape[1] == 1 or engine.multi_label):
+        output = 1 / (1 + np.exp(-output))
+    elif are_logits:
+        exponentials = np.exp(output - output.max(axis=1, keepdims=True))
+        output = exponentials / exponentials.sum(axis=1, keepdims=True)
     output = output.astype(np.float32, copy=False)
-    if nb_classes == 2 and output.shape[1] == 1:
+    if engine.nb_classes == 2 and output.shape[1] == 1:
         return np.concatenate([1 - output, output], axis=1)
     return output
 
@@ -62,29 +67,20 @@ class TorchEngine:
     def __init__(self, model: "TorchMoji", multi_label: bool = False) -> None:
         self.model = model.eval()
         self.multi_label = multi_label
-        classes = model.nb_classes if multi_label else _number_of_classes(model.nb_classes)
-        self.nb_classes = None if model.feature_output else classes
+        self.nb_classes = None if model.feature_output else _number_of_classes(model.nb_classes, multi_label)
         self.nb_tokens = model.embed.num_embeddings
         self.nb_features = model.attention_size
 
     def probabilities(self, ids: Array, max_rows: int | None = None) -> tuple[Floats, Floats]:
         """See `Engine`."""
         output, attention = self.model.run_ids(ids, max_rows=max_rows)
-        if self.model.output_logits:
-            output = _activated(output, self.multi_label)
-        return _both_classes(output, self.nb_classes), attention.astype(np.float32, copy=False)
+        probabilities = _probabilities(output, self, self.model.output_logits)
+        return probabilities, attention.astype(np.float32, copy=False)
 
     def features(self, ids: Array, max_rows: int | None = None) -> Floats:
         """See `Engine`."""
         features, _ = self.model.run_ids(ids, features=True, max_rows=max_rows)
         return features.astype(np.float32, copy=False)
-
-
-def _activated(logits: Array, multi_label: bool = False) -> Array:
-    if logits.shape[1] == 1 or multi_label:
-        return np.asarray(1 / (1 + np.exp(-logits)))
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
 class OnnxEngine:
@@ -99,19 +95,15 @@ class OnnxEngine:
 
         self.model = OnnxModel(file)
         self.multi_label = self.model.multi_label
-        classes = self.model.nb_classes
-        self.nb_classes = classes if self.multi_label else _number_of_classes(classes)
+        self.nb_classes = _number_of_classes(self.model.nb_classes, self.multi_label)
         self.nb_tokens = self.model.nb_tokens
         self.nb_features = self.model.nb_features
 
     def probabilities(self, ids: Array, max_rows: int | None = None) -> tuple[Floats, Floats]:
         """See `Engine`."""
-        if "probabilities" in self.model.outputs:
-            output, attention = self.model.giving("probabilities", True, max_rows)(ids)
-        else:
-            output, attention = self.model.giving("logits", True, max_rows)(ids)
-            output = _activated(output, self.multi_label)
-        return _both_classes(output, self.nb_classes), attention
+        kind = "probabilities" if "probabilities" in self.model.outputs else "logits"
+        output, attention = self.model.giving(kind, True, max_rows)(ids)
+        return _probabilities(output, self, kind == "logits"), attention
 
     def features(self, ids: Array, max_rows: int | None = None) -> Floats:
         """See `Engine`."""

@@ -12,6 +12,7 @@ that reads a window ahead, in flat memory. Results are in the order of the texts
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
@@ -111,7 +112,7 @@ class MojiPipeline:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: str | os.PathLike[str] = "default",
+        name_or_path: str | os.PathLike[str] | pretrained.Files = "default",
         backend: Literal["torch", "onnx"] = "torch",
         device: "str | torch.device | None" = None,
         dtype: "str | torch.dtype | None" = None,
@@ -128,7 +129,8 @@ class MojiPipeline:
         Args:
             name_or_path: "default" (comes with the package), "deepmoji" (the original weights, fetched at
                 first use), a folder of `save_pretrained`, a hub id, a weights file with `vocabulary`, or a
-                file of `torchmoji.onnx.model.export`.
+                file of `torchmoji.onnx.model.export`; or what `torchmoji.weights.folder.find` found of one,
+                with its vocabulary.
             backend: "torch", or "onnx" (extra `onnx`), which is fast for few texts and needs no torch.
             device: For torch, such as "cuda"; the CPU by default.
             dtype: For torch a floating type or its name, for ONNX "float32" or "int8"; by default float32,
@@ -150,29 +152,32 @@ class MojiPipeline:
             raise ValueError(f"unknown backend {backend!r}: use {' or '.join(map(repr, BACKENDS))}")
         if backend == "onnx" and device is not None:
             raise ValueError(f"the ONNX engine runs on the CPU: leave out device={device!r}, or use torch")
-        files = pretrained.find(name_or_path, vocabulary)
-        is_onnx = files.weights.suffix == ".onnx"
-        if is_onnx and backend != "onnx":
+        files = name_or_path
+        if not isinstance(files, pretrained.Files):
+            files = pretrained.find(files, vocabulary)
+        if files.weights.suffix == ".onnx" and backend != "onnx":
             raise ValueError(f"torch cannot run {files.weights}: use backend='onnx'")
-        names = classes if classes is not None else files.config.get("classes")
-        frequencies: Any = (
-            class_frequencies if class_frequencies is not None else files.config.get("class_frequencies")
-        )
-        words = files.vocabulary
-        several = bool(files.config.get("multi_label"))
+        words, several = files.vocabulary, bool(files.config.get("multi_label"))
+        config = {name: value for name, value in files.config.items() if value is not None}
         engine: Engine
         if backend == "onnx":
-            onnx = onnx_engine(files.weights, dtype, several)
-            names = names if names is not None else onnx.model.classes
-            words = words or onnx.model.vocabulary
-            frequencies = frequencies if frequencies is not None else onnx.model.class_frequencies
-            engine = onnx
+            engine = onnx_engine(files.weights, dtype, several)
+            model = engine.model
+            words = words or model.vocabulary
+            config = {"classes": model.classes, "class_frequencies": model.class_frequencies} | config
         else:
             engine = torch_engine(files.weights, device, dtype, several)
         if words is None:
             raise ValueError(f"{files.weights} has no vocabulary: give it as vocabulary=")
-        length = max_length if max_length is not None else files.config.get("max_length")
-        return cls(engine, words, names, length, windows, balance, frequencies)
+        return cls(
+            engine,
+            words,
+            classes if classes is not None else config.get("classes"),
+            max_length if max_length is not None else config.get("max_length"),
+            windows,
+            balance,
+            class_frequencies if class_frequencies is not None else config.get("class_frequencies"),
+        )
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write a folder for `from_pretrained`: safetensors, vocabulary, configuration, model card.
@@ -184,6 +189,10 @@ class MojiPipeline:
             ValueError: The pipeline runs on ONNX, which has no weights to save.
             OSError: The folder cannot be written.
         """
+        self._save(folder)
+
+    def _save(self, folder: str | os.PathLike[str], extra: Mapping[str, str] | None = None) -> None:
+        """`save_pretrained` with more files, name -> text."""
         if not isinstance(self.engine, TorchEngine):
             raise ValueError("only a pipeline of the backend 'torch' can be saved: load the model with it")
         model = self.engine.model
@@ -198,18 +207,18 @@ class MojiPipeline:
             "max_length": self.max_length,
         }
         state = {name: tensor.float() for name, tensor in model.state_dict().items()}
-        pretrained.save(folder, state, self.vocabulary, config, self._card(config))
+        pretrained.save(folder, state, self.vocabulary, config, self._card(config), extra=extra)
 
     def _card(self, config: Mapping[str, Any]) -> str:
-        sizes = "\n".join(
-            f"- {name}: {value}"
-            for name, value in config.items()
-            if name not in ("classes", "class_frequencies")
-        )
+        shown = {
+            name: value for name, value in config.items() if name not in ("classes", "class_frequencies")
+        }
+        shown["classes"] = " ".join(self.classes) or "none, features only"
+        listed = "\n".join(f"- {name}: {value}" for name, value in shown.items())
         return (
             "---\nlibrary_name: torchmoji\npipeline_tag: text-classification\n---\n\n"
             "# A torchMoji model\n\nA bi-LSTM with attention for short texts, in DeepMoji's form.\n\n"
-            f"{sizes}\n- classes: {' '.join(self.classes) or 'none, features only'}\n\n"
+            f"{listed}\n\n"
             "Say here what it learned from, how it was measured, and what it must not be used for.\n"
         )
 
@@ -250,21 +259,21 @@ class MojiPipeline:
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {top_k}")
         self._check_classes()
-        found = self._in_shape(texts, lambda window, cut: self._predictions(window, cut, top_k))
+
+        def run(window: Sequence[str], cut: Cut) -> list[Prediction]:
+            probabilities, attention = self._probabilities(window, cut)
+            best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+            return [
+                Prediction(self._scores(row, order), text, weights)
+                for text, row, order, weights in zip(window, probabilities, best, attention, strict=True)
+            ]
+
+        found = self._in_shape(texts, run)
         return Predictions(found) if type(found) is list else found
 
     def predict_stream(self, texts: Iterable[str], top_k: int = 5) -> Iterator[Prediction]:
         """`predict` for any number of texts, a window at a time, in order."""
         return self.predict(iter(texts), top_k)
-
-    def _predictions(self, texts: Sequence[str], cut: Cut, top_k: int) -> list[Prediction]:
-        tokens = self._tokens(texts, cut)
-        probabilities, attention = self._probabilities(tokens, len(texts))
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-        return [
-            Prediction(self._scores(row, order), text, weights)
-            for text, row, order, weights in zip(texts, probabilities, best, attention, strict=True)
-        ]
 
     def _scores(self, row: Floats, order: Iterable[Any]) -> list[EmojiScore]:
         names = self.classes
@@ -278,12 +287,7 @@ class MojiPipeline:
         """Probabilities of the classes: float32 (n, C), (C,) for one string, an iterator for an iterator."""
         self._check_classes()
 
-        def run(window: Sequence[str], cut: Cut) -> Floats:
-            tokens = self._tokens(window, cut)
-            probabilities = self._balanced(self.engine.probabilities(tokens.ids)[0])
-            return averaged(probabilities, tokens.texts, len(window))
-
-        return self._array(texts, run, len(self.classes))
+        return self._array(texts, lambda *window: self._probabilities(*window)[0], len(self.classes))
 
     @overload
     def emotions(self, texts: Iterator[str]) -> Iterator[Floats]: ...  # type: ignore[overload-overlap]
@@ -297,9 +301,8 @@ class MojiPipeline:
         Raises:
             ValueError: The model predicts something else than the 64 emojis.
         """
-        emotion_scores(
-            np.zeros((0, len(self.classes)), np.float32), self.classes
-        )  # complains before the work
+        nothing = np.zeros((0, len(self.classes)), np.float32)
+        emotion_scores(nothing, self.classes)  # complains before the work
         probabilities = self.predict_proba(texts)
         if isinstance(texts, Iterator):
             return (emotion_scores(row[np.newaxis], self.classes)[0] for row in probabilities)
@@ -378,22 +381,16 @@ class MojiPipeline:
 
         def run(window: Sequence[str], cut: Cut) -> Floats:
             tokens = self._tokens(window, cut)
-            features: Floats = averaged(
-                self.engine.features(tokens.ids, batch_size), tokens.texts, len(window)
-            )
-            if normalize_embeddings:
-                features = np.asarray(unit_rows(features), dtype=np.float32)
-            return features
+            rows = averaged(self.engine.features(tokens.ids, batch_size), tokens.texts, len(window))
+            return np.asarray(unit_rows(rows), dtype=np.float32) if normalize_embeddings else rows
 
         def converted(array: Floats) -> Any:
             if not convert_to_tensor:
                 return array
             import torch
 
-            tensor = torch.from_numpy(np.ascontiguousarray(array))
-            if isinstance(self.engine, TorchEngine):
-                return tensor.to(self.engine.model.embed.weight.device)
-            return tensor
+            device = self.engine.model.embed.weight.device if isinstance(self.engine, TorchEngine) else "cpu"
+            return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
         found = self._array(texts, run, self.engine.nb_features, show_progress_bar)
         return map(converted, found) if isinstance(texts, Iterator) else converted(found)
@@ -434,7 +431,7 @@ class MojiPipeline:
         self._check_classes()
 
         def run(window: Sequence[str], cut: Cut) -> list[list[WordAttention]]:
-            _, weights = self._probabilities(self._tokens(window, cut), len(window))
+            _, weights = self._probabilities(window, cut)
             return [word_attention(text, row) for text, row in zip(window, weights, strict=True)]
 
         return self._in_shape(texts, run)
@@ -449,12 +446,12 @@ class MojiPipeline:
         if not isinstance(text, str):
             raise TypeError(f"explain takes one text, got {type(text).__name__}: call it for each of several")
         self._check_classes()
-        ids = self._tokenizer.find_tokens(self._words(text))[: self._limit]
+        ids = self._ids(text)[: self._limit]
         rows = np.zeros((len(ids) + 1, max(1, len(ids))), dtype=np.int64)
         rows[:, : len(ids)] = ids
         rows[np.arange(1, len(ids) + 1), np.arange(len(ids))] = 0  # the model leaves padding out anywhere
         probabilities, attention = self.engine.probabilities(rows)
-        probabilities = self._balanced(probabilities)
+        probabilities = self._balanced(probabilities)  # (1 + words, C)
         best = int(np.argmax(probabilities[0]))
         placed = word_attention(text, attention[0, : len(ids)])
         effects = [
@@ -473,33 +470,34 @@ class MojiPipeline:
         if not self.classes:
             raise ValueError("the model has no output layer, so it gives features alone: use encode")
 
-    def _words(self, text: str) -> list[str]:
-        return self._tokenizer.wordgen.get_words(text)
+    def _ids(self, text: str) -> list[int]:
+        return self._tokenizer.find_tokens(self._tokenizer.wordgen.get_words(text))
 
     def _tokens(self, texts: Sequence[str], cut: Cut) -> TokenRows:
-        found = [self._tokenizer.find_tokens(self._words(text)) for text in texts]
-        return token_rows(found, self.windows, cut)
+        return token_rows([self._ids(text) for text in texts], self.windows, cut)
 
-    def _probabilities(self, tokens: TokenRows, nb_texts: int) -> tuple[Floats, list[Floats]]:
+    def _probabilities(self, texts: Sequence[str], cut: Cut) -> tuple[Floats, list[Floats]]:
         """Probabilities (texts, C), and for each text the attention of its words."""
+        tokens = self._tokens(texts, cut)
         probabilities, attention = self.engine.probabilities(tokens.ids)
         return (
-            averaged(self._balanced(probabilities), tokens.texts, nb_texts),
-            joined_attention(attention, tokens, nb_texts),
+            averaged(self._balanced(probabilities), tokens.texts, len(texts)),
+            joined_attention(attention, tokens, len(texts)),
         )
 
-    def _in_shape(self, texts: Any, run: Callable[[Sequence[str], Cut], Iterable[T]]) -> Any:
-        """Run over a string, an iterator or several texts, window by window, and give the like."""
+    def _windows(self, texts: Iterable[str], run: Callable[[Sequence[str], Cut], T]) -> Iterator[T]:
+        """The results of each window of texts."""
+        with Cut(self._limit) as cut:
+            for window in checked_windows(texts):
+                yield run(window, cut)
+
+    def _in_shape(self, texts: Any, run: Callable[[Sequence[str], Cut], Iterable[Any]]) -> Any:
+        """A result for a string, an iterator of them for an iterator, a list for several texts."""
         if isinstance(texts, str):
             with Cut(self._limit) as cut:
                 return next(iter(run([texts], cut)))
-
-        def results() -> Iterator[T]:
-            with Cut(self._limit) as cut:
-                for window in checked_windows(texts):
-                    yield from run(window, cut)
-
-        return results() if isinstance(texts, Iterator) else list(results())
+        results = chain.from_iterable(self._windows(texts, run))
+        return results if isinstance(texts, Iterator) else list(results)
 
     def _array(
         self,
@@ -518,9 +516,8 @@ class MojiPipeline:
         from tqdm import tqdm
 
         parts = []
-        disable = not show_progress_bar
-        with Cut(self._limit) as cut, tqdm(total=size, unit=" texts", disable=disable) as bar:
-            for window in checked_windows(texts):
-                parts.append(run(window, cut))
-                bar.update(len(window))
+        with tqdm(total=size, unit=" texts", disable=not show_progress_bar) as bar:
+            for part in self._windows(texts, run):
+                parts.append(part)
+                bar.update(len(part))
         return np.concatenate(parts) if parts else np.zeros((0, columns), np.float32)

@@ -25,18 +25,16 @@ from torchmoji.plot.lettering import (
     text_width,
 )
 
-_COLOURS = "Oranges"
-_WIDTH = 540.0
-"""Of a new figure, in points, at most."""
+# in points
+_WIDTHS = (210.0, 540.0)
+"""Of a new figure, at least, as the colour bar has to fit, and at most."""
 _SIZES = (11.0, 10.0, 9.0, 8.0, 7.0, 6.0, 5.0)
-"""Of the font, in points: the first at which all words are within the axes."""
+"""Of the font: the first at which all words are within the axes."""
+_BAR = 46.0
+"""Height of the colour bar with its label."""
 _LONGEST_WORD = 28
 _INVISIBLE = "·"
 """Written for a word of control characters alone."""
-_LEAST_WIDTH = 210.0
-"""Of a new figure, in points: the colour bar has to fit."""
-_BAR = 46.0
-"""Height of the colour bar with its label, in points."""
 
 
 class _Cell(NamedTuple):
@@ -52,10 +50,8 @@ class _Cell(NamedTuple):
 class _Layout(NamedTuple):
     """Where everything is, in points."""
 
-    size: float
-    """Of the font."""
-    line: float
-    """Height of a line."""
+    size: float  # of the font
+    line: float  # height of a line
     left: float
     width: float
     height: float
@@ -83,15 +79,15 @@ def attention_heatmap(predictions: Prediction | Sequence[Prediction], *, ax: Axe
     several = _several(predictions)
     weights = [word.weight for prediction in several for word in prediction.words]
     if ax is None:
-        layout = _laid_out(several, _WIDTH, _SIZES[0])
-        width, height = max(layout.width, _LEAST_WIDTH), layout.height + _BAR
+        layout = _laid_out(several, _WIDTHS[1], _SIZES[0])
+        width, height = max(layout.width, _WIDTHS[0]), layout.height + _BAR
         ax = new_axes(width / 72, height / 72, pad=0)
     else:
         width, height = size_in_points(ax)
         layout = _fitting(several, width, height)
     ax.axis("off")
     ax.set(xlim=(0, width), ylim=(height, 0))
-    norm, colours = Normalize(0, max(weights, default=0.0) or 1.0), colormaps[_COLOURS]
+    norm, colours = Normalize(0, max(weights, default=0.0) or 1.0), colormaps["Oranges"]
     _draw(ax, layout, norm, colours)
     length = min(150, width - 2 * layout.left)
     bar = ax.inset_axes((layout.left, layout.height, length, 8), transform=ax.transData)
@@ -168,8 +164,6 @@ def _draw(ax: Axes, layout: _Layout, norm: Normalize, colours: Colormap) -> None
             continue
         colour = colours(norm(weight))
         ax.add_patch(Rectangle((x, y), width, layout.line, facecolor=colour, edgecolor="0.8", linewidth=0.5))
-        put(
-            ax, text_box(text, layout.size, ink_on(colour)), (x + width / 2, middle), box_alignment=(0.5, 0.5)
-        )
+        put(ax, text_box(text, layout.size, ink_on(colour)), (x + width / 2, middle))
     for emoji, _, x, y, width in layout.emojis:
         put(ax, emoji_box(emoji, width), (x, y + layout.line / 2), box_alignment=(0, 0.5))

@@ -21,7 +21,6 @@ from matplotlib.ticker import MaxNLocator
 
 from torchmoji.emojis import Guess
 from torchmoji.pipeline.results import EmojiScore
-from torchmoji.plot.encoding_map import encoding_map
 from torchmoji.plot.heatmap import attention_heatmap
 from torchmoji.plot.lettering import (
     SERIES,
@@ -34,6 +33,7 @@ from torchmoji.plot.lettering import (
     size_in_points,
     text_width,
 )
+from torchmoji.plot.text_map import encoding_map
 
 __all__ = ["attention_heatmap", "confusion_matrix", "emoji_bars", "encoding_map", "learning_curve"]
 
@@ -221,22 +221,13 @@ def learning_curve(history: Any, *, ax: Axes | None = None) -> Axes:
     epochs = range(1, len(rows) + 1)
     metrics = [name for name in rows[0] if name not in ("stage", "train_loss", "val_loss")]
     ax = ax or new_axes(6.8, 4.2)
-    lines = []
-    for name, label, style, colour in (
-        ("train_loss", "training loss", "--o", SERIES[0]),
-        ("val_loss", "validation loss", "-s", SERIES[1]),
-    ):
-        lines += ax.plot(epochs, [row[name] for row in rows], style, color=colour, label=label, markersize=4)
-    best = int(np.argmin([row["val_loss"] for row in rows]))
-    lines += ax.plot(
-        *(best + 1, rows[best]["val_loss"], "*"),
-        color=SERIES[1],
-        markersize=15,
-        markeredgecolor="white",
-        label=f"best epoch: {best + 1} ({rows[best]['val_loss']:.3g})",
-        zorder=4,
-        linestyle="none",
-    )
+    training, losses = ([row[name] for row in rows] for name in ("train_loss", "val_loss"))
+    best = int(np.argmin(losses))
+    label = f"best epoch: {best + 1} ({losses[best]:.3g})"
+    star: dict[str, Any] = {"color": SERIES[1], "markersize": 15, "markeredgecolor": "white"}
+    lines = ax.plot(epochs, training, "--o", color=SERIES[0], label="training loss", markersize=4)
+    lines += ax.plot(epochs, losses, "-s", color=SERIES[1], label="validation loss", markersize=4)
+    lines += ax.plot([best + 1], [losses[best]], "*", label=label, zorder=4, linestyle="none", **star)
     ax.axvline(best + 1, color=muted(), linewidth=0.8, linestyle=":", zorder=0)
     ax.set(xlabel="epoch", ylabel="loss", xlim=(0.5, len(rows) + 0.5))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -35,16 +35,11 @@ class Report:
 
     Attributes:
         manifest: Of the corpus.
-        settings: Of the run.
-        nb_tokens: Size of the vocabulary.
-        steps: How many there were.
-        seconds: What they took.
-        device: On which.
-        processes: How many worked together.
+        settings: Of the run, as for `nb_tokens`, `steps`, `seconds`, `device` (its name) and `processes`.
         scores: Name -> scores on the validation texts, those of the stored model first; may be empty.
         is_int8: Matrices are stored as int8.
         command: What made the model.
-        notes: More text.
+        notes: More Markdown.
     """
 
     manifest: Mapping[str, Any]
@@ -64,14 +59,9 @@ class Report:
         """The emojis."""
         return list(self.manifest["classes"])
 
-    @property
-    def stored(self) -> Scores | None:
-        """The scores of the stored model."""
-        return next(iter(self.scores.values()), None)
-
 
 def row(name: str, shares: Sequence[float]) -> str:
-    """A line of the table of scores."""
+    """A line of the table of scores: first guess, first five, both averaged over the emojis."""
     return " | ".join([f"| {name}", *(f"{share:.2%}" for share in shares)]) + " |"
 
 
@@ -82,14 +72,10 @@ def scores_row(name: str, scores: Scores) -> str:
 
 def files_section(report: Report) -> str:
     """What each file is."""
-    weights = (
-        "matrices as int8 with a float32 scale for each row, the rest float32"
-        if report.is_int8
-        else "float32"
-    )
+    int8 = "matrices as int8 with a float32 scale for each row, the rest float32"
     return f"""## Files
 
-- `model.safetensors`: {weights}.
+- `model.safetensors`: {int8 if report.is_int8 else "float32"}.
 - `vocabulary.json`: word -> id. The ten special tokens come first, then words by frequency.
 - `config.json`: sizes, and the emojis in the order of the classes, with their frequencies."""
 
@@ -100,9 +86,8 @@ def data_section(report: Report, about: str = "") -> str:
     inputs = report.manifest["inputs"]
     named = ", ".join(f"`{entry['name']}`" for entry in inputs[:10])
     more = f" and {len(inputs) - 10} more" if len(inputs) > 10 else ""
-    dropped = ", ".join(
-        f"{number} {_REASONS[reason]}" for reason, number in counts["dropped"].items() if number
-    )
+    reasons = [f"{number} {_REASONS[reason]}" for reason, number in counts["dropped"].items() if number]
+    dropped = ", ".join(reasons) or "none"
     shared = report.manifest["settings"].get("hashtags", 0)
     hashtags = (
         f"\nWords share their embeddings with their hashtags, the {shared} commonest at most."
@@ -112,7 +97,7 @@ def data_section(report: Report, about: str = "") -> str:
     return f"""## Data
 
 {splits["train"]["rows"]} texts for training, {splits["validation"]["rows"]} for validation, which training
-never saw. They come from {counts["texts"]} texts of {named}{more}. Left out: {dropped or "none"}.{hashtags}
+never saw. They come from {counts["texts"]} texts of {named}{more}. Left out: {dropped}.{hashtags}
 
 {about}""".rstrip()
 
@@ -131,7 +116,7 @@ def training_section(report: Report) -> str:
 
     {report.command or "torchmoji.pretraining.pretraining.pretrain"}
 
-{settings.passes:g} passes, {report.steps} steps of {settings.batch_size} texts, Adam with a highest learning
+{settings.passes:g} passes, {report.steps} steps of {settings.batch_size} texts, Adam with a peak learning
 rate of {settings.learning_rate:g}. A text with k emojis counts as k samples. Settings other than the
 defaults: {", ".join(changed) or "none"}. Products in {products}. It took {report.seconds / 60:.0f} minutes on
 {report.device} ({processor()}{together}; {versions("torch", "numpy")})."""
@@ -139,9 +124,9 @@ defaults: {", ".join(changed) or "none"}. Products in {products}. It took {repor
 
 def scores_section(report: Report, further_rows: Sequence[str] = ()) -> str:
     """The table of scores, and the emojis that are guessed well and badly."""
-    stored = report.stored
-    if stored is None:
+    if not report.scores:
         return "## Scores\n\nNo texts were held out: build the corpus with `--validation 0.02` for scores."
+    stored = next(iter(report.scores.values()))
     rows = [scores_row(name, scores) for name, scores in report.scores.items()]
     return f"""## Scores
 
@@ -151,11 +136,7 @@ On {stored.texts} validation texts. {scores_table(rows + list(further_rows))}
 
 
 def scores_table(rows: Sequence[str]) -> str:
-    """What the scores mean, and a table of them.
-
-    Args:
-        rows: Of `row` or `scores_row`.
-    """
+    """What the scores mean, and a table of lines of `row` or `scores_row`."""
     lines = "\n".join(rows)
     return f"""A guess is right where it is one of the text's emojis; "averaged" is the mean over the
 emojis of the share of an emoji's texts for which it is guessed.
@@ -166,12 +147,7 @@ emojis of the share of an emoji's texts for which it is guessed.
 
 
 def classes_part(classes: Sequence[str], scores: Scores) -> str:
-    """The emojis that are guessed best and worst, and a table of all.
-
-    Args:
-        classes: The emojis.
-        scores: With those of each.
-    """
+    """The emojis that are guessed best and worst, and a table of all."""
     shares = [(share, index) for index, share in enumerate(scores.class_first_five) if scores.counts[index]]
     ranked = [index for _, index in sorted(shares, key=lambda pair: (-pair[0], pair[1]))]
     by_class = [
@@ -195,11 +171,7 @@ Least often: {worst}
 
 
 def model_card(report: Report) -> str:
-    """The whole card.
-
-    Args:
-        report: What it tells.
-    """
+    """The whole card."""
     settings = report.settings
     features = 4 * settings.hidden_size + settings.embedding_dim
     sections = [

@@ -1,9 +1,9 @@
-"""The order in which training sees texts: by chance, alike in length in a batch, the same for a seed.
+"""The order in which training sees texts: random, alike in length in a batch, the same for a seed.
 
-Texts are read in blocks that lie together on disk. A pass takes all blocks in an order by chance, a window of
-them at a time, within which texts are shuffled. A corpus of up to a million texts is one window, and a larger
-one is mixed all the same, since the blocks of a window come from everywhere. Memory is that of a window, and
-any step of a run can be found without going through those before it.
+Texts are read in blocks that lie together on disk. A pass takes all blocks in random order, a window of them
+at a time, within which texts are shuffled. A corpus of up to a million texts is one window, and a larger one
+is mixed all the same, since the blocks of a window come from everywhere. Memory is that of a window, and any
+step of a run can be found without going through those before it.
 """
 
 import math
@@ -17,8 +17,8 @@ from torchmoji.corpus.shards import TokenRows
 
 BLOCK_ROWS = 256
 WINDOW_BLOCKS = 4096
-_BATCHES_A_BUCKET = 100
-"""Texts are sorted by length within so many batches, chosen by chance."""
+_BUCKET_BATCHES = 100
+"""Texts are sorted by length within so many batches, chosen at random."""
 
 RowNumbers = npt.NDArray[np.int64]
 
@@ -30,8 +30,6 @@ class DataOrder:
         rows: The texts.
         batch_size: Texts in a step.
         seed: Decides the order.
-        class_weights: How often a text of each class is wanted, relative to each other (C,); a text is seen
-            in proportion to the mean over its labels. None for each text once a pass.
 
     Attributes:
         steps_a_pass: Batches of a pass.
@@ -40,22 +38,12 @@ class DataOrder:
         ValueError: There are no texts.
     """
 
-    def __init__(
-        self,
-        rows: TokenRows,
-        batch_size: int,
-        seed: int,
-        class_weights: npt.NDArray[np.float64] | None = None,
-    ) -> None:
+    def __init__(self, rows: TokenRows, batch_size: int, seed: int) -> None:
         if len(rows) == 0:
             raise ValueError("there are no texts to train on: build a corpus with some")
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
-        self.class_weights = class_weights
-        whole, rest = divmod(len(rows), BLOCK_ROWS)
-        self._whole_blocks, self._has_rest = whole, rest > 0
-        self._windows = math.ceil((whole + self._has_rest) / WINDOW_BLOCKS)
         window = WINDOW_BLOCKS * BLOCK_ROWS
-        sizes = [window] * (self._windows - 1) + [len(rows) - window * (self._windows - 1)]
+        sizes = [min(window, len(rows) - start) for start in range(0, len(rows), window)]
         self._batches_before = np.cumsum([0, *(math.ceil(size / batch_size) for size in sizes)])
         self.steps_a_pass = int(self._batches_before[-1])
 
@@ -66,7 +54,7 @@ class DataOrder:
         skipped = place - int(self._batches_before[window])
         while True:
             blocks = self._blocks(number)
-            while window < self._windows:
+            while window < len(self._batches_before) - 1:
                 yield from self._window(number, window, blocks)[skipped:]
                 window, skipped = window + 1, 0
             number, window = number + 1, 0
@@ -90,54 +78,22 @@ class DataOrder:
 
     def _blocks(self, number: int) -> RowNumbers:
         """The blocks of a pass in order; one of fewer rows is the last, so that passes are alike."""
-        order = np.random.default_rng([self.seed, number]).permutation(self._whole_blocks)
-        return np.append(order, self._whole_blocks) if self._has_rest else order
+        whole, rest = divmod(len(self.rows), BLOCK_ROWS)
+        order = np.random.default_rng([self.seed, number]).permutation(whole)
+        return np.append(order, whole) if rest else order
 
     def _window(self, number: int, window: int, blocks: RowNumbers) -> list[RowNumbers]:
         """The batches of a window."""
         generator = np.random.default_rng([self.seed, number, window])
-        own = blocks[window * WINDOW_BLOCKS : (window + 1) * WINDOW_BLOCKS]
-        rows = (own[:, np.newaxis] * BLOCK_ROWS + np.arange(BLOCK_ROWS)).ravel()
-        rows = rows[rows < len(self.rows)]
-        if self.class_weights is not None:
-            rows = resample(rows, self._weights(rows, self.class_weights), generator)
-        rows = generator.permutation(rows)
+        chosen = blocks[window * WINDOW_BLOCKS : (window + 1) * WINDOW_BLOCKS]
+        rows = (chosen[:, np.newaxis] * BLOCK_ROWS + np.arange(BLOCK_ROWS)).ravel()
+        rows = generator.permutation(rows[rows < len(self.rows)])
         lengths = self.rows.lengths(rows)
         batches: list[RowNumbers] = []
-        for start in range(0, len(rows), self.batch_size * _BATCHES_A_BUCKET):
-            end = min(start + self.batch_size * _BATCHES_A_BUCKET, len(rows))
-            bucket = rows[start:end][np.argsort(lengths[start:end], kind="stable")]
+        size = self.batch_size * _BUCKET_BATCHES
+        for start in range(0, len(rows), size):
+            bucket = rows[start : start + size][np.argsort(lengths[start : start + size], kind="stable")]
             batches += [
                 bucket[first : first + self.batch_size] for first in range(0, len(bucket), self.batch_size)
             ]
         return [batches[index] for index in generator.permutation(len(batches))]
-
-    def _weights(self, rows: RowNumbers, class_weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """How often each row is wanted (n,)."""
-        owners, classes = self.rows.labels(rows)
-        sums = np.bincount(owners, class_weights[classes], minlength=len(rows))
-        return sums / np.maximum(np.bincount(owners, minlength=len(rows)), 1)
-
-
-def resample(
-    rows: RowNumbers, weights: npt.NDArray[np.float64], generator: np.random.Generator
-) -> RowNumbers:
-    """Draw as many rows as there are, each as often as its weight says, rounded up or down by chance.
-
-    Source: systematic resampling (Kitagawa 1996).
-
-    Args:
-        rows: (n,).
-        weights: (n,), not negative.
-        generator: Is used once.
-    """
-    ends = np.cumsum(weights)
-    points = (np.arange(len(rows)) + generator.random()) * (ends[-1] / len(rows))
-    return rows[np.minimum(np.searchsorted(ends, points, side="right"), len(rows) - 1)]
-
-
-def weights_of_classes(counts: npt.ArrayLike, power: float) -> npt.NDArray[np.float64]:
-    """n^-power of each class (C,), scaled to the mean 1 over all labels; 0 for a class without any."""
-    numbers = np.asarray(counts, dtype=np.float64)
-    weights = np.where(numbers > 0, np.maximum(numbers, 1) ** -power, 0.0)
-    return weights * (numbers.sum() / (numbers * weights).sum())

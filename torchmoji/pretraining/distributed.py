@@ -38,6 +38,10 @@ class Processes:
             distributed.all_reduce(values)
         return values
 
+    def total_of(self, number: int) -> int:
+        """The sum of an integer over all processes."""
+        return int(self.total(torch.tensor([int(number)], device=self.device)))
+
     def wait(self) -> None:
         """Wait for all others."""
         if self.count > 1:
@@ -72,12 +76,11 @@ def joined_processes(device: str | torch.device | None = None) -> Iterator[Proce
         if count == 1:
             yield Processes(kind)
             return
-        is_ours = not distributed.is_initialized()
-        if is_ours:
-            if kind.type == "cuda":
-                distributed.init_process_group("nccl", device_id=kind)
-            else:
-                distributed.init_process_group("gloo")
+        is_ours = not distributed.is_initialized()  # else the caller has joined them already
+        if is_ours and kind.type == "cuda":
+            distributed.init_process_group("nccl", device_id=kind)
+        elif is_ours:
+            distributed.init_process_group("gloo")
         try:
             yield Processes(kind, distributed.get_rank(), distributed.get_world_size())
         finally:

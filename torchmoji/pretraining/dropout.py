@@ -1,12 +1,12 @@
 """Dropout that depends on the seed, the step and a text's place in the batch, on nothing else.
 
-So a step comes out alike whether one process computes it or several, at once or in parts, and in a run that
-was interrupted as in one that was not. torch's own dropout goes by a generator's state, which these change.
+So a step comes out the same whether one process computes it or several, and in a run that was interrupted as
+in one that was not. torch's own dropout goes by a generator's state, which these change.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,23 +15,21 @@ from torch import Tensor, nn
 from torchmoji.model_def import TorchMoji
 
 
-class Place:
-    """Where a computation stands: which texts of which step it is about."""
+@dataclass
+class BatchRows:
+    """Which texts of which step are being computed.
 
-    def __init__(self, seed: int) -> None:
-        self.seed, self.step, self.batch = seed, 0, 0
-        self.rows: Tensor = torch.zeros(0, dtype=torch.long)
+    Attributes:
+        seed: Of the masks.
+        step: Number of the step.
+        size: Texts of the whole step.
+        rows: Those that are computed, by their places in it (n,).
+    """
 
-    def move(self, step: int, batch: int, rows: Any) -> None:
-        """Go to some texts.
-
-        Args:
-            step: Number of the step.
-            batch: Texts of the whole step.
-            rows: Places of those that are computed (n,).
-        """
-        self.step, self.batch = step, batch
-        self.rows = torch.as_tensor(rows)
+    seed: int
+    step: int = 0
+    size: int = 0
+    rows: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
 
 
 class BatchDropout(nn.Dropout):
@@ -39,44 +37,48 @@ class BatchDropout(nn.Dropout):
 
     Args:
         p: Probability of dropping a number.
-        place: Says which texts the rows are.
+        batch: Says which texts the rows are.
         layer: Number of this layer, so that layers differ.
     """
 
-    def __init__(self, p: float, place: Place, layer: int) -> None:
+    def __init__(self, p: float, batch: BatchRows, layer: int) -> None:
         super().__init__(p)
-        self.place, self.layer = place, layer
+        self.batch, self.layer = batch, layer
 
     @torch.compiler.disable
     def forward(self, input: Tensor) -> Tensor:
         """Drop, and scale what is left by 1 / (1 - p); in evaluation mode nothing happens."""
         if not self.training or self.p == 0:
             return input
-        place = self.place
-        sequence = np.random.SeedSequence([place.seed, place.step, self.layer])
+        batch = self.batch
+        sequence = np.random.SeedSequence([batch.seed, batch.step, self.layer])
         generator = torch.Generator(input.device)
         generator.manual_seed(int(sequence.generate_state(1, np.uint32)[0]))
-        shape = (place.batch, *input.shape[1:])
+        shape = (batch.size, *input.shape[1:])
         kept = torch.rand(shape, generator=generator, device=input.device) >= self.p
-        return input * kept[place.rows.to(input.device)].to(input.dtype) / (1 - self.p)
+        return input * kept[batch.rows.to(input.device)].to(input.dtype) / (1 - self.p)
 
 
 @contextmanager
-def batch_dropout(model: TorchMoji, seed: int) -> Iterator[Place]:
-    """Let a model drop in this way, within the block.
+def batch_dropout(model: nn.Module, seed: int) -> Iterator[BatchRows]:
+    """Let the `TorchMoji` in a model, if there is one, drop in this way within the block.
 
     Args:
         model: Its dropout layers are replaced, then put back.
         seed: Of the masks.
 
     Yields:
-        What must be told where the computation stands.
+        What must be set to the texts that are computed.
     """
-    before = model.embed_dropout, model.final_dropout
-    place = Place(seed)
+    batch = BatchRows(seed)
+    part = next((part for part in model.modules() if isinstance(part, TorchMoji)), None)
+    if part is None:
+        yield batch
+        return
+    before = part.embed_dropout, part.final_dropout
     try:
-        model.embed_dropout = BatchDropout(before[0].p, place, 0).train(model.training)
-        model.final_dropout = BatchDropout(before[1].p, place, 1).train(model.training)
-        yield place
+        part.embed_dropout = BatchDropout(before[0].p, batch, 0).train(part.training)
+        part.final_dropout = BatchDropout(before[1].p, batch, 1).train(part.training)
+        yield batch
     finally:
-        model.embed_dropout, model.final_dropout = before
+        part.embed_dropout, part.final_dropout = before

@@ -1,13 +1,16 @@
-"""What pretraining minimizes: cross-entropy with the labels and, where there is one, with a teacher.
+"""What pretraining minimizes, and the files of targets that teachers write for it.
 
-Where there are embeddings of a sentence encoder, the squared distance to them is added.
-
+It is the cross-entropy with the labels and, where there are soft targets, with a teacher's probabilities
+(Hinton et al. 2015); where there are embeddings of a sentence encoder, the squared distance to them is added.
 A text with k labels is k samples that share one pass through the model, which has the same expected gradient
-as k passes for less work. The loss of a batch is the mean over its samples, each with its class's weight.
+as k passes for less work. The loss of a batch is the mean over its samples.
+
+Targets are NumPy files of float16 with a row for each training text, in the corpus's order; a row of zeros
+says nothing about its text.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,45 +22,46 @@ from torchmoji.batching import unit_rows
 from torchmoji.corpus.shards import Corpus, TokenRows
 from torchmoji.files.atomic import atomic_path
 from torchmoji.model_def import TorchMoji
-from torchmoji.pretraining.data_order import weights_of_classes
 from torchmoji.pretraining.settings import Settings
+
+_TEACHER_ROWS = 4096
+"""Texts that a teacher is asked about at once."""
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.floating]
+Targets = npt.NDArray[np.float16]
 
 
 class PretrainingLoss:
     """Sums the loss of samples.
 
     Args:
+        corpus: Of the run.
         settings: Of the run.
-        class_counts: Training texts of each class (C,).
-        soft_targets: A teacher's probabilities (rows, C), see `torchmoji.pretraining.loss`, or None.
-        embeddings: A sentence encoder's embeddings (rows, D), see `torchmoji.pretraining.loss`, or None.
+
+    Attributes:
+        embedding_size: Numbers D of an embedding target; None where there are none.
+
+    Raises:
+        FileNotFoundError: There is no file of soft targets or embeddings.
+        ValueError: They do not fit the corpus.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        class_counts: Sequence[int],
-        soft_targets: npt.NDArray[np.float16] | None = None,
-        embeddings: npt.NDArray[np.float16] | None = None,
-    ) -> None:
-        weights = weights_of_classes(class_counts, settings.class_weights)
-        self._weights = torch.from_numpy(weights).float()
-        self._smoothing = settings.label_smoothing
-        self._soft_targets, self._soft_share = soft_targets, settings.soft_share
-        self._embeddings, self._embedding_weight = embeddings, settings.embedding_weight
+    def __init__(self, corpus: Corpus, settings: Settings) -> None:
+        self._settings, self._nb_classes = settings, len(corpus.classes)
+        texts = len(corpus.rows("train"))
+        self._soft_targets = self._embeddings = None
+        if settings.soft_targets is not None:
+            self._soft_targets = open_soft_targets(settings.soft_targets, (texts, self._nb_classes))
+        if settings.embedding_targets is not None:
+            self._embeddings = open_embedding_targets(settings.embedding_targets, texts)
+        self.embedding_size = None if self._embeddings is None else self._embeddings.shape[1]
 
-    def total_weight(self, classes: npt.NDArray[np.int64]) -> float:
-        """The weight of samples together, by which their loss is to be divided."""
-        return float(self._weights.numpy()[classes].sum(dtype=np.float64))
-
-    def __call__(
-        self, output: Tensor, owners: Tensor, classes: Tensor, rows: npt.NDArray[np.int64]
-    ) -> Tensor:
+    def __call__(self, output: Tensor, owners: Tensor, classes: Tensor, rows: Rows) -> Tensor:
         """The sum of the samples' losses.
 
         Args:
-            output: Logits (n, C); beside them (n, C + D) what the model takes for the embeddings, where it
-                says so.
+            output: Logits (n, C); of a `ModelWithEmbeddings` in training (n, C + D).
             owners: The text of each sample (samples,).
             classes: Its label (samples,).
             rows: Numbers of the texts in the corpus (n,).
@@ -66,132 +70,19 @@ class PretrainingLoss:
             A scalar.
         """
         output = output.float()
-        logits, guessed = output[:, : len(self._weights)], output[:, len(self._weights) :]
-        weights = self._weights.to(logits.device)[classes]
-        losses = F.cross_entropy(logits[owners], classes, reduction="none", label_smoothing=self._smoothing)
+        logits, predicted = output[:, : self._nb_classes], output[:, self._nb_classes :]
+        losses = F.cross_entropy(logits[owners], classes, reduction="none")
         if self._soft_targets is not None:
             teacher = torch.from_numpy(self._soft_targets[rows].astype(np.float32)).to(logits.device)
             total = teacher.sum(1)
-            shares = self._soft_share * (total > 0)
+            shares = self._settings.soft_share * (total > 0)
             soft = -(teacher * F.log_softmax(logits, dim=1)).sum(1) / total.clamp(min=1e-8)
             losses = (1 - shares[owners]) * losses + (shares * soft)[owners]
-        if self._embeddings is not None and guessed.shape[1]:
-            wanted = torch.from_numpy(self._embeddings[rows].astype(np.float32)).to(logits.device)
-            distances = (guessed - wanted).square().sum(1) * wanted.any(1)
-            losses = losses + self._embedding_weight * distances[owners]
-        return (weights * losses).sum()
-
-
-# --- A teacher's probabilities for the texts of a corpus, from which a smaller model learns as well
-
-_ROWS_AT_ONCE = 4096
-
-Probabilities = npt.NDArray[np.floating]
-
-
-def save_soft_targets(
-    path: str | os.PathLike[str],
-    corpus: Corpus,
-    teacher: Callable[[npt.NDArray[np.int64]], Probabilities],
-    top_k: int | None = None,
-    *,
-    rows: TokenRows | None = None,
-) -> None:
-    """Write what a teacher says of the training texts.
-
-    Args:
-        path: The file, `.npy`.
-        corpus: Its training texts are asked about.
-        teacher: Gives probabilities (n, C) of token ids (n, time) in the corpus's vocabulary: a model of
-            `torchmoji_emojis` that was trained with it.
-        top_k: Keep so many of each row.
-        rows: The training texts as the teacher reads them, for one with tokens of its own; by default those
-            of the corpus.
-
-    Raises:
-        ValueError: The teacher gives another shape, or there are more rows than texts, or fewer.
-    """
-    texts = len(corpus.rows("train"))
-    rows = rows if rows is not None else corpus.rows("train")
-    if len(rows) != texts:
-        raise ValueError(f"there are {len(rows)} rows for the corpus's {texts} training texts: give one each")
-    shape = (len(rows), len(corpus.classes))
-    with atomic_path(path) as temporary:
-        stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            numbers = np.arange(start, min(start + _ROWS_AT_ONCE, len(rows)))
-            found = np.asarray(teacher(rows.token_ids(numbers)))
-            if found.shape != (len(numbers), shape[1]):
-                raise ValueError(f"the teacher gave {found.shape}, expected {(len(numbers), shape[1])}")
-            stored[start : start + len(numbers)] = highest(found, top_k)
-        stored.flush()
-        del stored
-
-
-def highest(probabilities: Probabilities, top_k: int | None) -> Probabilities:
-    """Probabilities with the highest of each row alone, the others 0.
-
-    Args:
-        probabilities: (n, C).
-        top_k: How many of each row, all where it is None.
-    """
-    if top_k is None or top_k >= probabilities.shape[1]:
-        return probabilities
-    limits = -np.partition(-probabilities, top_k - 1, axis=1)[:, top_k - 1 : top_k]
-    return np.where(probabilities >= limits, probabilities, 0)
-
-
-def open_soft_targets(path: str | os.PathLike[str], shape: tuple[int, int]) -> npt.NDArray[np.float16]:
-    """Map a file of soft targets into memory.
-
-    Args:
-        path: The file.
-        shape: Training texts and classes of the corpus.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It holds something else.
-    """
-    meaning = "a row for each training text, a column for each emoji"
-    return open_float16(path, "soft targets", "corpus", shape, meaning)
-
-
-def open_float16(
-    path: str | os.PathLike[str], content: str, owner: str, shape: tuple[int, int | None], meaning: str
-) -> npt.NDArray[np.float16]:
-    """Map an .npy file of float16 into memory.
-
-    Args:
-        path: The file.
-        content: What it should hold, for the messages, as for `owner` and `meaning`.
-        owner: What it belongs to.
-        shape: Rows, and columns where they are known.
-        meaning: What rows and columns are.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It holds something else.
-    """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no file of {content} {os.fspath(path)}: check the path")
-    try:
-        stored: npt.NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)} is not an .npy file of numbers: {error}") from error
-    rows, columns = shape
-    fits = stored.ndim == 2 and len(stored) == rows and columns in (None, stored.shape[1])
-    if stored.dtype != np.float16 or not fits:
-        needed = f"({rows}, {'numbers' if columns is None else columns})"
-        raise ValueError(
-            f"{os.fspath(path)} holds {stored.dtype} {stored.shape}, but the {owner} needs float16 {needed}: "
-            f"{meaning}"
-        )
-    return stored
-
-
-# --- A sentence encoder's embeddings of the texts of a corpus, which a model learns to tell from its
-
-Rows = npt.NDArray[np.int64]
+        if self._embeddings is not None and predicted.shape[1]:
+            targets = torch.from_numpy(self._embeddings[rows].astype(np.float32)).to(logits.device)
+            distances = (predicted - targets).square().sum(1) * targets.any(1)
+            losses = losses + self._settings.embedding_weight * distances[owners]
+        return losses.sum()
 
 
 class ModelWithEmbeddings(nn.Module):
@@ -222,53 +113,136 @@ class ModelWithEmbeddings(nn.Module):
         return torch.cat([logits, self.projection(features)], dim=1)
 
 
-def save_embedding_targets(
+def save_soft_targets(
     path: str | os.PathLike[str],
-    shape: tuple[int, int],
-    found: Iterable[tuple[Rows, npt.NDArray[np.floating]]],
+    corpus: Corpus,
+    teacher: Callable[[Rows], Floats],
+    top_k: int | None = None,
+    *,
+    rows: TokenRows | None = None,
 ) -> None:
-    """Write embeddings, scaled to the length 1, as they come.
+    """Write a teacher's probabilities for the training texts.
 
     Args:
-        path: The file, `.npy`; it is whole or not there.
+        path: The file, `.npy`; it is written whole or not at all.
+        corpus: Of the training texts.
+        teacher: Gives probabilities (n, C) of token ids (n, time) in the corpus's vocabulary: a model of
+            `torchmoji_emojis` that was trained with it.
+        top_k: Keep so many of each row.
+        rows: The training texts as the teacher reads them, for one with tokens of its own; by default those
+            of the corpus.
+
+    Raises:
+        ValueError: The teacher gives another shape, or there are more rows than texts, or fewer.
+    """
+    texts = len(corpus.rows("train"))
+    rows = rows if rows is not None else corpus.rows("train")
+    if len(rows) != texts:
+        raise ValueError(f"there are {len(rows)} rows for the corpus's {texts} training texts: give one each")
+    shape = (texts, len(corpus.classes))
+
+    def answers() -> Iterable[tuple[Rows, Floats]]:
+        for start in range(0, texts, _TEACHER_ROWS):
+            numbers = np.arange(start, min(start + _TEACHER_ROWS, texts))
+            probabilities = np.asarray(teacher(rows.token_ids(numbers)))
+            if probabilities.shape != (len(numbers), shape[1]):
+                raise ValueError(
+                    f"the teacher gave {probabilities.shape}, expected {(len(numbers), shape[1])}"
+                )
+            yield numbers, highest(probabilities, top_k)
+
+    _save_targets(path, shape, answers())
+
+
+def highest(probabilities: Floats, top_k: int | None) -> Floats:
+    """Probabilities (n, C) with the `top_k` highest of each row, all where it is None; the others are 0."""
+    if top_k is None or top_k >= probabilities.shape[1]:
+        return probabilities
+    limits = -np.partition(-probabilities, top_k - 1, axis=1)[:, top_k - 1 : top_k]
+    return np.where(probabilities >= limits, probabilities, 0)
+
+
+def save_embedding_targets(
+    path: str | os.PathLike[str], shape: tuple[int, int], parts: Iterable[tuple[Rows, Floats]]
+) -> None:
+    """Write embeddings, normalized, as they come.
+
+    Args:
+        path: The file, `.npy`; it is written whole or not at all.
         shape: Training texts of the corpus, and numbers D in an embedding.
-        found: Numbers of texts (n,) and their embeddings (n, D). Texts that do not come have none.
+        parts: Numbers of texts (n,) and their embeddings (n, D). Texts that do not come have none.
 
     Raises:
         ValueError: Embeddings are of another shape, or not finite.
     """
-    with atomic_path(path) as temporary:
-        stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
-        for rows, embeddings in found:
-            stored[rows] = of_length_1(embeddings, (len(rows), shape[1]))
-        stored.flush()
-        del stored
+    size = shape[1]
+    _save_targets(
+        path, shape, ((rows, normalized_embeddings(part, (len(rows), size))) for rows, part in parts)
+    )
 
 
-def of_length_1(embeddings: npt.NDArray[np.floating], shape: tuple[int, int]) -> npt.NDArray[np.floating]:
-    """Embeddings as a file holds them; zeros stay zeros.
-
-    Args:
-        embeddings: Of an encoder (n, D).
-        shape: What is expected of it.
+def normalized_embeddings(embeddings: Floats, shape: tuple[int, int]) -> Floats:
+    """An encoder's embeddings (n, D), normalized; zeros stay zeros.
 
     Raises:
-        ValueError: They are of another shape, or not finite.
+        ValueError: They are not of the expected shape, or not finite.
     """
     if embeddings.shape != shape or not np.isfinite(embeddings).all():
         raise ValueError(f"the encoder gave {embeddings.shape}, expected {shape} finite numbers")
     return unit_rows(embeddings)
 
 
-def open_embedding_targets(path: str | os.PathLike[str], texts: int) -> npt.NDArray[np.float16]:
-    """Map a file of embeddings into memory.
+def _save_targets(
+    path: str | os.PathLike[str], shape: tuple[int, int], parts: Iterable[tuple[Rows, Floats]]
+) -> None:
+    """Write some rows of a file; the others are zeros."""
+    with atomic_path(path) as temporary:
+        stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+        for rows, numbers in parts:
+            stored[rows] = numbers
+        stored.flush()
+        del stored
+
+
+def open_soft_targets(path: str | os.PathLike[str], shape: tuple[int, int]) -> Targets:
+    """Map soft targets for so many training texts and classes into memory; raises as `open_float16`."""
+    meaning = "a row for each training text, a column for each emoji"
+    return open_float16(path, "soft targets", "corpus", shape, meaning)
+
+
+def open_embedding_targets(path: str | os.PathLike[str], texts: int) -> Targets:
+    """Map embeddings for so many training texts into memory; raises as `open_float16`."""
+    return open_float16(path, "embeddings", "corpus", (texts, None), "a row for each training text")
+
+
+def open_float16(
+    path: str | os.PathLike[str], content: str, owner: str, shape: tuple[int, int | None], meaning: str
+) -> Targets:
+    """Map an .npy file of float16 into memory.
 
     Args:
         path: The file.
-        texts: Training texts of the corpus.
+        content: What it should hold, for the messages, as are `owner` and `meaning`.
+        owner: What it belongs to.
+        shape: Rows, and columns where they are known.
+        meaning: What rows and columns are.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It holds something else.
     """
-    return open_float16(path, "embeddings", "corpus", (texts, None), "a row for each training text")
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no file of {content} {os.fspath(path)}: check the path")
+    try:
+        stored: Targets = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)} is not an .npy file of numbers: {error}") from error
+    rows, columns = shape
+    fits = stored.ndim == 2 and len(stored) == rows and columns in (None, stored.shape[1])
+    if stored.dtype != np.float16 or not fits:
+        needed = f"({rows}, {'numbers' if columns is None else columns})"
+        raise ValueError(
+            f"{os.fspath(path)} holds {stored.dtype} {stored.shape}, but the {owner} needs float16 {needed}: "
+            f"{meaning}"
+        )
+    return stored

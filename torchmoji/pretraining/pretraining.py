@@ -8,7 +8,6 @@ that `torchrun` started; a run that was killed goes on where its last checkpoint
 weights.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,20 +18,17 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from torchmoji import __version__
 from torchmoji.corpus.shards import Corpus
-from torchmoji.create_vocab import save_vocabulary
 from torchmoji.files.atomic import atomic_write_text
 from torchmoji.model_def import TorchMoji, load_model
 from torchmoji.pretraining.card import Report, model_card
 from torchmoji.pretraining.distributed import Processes, device_name, joined_processes
-from torchmoji.pretraining.loop import CHECKPOINT_NAME, Trained, loss_of, seeded, train_model
-from torchmoji.pretraining.loss import ModelWithEmbeddings, open_embedding_targets
+from torchmoji.pretraining.loop import CHECKPOINT_NAME, Trained, seeded, train_model
+from torchmoji.pretraining.loss import ModelWithEmbeddings, PretrainingLoss
 from torchmoji.pretraining.scores import Scores, commonest_scores, score_emojis
 from torchmoji.pretraining.settings import Settings
 from torchmoji.pretraining.start import start_with_model, start_with_vectors, start_with_words
-from torchmoji.weights.folder import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME
-from torchmoji.weights.formats import save_quantized, save_state_dict
+from torchmoji.weights.folder import CARD_NAME, WEIGHTS_NAME, save
 
 __all__ = ["Pretrained", "Settings", "Trained", "adjust_to_prior", "pretrain", "train"]
 
@@ -57,38 +53,6 @@ class Pretrained:
     scores: dict[str, Scores] | None
 
 
-def _power(settings: Settings) -> float:
-    """Of the classes' counts, to which frequencies were proportional as training saw them."""
-    return 1 - max(settings.class_weights, settings.balanced_sampling)
-
-
-@torch.no_grad()
-def adjust_to_prior(model: TorchMoji, class_counts: Sequence[int], settings: Settings) -> None:
-    """Take the logarithm of the classes' frequencies off the output's bias, so often as the settings say.
-
-    Args:
-        model: Its output layer is changed.
-        class_counts: Training texts of each class (C,).
-        settings: Class weights and balanced sampling have changed the frequencies that training saw.
-    """
-    logs = torch.tensor(class_counts, dtype=torch.float64).clamp(min=1).log() * _power(settings)
-    bias: Tensor = model.get_parameter("output_layer.0.bias")
-    bias -= (settings.prior_adjustment * (logs - logs.mean())).to(bias)
-
-
-def learned_frequencies(class_counts: Sequence[int], settings: Settings) -> list[float]:
-    """How frequent a stored model takes the classes to be (C,), as shares: for `torchmoji.balancing`.
-
-    Args:
-        class_counts: Training texts of each class (C,).
-        settings: Of the run, which may have changed the frequencies, and the model at its end.
-    """
-    left = max(0.0, 1 - settings.prior_adjustment) * _power(settings)
-    numbers = [max(1, count) ** left for count in class_counts]
-    total = sum(numbers)
-    return [float(f"{number / total:.6g}") for number in numbers]
-
-
 def pretrain(
     corpus: Corpus | str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -96,7 +60,6 @@ def pretrain(
     *,
     device: str | torch.device | None = None,
     compiled: bool = False,
-    tensorboard: bool = False,
     int8: bool = False,
     checkpoint_seconds: float = 600,
     progress: bool = False,
@@ -112,8 +75,7 @@ def pretrain(
             for `MojiPipeline.from_pretrained`; and what `train` writes.
         settings: How to train.
         device: Where; by default CUDA where it is there.
-        compiled: See `train`, as for `tensorboard`, `checkpoint_seconds` and `progress`.
-        tensorboard: Write for TensorBoard.
+        compiled: See `train`, as for `checkpoint_seconds` and `progress`.
         int8: Store matrices as int8: a quarter of the size.
         checkpoint_seconds: How often to write the checkpoint.
         progress: Show a progress bar.
@@ -141,7 +103,6 @@ def pretrain(
             *(corpus, out, settings),
             processes=processes,
             compiled=compiled,
-            tensorboard=tensorboard,
             checkpoint_seconds=checkpoint_seconds,
             progress=progress,
         )
@@ -180,63 +141,61 @@ def _locked(folder: Path, processes: Processes) -> Iterator[None]:
         yield
 
 
-def store(
-    corpus: Corpus, out: Path, settings: Settings, trained: Trained[TorchMoji], int8: bool
-) -> dict[str, Scores]:
-    """Write a trained model's files, but for the card, and score it.
+def train(
+    corpus: Corpus,
+    folder: str | os.PathLike[str],
+    settings: Settings,
+    *,
+    processes: Processes | None = None,
+    compiled: bool = False,
+    checkpoint_seconds: float = 600,
+    progress: bool = False,
+) -> Trained[TorchMoji]:
+    """Train a model, or go on with a run that was interrupted.
 
-    Args:
-        corpus: Of the training.
-        out: Receives `config.json`, `vocabulary.json` and `model.safetensors`.
-        settings: Of the training; the output is adjusted to the prior as they say.
-        trained: The model.
-        int8: Store matrices as int8.
+    Arguments, result and errors are those of `torchmoji.pretraining.loop.train_model`.
 
-    Returns:
-        Name -> scores on the validation texts, those of the stored model first; empty without such texts.
+    Raises:
+        FileNotFoundError: Also where there is no model to start from.
+        OSError: A model to start from could not be fetched.
     """
-    model, counts, classes = trained.model, corpus.class_counts("train"), corpus.classes
-    rows = corpus.rows("validation")
-    before: dict[str, Scores] = {}
+    processes = processes or Processes(torch.device("cpu"))
+    device, loss = processes.device, PretrainingLoss(corpus, settings)
 
-    def score(scored: nn.Module) -> Scores:
-        return score_emojis(scored, rows, len(classes), most=settings.evaluation_texts)
+    def warm_started() -> TorchMoji:
+        model = new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
+        if settings.start_from is not None:
+            start_with_model(model, settings.start_from, corpus.vocabulary, corpus.classes)
+        return model
 
-    if settings.prior_adjustment:
-        before |= {"before the adjustment to the prior": score(model)} if len(rows) else {}
-        adjust_to_prior(model, counts, settings)
-    if int8 and len(rows):
-        before = {"the same before rounding to int8": score(model), **before}
-    (save_quantized if int8 else save_state_dict)(model.state_dict(), out / WEIGHTS_NAME)
-    save_vocabulary(corpus.vocabulary, out / VOCABULARY_NAME)
-    config = {
-        "model_type": "torchmoji",
-        "version": __version__,
-        "nb_tokens": corpus.nb_tokens,
-        "embedding_dim": settings.embedding_dim,
-        "hidden_size": settings.hidden_size,
-        "nb_classes": len(classes),
-        "classes": classes,
-        "class_frequencies": learned_frequencies(counts, settings),
-    }
-    atomic_write_text(out / CONFIG_NAME, json.dumps(config, ensure_ascii=False, indent=1) + "\n")
-    if not len(rows):
-        return {}
-    stored = score(load_model(out / WEIGHTS_NAME).to(next(model.parameters()).device))
-    commonest = commonest_scores(rows, counts, settings.evaluation_texts)
-    return {STORED: stored, **before, "always the commonest emojis": commonest}
+    def make() -> TorchMoji | ModelWithEmbeddings:
+        if (Path(folder) / CHECKPOINT_NAME).is_file():
+            model = new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
+        else:
+            model = warm_started()
+            if settings.word_vectors is not None:
+                start_with_vectors(model, settings.word_vectors)
+            if settings.word_passes:
+                start_with_words(model, corpus.rows("train"), loss, settings)
+        return model if loss.embedding_size is None else ModelWithEmbeddings(model, loss.embedding_size)
 
-
-# --- The model that pretraining trains: with fresh weights, or with a start from words alone or from a model
+    trained = train_model(
+        *(make, corpus, folder, settings),
+        processes=processes,
+        compiled=compiled,
+        checkpoint_seconds=checkpoint_seconds,
+        progress=progress,
+    )
+    model = trained.model.model if isinstance(trained.model, ModelWithEmbeddings) else trained.model
+    if settings.start_share:
+        with seeded(device, settings.seed), torch.no_grad():
+            for weight, start in zip(model.parameters(), warm_started().parameters(), strict=True):
+                weight.lerp_(start, settings.start_share)
+    return Trained(model, trained.settings, trained.steps, trained.seconds)
 
 
 def new_model(settings: Settings, nb_tokens: int, nb_classes: int) -> TorchMoji:
     """A model with fresh weights that gives logits; uses torch's global generator.
-
-    Args:
-        settings: Its sizes.
-        nb_tokens: Size of the vocabulary.
-        nb_classes: Number of emojis.
 
     Raises:
         ValueError: There is only one emoji.
@@ -257,75 +216,59 @@ def new_model(settings: Settings, nb_tokens: int, nb_classes: int) -> TorchMoji:
     return model
 
 
-def train(
-    corpus: Corpus,
-    folder: str | os.PathLike[str],
-    settings: Settings,
-    *,
-    processes: Processes | None = None,
-    compiled: bool = False,
-    tensorboard: bool = False,
-    checkpoint_seconds: float = 600,
-    progress: bool = False,
-) -> Trained[TorchMoji]:
-    """Train a model, or go on with a run that was interrupted.
-
-    Args:
-        corpus: With the training texts.
-        folder: See `torchmoji.pretraining.loop.train_model`, as for the others.
-        settings: How to train.
-        processes: Those that train together.
-        compiled: Use `torch.compile`.
-        tensorboard: Write for TensorBoard.
-        checkpoint_seconds: How often to write the checkpoint.
-        progress: Show a progress bar.
+def store(
+    corpus: Corpus, out: Path, settings: Settings, trained: Trained[TorchMoji], int8: bool
+) -> dict[str, Scores]:
+    """Adjust a trained model to the prior, write its files but for the card, and score it.
 
     Returns:
-        The trained model and what it took.
-
-    Raises:
-        FileNotFoundError: There is no model to start from, or no file of soft targets or embeddings.
-        OSError: A model to start from could not be fetched.
-        ValueError: The checkpoint is damaged or of another run, or a start or teacher does not fit.
-        FloatingPointError: The loss is not finite.
-        ModuleNotFoundError: TensorBoard is missing.
+        Name -> scores on the validation texts, those of the stored model first; empty without such texts.
     """
-    processes = processes or Processes(torch.device("cpu"))
-    device = processes.device
+    model, counts, classes = trained.model, corpus.class_counts("train"), corpus.classes
+    rows = corpus.rows("validation")
+    before: dict[str, Scores] = {}
 
-    target_size = None
-    if settings.embedding_targets is not None:
-        target_size = open_embedding_targets(settings.embedding_targets, len(corpus.rows("train"))).shape[1]
+    def score(scored: nn.Module) -> Scores:
+        return score_emojis(scored, rows, len(classes), most=settings.evaluation_texts)
 
-    def begun() -> TorchMoji:
-        model = new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
-        if settings.start_from is not None:
-            start_with_model(model, settings.start_from, corpus.vocabulary, corpus.classes)
-        return model
+    if settings.prior_adjustment:
+        before |= {"before the adjustment to the prior": score(model)} if len(rows) else {}
+        adjust_to_prior(model, counts, settings)
+    if int8 and len(rows):
+        before = {"the same before rounding to int8": score(model), **before}
+    config = {
+        "nb_tokens": corpus.nb_tokens,
+        "embedding_dim": settings.embedding_dim,
+        "hidden_size": settings.hidden_size,
+        "nb_classes": len(classes),
+        "classes": classes,
+        "class_frequencies": learned_frequencies(counts, settings),
+    }
+    save(out, model.state_dict(), corpus.vocabulary, config, int8=int8)
+    if not len(rows):
+        return {}
+    stored = score(load_model(out / WEIGHTS_NAME).to(next(model.parameters()).device))
+    commonest = commonest_scores(rows, counts, settings.evaluation_texts)
+    return {STORED: stored, **before, "always the commonest emojis": commonest}
 
-    def made() -> TorchMoji | ModelWithEmbeddings:
-        if (Path(folder) / CHECKPOINT_NAME).is_file():
-            model = new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
-        else:
-            model = begun()
-            if settings.word_vectors is not None:
-                start_with_vectors(model, settings.word_vectors)
-            if settings.word_passes:
-                start_with_words(model, corpus.rows("train"), loss_of(corpus, settings), settings)
-        return model if target_size is None else ModelWithEmbeddings(model, target_size)
 
-    trained = train_model(
-        *(made, corpus, folder, settings),
-        processes=processes,
-        compiled=compiled,
-        tensorboard=tensorboard,
-        checkpoint_seconds=checkpoint_seconds,
-        progress=progress,
-    )
-    model = trained.model.model if isinstance(trained.model, ModelWithEmbeddings) else trained.model
-    if settings.start_share:
-        with seeded(device, settings.seed), torch.no_grad():
-            start = begun()
-            for weight, other in zip(model.parameters(), start.parameters(), strict=True):
-                weight.lerp_(other, settings.start_share)
-    return Trained(model, trained.settings, trained.steps, trained.seconds)
+@torch.no_grad()
+def adjust_to_prior(model: TorchMoji, class_counts: Sequence[int], settings: Settings) -> None:
+    """Take the logarithm of the classes' frequencies off the output's bias, `prior_adjustment` times.
+
+    Args:
+        model: Its output layer is changed.
+        class_counts: Training texts of each class (C,).
+        settings: Of the run.
+    """
+    logs = torch.tensor(class_counts, dtype=torch.float64).clamp(min=1).log()
+    bias: Tensor = model.get_parameter("output_layer.0.bias")
+    bias -= (settings.prior_adjustment * (logs - logs.mean())).to(bias)
+
+
+def learned_frequencies(class_counts: Sequence[int], settings: Settings) -> list[float]:
+    """How frequent a stored model takes the classes to be (C,), as shares: for `torchmoji.balancing`."""
+    left = max(0.0, 1 - settings.prior_adjustment)
+    numbers = [max(1, count) ** left for count in class_counts]
+    total = sum(numbers)
+    return [float(f"{number / total:.6g}") for number in numbers]

@@ -21,6 +21,8 @@ _WINDOW_ROWS = 8192
 """Texts that are sorted by length together."""
 _GUESSES = 5
 
+Integers = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -60,14 +62,8 @@ class Scores:
 
     def summary(self) -> dict[str, float]:
         """The numbers that stand for the whole, by name."""
-        return {
-            "texts": self.texts,
-            "loss": self.loss,
-            "first": self.first,
-            "first_five": self.first_five,
-            "average_first": self.average_first,
-            "average_first_five": self.average_first_five,
-        }
+        names = ("texts", "loss", "first", "first_five", "average_first", "average_first_five")
+        return {name: getattr(self, name) for name in names}
 
 
 @torch.no_grad()
@@ -94,93 +90,16 @@ def score_emojis(
     processes = processes or Processes(device_of(model))
     batch_size = batch_size or (256 if processes.device.type == "cpu" else 1024)
     gives_logits = getattr(model, "output_logits", True)
-    totals = _Totals(nb_classes)
-    size = len(rows) if most is None else min(most, len(rows))
-    own = np.arange(size)[processes.rank :: processes.count] * len(rows) // max(1, size)
-    for window in np.split(own, range(_WINDOW_ROWS, len(own), _WINDOW_ROWS)):
+    counts = torch.zeros(5 + 3 * nb_classes, dtype=torch.float64)
+    numbers = _spread_out(rows, most)[processes.rank :: processes.count]
+    for window in np.split(numbers, range(_WINDOW_ROWS, len(numbers), _WINDOW_ROWS)):
         ordered = window[np.argsort(rows.lengths(window), kind="stable")]
         for batch in np.split(ordered, range(batch_size, len(ordered), batch_size)):
-            if len(batch) == 0:
-                continue
-            output = model(torch.from_numpy(rows.token_ids(batch)).to(processes.device)).float().cpu()
-            totals.add(
-                torch.log_softmax(output, dim=1) if gives_logits else output.log(), *rows.labels(batch)
-            )
-    totals.counts = processes.total(totals.counts.to(processes.device)).cpu()
-    return totals.scores()
-
-
-def score_probabilities(probabilities: npt.NDArray[np.floating], labels: Sequence[Sequence[int]]) -> Scores:
-    """How well guesses that are there already fit.
-
-    Args:
-        probabilities: (n, C).
-        labels: The classes of each text; none twice.
-
-    Raises:
-        ValueError: There are more texts than labels, or fewer.
-    """
-    if len(probabilities) != len(labels):
-        raise ValueError(f"there are {len(labels)} texts with labels for {len(probabilities)} with guesses")
-    totals = _Totals(probabilities.shape[1])
-    owners = np.repeat(np.arange(len(labels)), [len(classes) for classes in labels])
-    classes = np.fromiter(chain.from_iterable(labels), dtype=np.int64)
-    totals.add(torch.from_numpy(probabilities).log(), owners, classes)
-    return totals.scores()
-
-
-class _Totals:
-    """What scores are shares of.
-
-    Args:
-        nb_classes: C.
-    """
-
-    def __init__(self, nb_classes: int) -> None:
-        self.nb_classes = nb_classes
-        # texts, right at first, right in five, samples, summed loss; then three times C numbers: samples,
-        # right at first, right in five
-        self.counts = torch.zeros(5 + 3 * nb_classes, dtype=torch.float64)
-
-    def add(self, logs: Tensor, owners: npt.NDArray[np.int64], classes: npt.NDArray[np.int64]) -> None:
-        """Count some texts.
-
-        Args:
-            logs: Logarithms of the probabilities (n, C).
-            owners: The text of each sample (samples,).
-            classes: Its class (samples,).
-        """
-        own, wanted = torch.from_numpy(owners), torch.from_numpy(classes)
-        guesses = logs.topk(min(_GUESSES, self.nb_classes), dim=1).indices
-        right = guesses[own] == wanted[:, None]  # (samples, 5)
-        hits = torch.zeros(guesses.shape, dtype=torch.long).index_add_(0, own, right.long())
-        totals, by_class = self.counts[:5], self.counts[5:].reshape(3, -1)
-        totals += torch.tensor(
-            [
-                len(guesses),
-                int(hits[:, 0].sum()),
-                int(hits.any(1).sum()),
-                len(classes),
-                -float(logs[own, wanted].double().sum()),
-            ]
-        )
-        for row, values in enumerate((torch.ones(len(classes)), right[:, 0], right.any(1))):
-            by_class[row].index_add_(0, wanted, values.double())
-
-    def scores(self) -> Scores:
-        """The shares."""
-        texts, first, first_five, samples, loss = self.counts[:5].tolist()
-        by_class = self.counts[5:].reshape(3, -1)
-        shares = by_class / by_class[0].clamp(min=1)
-        return Scores(
-            texts=int(texts),
-            loss=loss / max(1.0, samples),
-            first=first / max(1.0, texts),
-            first_five=first_five / max(1.0, texts),
-            class_first=shares[1].tolist(),
-            class_first_five=shares[2].tolist(),
-            counts=by_class[0].long().tolist(),
-        )
+            if len(batch):
+                output = model(torch.from_numpy(rows.token_ids(batch)).to(processes.device)).float().cpu()
+                logs = torch.log_softmax(output, dim=1) if gives_logits else output.log()
+                counts += _count(logs, *rows.labels(batch))
+    return _scores(processes.total(counts.to(processes.device)).cpu())
 
 
 def commonest_scores(rows: TokenRows, counts: Sequence[int], most: int | None = None) -> Scores:
@@ -191,18 +110,72 @@ def commonest_scores(rows: TokenRows, counts: Sequence[int], most: int | None = 
         counts: Training texts of each class.
         most: So many texts, from everywhere.
     """
-    numbers = torch.tensor(counts, dtype=torch.float32).clamp(min=0.5)
-    fixed = _Fixed(torch.log(numbers / numbers.sum()))
-    return score_emojis(fixed, rows, len(counts), most=most)
+    numbers = _spread_out(rows, most)
+    frequencies = torch.tensor(counts, dtype=torch.float32).clamp(min=0.5)
+    logs = torch.log_softmax((frequencies / frequencies.sum()).log(), dim=0)
+    return _scores(_count(logs.expand(len(numbers), -1), *rows.labels(numbers)))
 
 
-class _Fixed(nn.Module):
-    """Gives the same logits for all texts."""
+def score_probabilities(probabilities: npt.NDArray[np.floating], labels: Sequence[Sequence[int]]) -> Scores:
+    """How well given guesses fit.
 
-    def __init__(self, logits: Tensor) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(logits, requires_grad=False)
+    Args:
+        probabilities: (n, C).
+        labels: The classes of each text; none twice.
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Logits (n, C) for ids (n, time)."""
-        return self.logits.expand(len(ids), -1)
+    Raises:
+        ValueError: There are more texts than labels, or fewer.
+    """
+    if len(probabilities) != len(labels):
+        raise ValueError(f"there are {len(labels)} texts with labels for {len(probabilities)} with guesses")
+    owners = np.repeat(np.arange(len(labels)), [len(classes) for classes in labels])
+    classes = np.fromiter(chain.from_iterable(labels), dtype=np.int64)
+    return _scores(_count(torch.from_numpy(probabilities).log(), owners, classes))
+
+
+def _spread_out(rows: TokenRows, most: int | None) -> Integers:
+    """Numbers of so many rows, at equal distances."""
+    size = len(rows) if most is None else min(most, len(rows))
+    return np.arange(size) * len(rows) // max(1, size)
+
+
+def _count(logs: Tensor, owners: Integers, classes: Integers) -> Tensor:
+    """Count what scores are shares of.
+
+    Args:
+        logs: Logarithms of the probabilities (n, C).
+        owners: The text of each sample (samples,).
+        classes: Its class (samples,).
+
+    Returns:
+        Texts, right at first, right in five, samples, summed loss; then three times C numbers: samples, right
+        at first, right in five (5 + 3 * C,).
+    """
+    nb_classes = logs.shape[1]
+    texts, labels = torch.from_numpy(owners), torch.from_numpy(classes)
+    guesses = logs.topk(min(_GUESSES, nb_classes), dim=1).indices
+    right = guesses[texts] == labels[:, None]  # (samples, 5)
+    hits = torch.zeros(guesses.shape, dtype=torch.long).index_add_(0, texts, right.long())
+    loss = -float(logs[texts, labels].double().sum())
+    totals = [len(guesses), int(hits[:, 0].sum()), int(hits.any(1).sum()), len(classes), loss]
+    by_class = [
+        torch.bincount(labels[chosen], minlength=nb_classes)
+        for chosen in (slice(None), right[:, 0], right.any(1))
+    ]
+    return torch.cat([torch.tensor(totals, dtype=torch.float64), *(part.double() for part in by_class)])
+
+
+def _scores(counts: Tensor) -> Scores:
+    """The shares that the numbers of `_count` give."""
+    texts, first, first_five, samples, loss = counts[:5].tolist()
+    by_class = counts[5:].reshape(3, -1)
+    shares = by_class / by_class[0].clamp(min=1)
+    return Scores(
+        texts=int(texts),
+        loss=loss / max(1.0, samples),
+        first=first / max(1.0, texts),
+        first_five=first_five / max(1.0, texts),
+        class_first=shares[1].tolist(),
+        class_first_five=shares[2].tolist(),
+        counts=by_class[0].long().tolist(),
+    )

@@ -4,15 +4,11 @@ import math
 import os
 from dataclasses import dataclass
 
-_NAMES = ("word_vectors", "start_from", "soft_targets", "embedding_targets")
-_NOT_NEGATIVE = (
-    *("word_passes", "warmup_steps", "class_weights", "balanced_sampling", "prior_adjustment"),
-    "embedding_weight",
-)
-_SHARES = (
-    *("embed_dropout_rate", "final_dropout_rate", "label_smoothing", "average", "soft_share"),
-    "start_share",
-)
+_FILES = ("word_vectors", "start_from", "soft_targets", "embedding_targets")
+_COUNTS = ("embedding_dim", "hidden_size", "batch_size", "max_length")
+_POSITIVE = ("passes", "learning_rate", "gradient_norm")
+_NOT_NEGATIVE = ("word_passes", "warmup_steps", "prior_adjustment", "embedding_weight")
+_SHARES = ("embed_dropout_rate", "final_dropout_rate", "average", "start_share")  # below 1
 
 
 @dataclass(frozen=True)
@@ -25,34 +21,27 @@ class Settings:
         passes: How often each text is seen, on average.
         word_passes: Passes before these in which the model learns without its LSTMs, see
             `torchmoji.pretraining.start`: they take minutes and spare most of a pass. 0 for none.
-        word_vectors: File of vectors of the words with which embeddings begin, see
-        `torchmoji.pretraining.start`;
+        word_vectors: File of word vectors with which embeddings begin, see `torchmoji.pretraining.start`;
             None for random ones.
         start_from: Begin with the weights of a model, see `torchmoji.pretraining.start`: "default",
-        "deepmoji", a
-            folder or a repository of the Hugging Face hub; None for fresh ones.
+            "deepmoji", a folder or a repository of the Hugging Face hub; None for fresh ones.
         start_share: Share that these weights have in what is stored, those of training having the rest: a mix
             of both often guesses better than either (Wortsman et al. 2022).
         batch_size: Texts in a step, of all processes together.
-        accumulation: Parts in which a process computes its share of a step, one after the other: less memory.
         max_length: Tokens after which training texts are cut.
-        learning_rate: Highest rate of Adam; it rises to it linearly, then falls to zero as a half cosine.
+        learning_rate: Peak rate of Adam; it rises to it linearly, then falls to zero as a half cosine.
         warmup_steps: Steps of the rise.
         embed_dropout_rate: Probability of dropping an embedding channel of a text.
         final_dropout_rate: Probability of dropping a feature before the output layer.
         gradient_norm: Gradients are scaled down to this norm.
-        label_smoothing: Share of each label that goes to all classes alike (Szegedy et al. 2016).
-        class_weights: A label counts as much as n^-w, n being how often its class occurs: 0 for all alike, 1
-            for classes alike.
-        balanced_sampling: A text is seen in proportion to n^-w, the mean over its labels, in the same way.
         average: Decay of an average of the weights over the steps, which is what is stored; 0 for none.
         soft_targets: File of a teacher's probabilities, see `torchmoji.pretraining.loss`; None for none.
         soft_share: Weight of the teacher, from 0 to 1; that of the labels is the rest.
-        embedding_targets: File of a sentence encoder's embeddings, which the model learns to tell from its
+        embedding_targets: File of a sentence encoder's embeddings, which the model learns to predict from its
             features beside its emojis, see `torchmoji.pretraining.loss`; None for none.
         embedding_weight: Weight of the squared distance to them, beside 1 for the emojis.
-        prior_adjustment: The logarithm of a class's frequency, as training saw it, is taken off its output so
-            many times when the model is stored: 1 makes the guesses those for classes that are all alike
+        prior_adjustment: The logarithm of a class's frequency in the training texts is taken off its output
+            so many times when the model is stored: 1 makes the guesses those for classes that are all equally
             frequent (Menon et al. 2021).
         seed: Of the weights, the order of texts and dropout.
         bfloat16: Compute matrix products in bfloat16; None for where that is fast, see
@@ -72,16 +61,12 @@ class Settings:
     start_from: str | None = None
     start_share: float = 0.0
     batch_size: int = 512
-    accumulation: int = 1
     max_length: int = 50
     learning_rate: float = 2e-3
     warmup_steps: int = 300
     embed_dropout_rate: float = 0.1
     final_dropout_rate: float = 0.2
     gradient_norm: float = 1.0
-    label_smoothing: float = 0.0
-    class_weights: float = 0.0
-    balanced_sampling: float = 0.0
     average: float = 0.0
     soft_targets: str | None = None
     soft_share: float = 0.5
@@ -94,22 +79,20 @@ class Settings:
     evaluation_texts: int = 20_000
 
     def __post_init__(self) -> None:
-        for name in _NAMES:  # a path may be given; a checkpoint holds texts
-            given = getattr(self, name)
-            object.__setattr__(self, name, None if given is None else os.fspath(given))
-        for name in ("embedding_dim", "hidden_size", "batch_size", "accumulation", "max_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("passes", "learning_rate", "gradient_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in _SHARES:
-            highest = 1.0 if name == "soft_share" else math.nextafter(1.0, 0.0)
-            if not 0 <= getattr(self, name) <= highest:
-                raise ValueError(f"{name} must be a share from 0 to 1, got {getattr(self, name)}")
-        for name in _NOT_NEGATIVE:
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        for name in _FILES:  # a path is taken as well; a checkpoint holds strings
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else os.fspath(value))
+        for names, is_right, rule in (
+            (_COUNTS, lambda value: value >= 1, "be at least 1"),
+            (_POSITIVE, lambda value: value > 0, "be above 0"),
+            (_NOT_NEGATIVE, lambda value: value >= 0, "not be negative"),
+            (_SHARES, lambda value: 0 <= value < 1, "be a share from 0 to 1"),
+            (("soft_share",), lambda value: 0 <= value <= 1, "be a share from 0 to 1"),
+        ):
+            for name in names:
+                value = getattr(self, name)
+                if not is_right(value):
+                    raise ValueError(f"{name} must {rule}, got {value}")
         for name in ("word_passes", "word_vectors"):
             if getattr(self, name) and self.start_from is not None:
                 raise ValueError(
@@ -118,10 +101,6 @@ class Settings:
         if self.start_share and self.start_from is None:
             raise ValueError(
                 f"start_share={self.start_share} of which weights? Set start_from, or leave start_share out"
-            )
-        if self.class_weights and self.balanced_sampling:
-            raise ValueError(
-                "class_weights and balanced_sampling both make rare classes count more: choose one of them"
             )
 
 

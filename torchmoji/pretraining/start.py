@@ -1,8 +1,11 @@
-"""A start for pretraining: the weights of a model that is there, whatever its words and its emojis are.
+"""Starts for pretraining that are better than fresh weights; each changes a model in place.
 
-What the two have in common is taken over: the LSTMs and the attention, the embeddings of the words that both
-know, the output layer's rows of the emojis that both know. A word that is new begins as the model's unknown
-word, which is what it was to that model; a new emoji's output row is fresh.
+- A warm start takes the weights of another model, whatever its words and its emojis are.
+- A start with words trains the embeddings alone, without the LSTMs: in minutes they learn what words say of
+  emojis.
+- A start with vectors takes embeddings that already say which words are alike.
+
+What each is worth was measured while the default model was made: `research/log.md`.
 """
 
 import logging
@@ -28,16 +31,32 @@ from torchmoji.pretraining.loss import PretrainingLoss, open_float16
 from torchmoji.pretraining.settings import Settings
 from torchmoji.weights.folder import find
 from torchmoji.weights.formats import load_state_dict
-from torchmoji.weights.keras import model_sizes
+from torchmoji.weights.layers import model_sizes
 
 logger = logging.getLogger(__name__)
+
+WORD_LEARNING_RATE = 5e-3
+"""Peak rate of Adam for words alone: it rises for `_WARMUP` steps, and falls to zero in a line."""
+WORD_DROPOUT = 0.1
+"""Share of the words that are left out of a text."""
+WORD_BATCH_FACTOR = 4
+"""A batch for words alone has so many times the texts of a later step."""
+VECTOR_SCALE = 0.15
+"""Root mean square of embeddings that begin with word vectors: half of that of fresh ones."""
+_WARMUP = 100
+_INITIAL = 0.05  # embeddings are drawn from minus to plus that
+_REPORT_EVERY = 200
 
 
 @torch.no_grad()
 def start_with_model(
     model: TorchMoji, name: str | os.PathLike[str], vocabulary: Mapping[str, int], classes: Sequence[str]
 ) -> None:
-    """Give a model the weights of another one, in place, as far as they fit.
+    """Give a model the weights of another one, as far as they fit.
+
+    The LSTMs and the attention are taken over, the embeddings of the words that both know and the output
+    rows of the emojis that both know. A new word begins as the other model's unknown word, which is what it
+    was to it; a new emoji's output row stays fresh.
 
     Args:
         model: With fresh weights.
@@ -56,34 +75,36 @@ def start_with_model(
             "and model.safetensors, which MojiPipeline.save_pretrained writes"
         )
     files = find(name)
-    known = files.vocabulary or {}
+    other_vocabulary = files.vocabulary or {}
     state = load_state_dict(files.weights)
     sizes = model_sizes(state)
-    given = (sizes.embedding_dim, sizes.hidden_size)
-    own = (model.embedding_dim, model.hidden_size)
-    if given != own:
+    if (sizes.embedding_dim, sizes.hidden_size) != (model.embedding_dim, model.hidden_size):
         raise ValueError(
-            f"the model {os.fspath(name)!r} has the embedding_dim {given[0]} and the hidden_size {given[1]}, "
-            f"the run {own[0]} and {own[1]}: set those of the model that it starts from"
+            f"the model {os.fspath(name)!r} has the embedding_dim {sizes.embedding_dim} and the hidden_size "
+            f"{sizes.hidden_size}, the run {model.embedding_dim} and {model.hidden_size}: set those of the "
+            "model that it starts from"
         )
-    check_fits(known, sizes.nb_tokens)
-    words = [known.get(word, UNKNOWN_ID) for word in words_by_id(vocabulary)]
+    check_fits(other_vocabulary, sizes.nb_tokens)
+    words = [other_vocabulary.get(word, UNKNOWN_ID) for word in words_by_id(vocabulary)]
     weights = model.state_dict()
     for key, value in state.items():
         if not key.startswith(("embed.", "output_layer.")):
             weights[key].copy_(value)
     weights["embed.weight"].copy_(state["embed.weight"][words])
-    given_classes = files.config.get("classes") or unnamed_classes(sizes.nb_outputs) or []
-    found = _copy_classes(weights, state, given_classes, classes)
+    other_classes = files.config.get("classes") or unnamed_classes(sizes.nb_outputs) or []
+    common = _copy_classes(weights, state, other_classes, classes)
     logger.info(
         "starting from %s: %d of %d words and %d of %d emojis are its own",
-        *(os.fspath(name), sum(word in known for word in vocabulary), len(vocabulary)),
-        *(found, len(classes)),
+        *(os.fspath(name), sum(word in other_vocabulary for word in vocabulary), len(vocabulary)),
+        *(common, len(classes)),
     )
 
 
 def _copy_classes(
-    weights: Mapping[str, Tensor], state: Mapping[str, Tensor], given: Sequence[str], wanted: Sequence[str]
+    weights: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    other_classes: Sequence[str],
+    classes: Sequence[str],
 ) -> int:
     """Copy the output layer's rows of the classes that both know; gives their number.
 
@@ -91,29 +112,14 @@ def _copy_classes(
     not name its classes.
     """
     layer = [(weights[key], state[key]) for key in state if key.startswith("output_layer.")]
-    if not layer or any(len(source) != len(given) for _, source in layer):
+    if not layer or any(len(source) != len(other_classes) for _, source in layer):
         return 0
-    places = {fold(name): place for place, name in enumerate(given)}
-    pairs = [(row, places[fold(name)]) for row, name in enumerate(wanted) if fold(name) in places]
+    places = {fold(name): place for place, name in enumerate(other_classes)}
+    pairs = [(row, places[fold(name)]) for row, name in enumerate(classes) if fold(name) in places]
     for target, source in layer:
         for row, place in pairs:
             target[row] = source[place]
     return len(pairs)
-
-
-# --- A start for pretraining: the model without its LSTMs, which learns what words say of emojis in minutes
-
-
-LEARNING_RATE = 5e-3
-"""The highest of Adam: it rises for `_WARMUP` steps, and falls to zero in a line."""
-WORD_DROPOUT = 0.1
-"""Share of the words that are left out of a text."""
-STEPS_TOGETHER = 4
-"""A batch has so many times the texts of a later step."""
-
-_WARMUP = 100
-_INITIAL = 0.05  # embeddings are drawn from minus to plus that
-_TELL_EVERY = 200
 
 
 class _WordModel(nn.Module):
@@ -137,7 +143,7 @@ class _WordModel(nn.Module):
 
 
 def start_with_words(model: TorchMoji, rows: TokenRows, loss: PretrainingLoss, settings: Settings) -> None:
-    """Train the model's embeddings without its LSTMs, in place.
+    """Train the model's embeddings without its LSTMs.
 
     Every process does all of it, so that none waits; torch's global generators are not used.
 
@@ -146,7 +152,7 @@ def start_with_words(model: TorchMoji, rows: TokenRows, loss: PretrainingLoss, s
             for `settings.word_vectors`.
         rows: The training texts.
         loss: What is minimized.
-        settings: `word_passes` and the seed; the same ones give the same weights.
+        settings: Of the run; the same ones give the same weights.
 
     Raises:
         FloatingPointError: The loss is not finite.
@@ -158,27 +164,27 @@ def start_with_words(model: TorchMoji, rows: TokenRows, loss: PretrainingLoss, s
             fresh = torch.empty(model.embed.weight.shape).uniform_(-_INITIAL, _INITIAL, generator=generator)
             model.embed.weight.copy_(fresh)
     words = _WordModel(model)
-    order = DataOrder(rows, settings.batch_size * STEPS_TOGETHER, settings.seed)
+    order = DataOrder(rows, settings.batch_size * WORD_BATCH_FACTOR, settings.seed)
     total = order.steps(settings.word_passes)
     warmup = min(_WARMUP, total // 2)
     fused = device.type in ("cpu", "cuda") or None
-    optimizer = torch.optim.Adam(words.parameters(), lr=LEARNING_RATE, fused=fused)
+    optimizer = torch.optim.Adam(words.parameters(), lr=WORD_LEARNING_RATE, fused=fused)
     losses: list[float] = []
     for step, batch in enumerate(islice(order.batches(), total)):
         for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / max(1, warmup)) * (1 - step / total)
+            group["lr"] = WORD_LEARNING_RATE * min(1.0, (step + 1) / max(1, warmup)) * (1 - step / total)
         ids = torch.from_numpy(rows.token_ids(batch, settings.max_length))
         kept = (ids != 0) & (torch.rand(ids.shape, generator=generator) >= WORD_DROPOUT)
         owners, classes = (torch.from_numpy(part).to(device) for part in rows.labels(batch))
         logits = words(ids.to(device), kept.to(device))
-        mean = loss(logits, owners, classes, batch) / loss.total_weight(rows.labels(batch)[1])
+        mean = loss(logits, owners, classes, batch) / len(classes)
         optimizer.zero_grad()
         mean.backward()
         optimizer.step()
         losses.append(mean.item())
         if not math.isfinite(losses[-1]):
             raise FloatingPointError(f"the loss of words alone is {losses[-1]:g}: set word_passes to 0")
-        if (step + 1) % _TELL_EVERY == 0 or step + 1 == total:
+        if (step + 1) % _REPORT_EVERY == 0 or step + 1 == total:
             logger.info("words alone, step %d of %d: loss %.4f", step + 1, total, sum(losses) / len(losses))
             losses.clear()
     _put_into(model, words)
@@ -196,19 +202,13 @@ def _put_into(model: TorchMoji, words: _WordModel) -> None:
     bias.copy_(words.bias)
 
 
-# --- A start for pretraining: embeddings that already say which words are alike
-
-SCALE = 0.15
-"""Root mean square of the numbers that embeddings begin with: half of that of fresh ones."""
-
-
 @torch.no_grad()
 def start_with_vectors(model: TorchMoji, path: str | os.PathLike[str]) -> None:
-    """Give a model the embeddings to begin with, in place; words without a vector get zeros.
+    """Give a model the principal components of word vectors as embeddings; words without a vector get zeros.
 
     Args:
         model: With fresh weights.
-        path: The file.
+        path: A NumPy file of float16 (words, D): a row for each word of the vocabulary, zeros for none.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -227,16 +227,11 @@ def start_with_vectors(model: TorchMoji, path: str | os.PathLike[str]) -> None:
 
 
 def principal_components(vectors: Tensor, size: int) -> Tensor:
-    """The first components of vectors (n, size), scaled to `SCALE`, zeros where there are fewer.
-
-    Args:
-        vectors: (n, D).
-        size: How many.
-    """
+    """Vectors (n, D) to their first components (n, size), scaled to `VECTOR_SCALE`; zeros beyond D."""
     centred = vectors - vectors.mean(0)
     values, axes = torch.linalg.eigh(centred.t() @ centred)
     axes = axes[:, values.argsort(descending=True)[:size]]
     # which way an axis points is the eigensolver's choice: let the largest entry be positive
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
-    found = nn.functional.pad(centred @ (axes * largest.sign()), (0, max(0, size - vectors.shape[1])))
-    return found * (SCALE / found.square().mean().sqrt().clamp(min=1e-12))
+    components = F.pad(centred @ (axes * largest.sign()), (0, max(0, size - vectors.shape[1])))
+    return components * (VECTOR_SCALE / components.square().mean().sqrt().clamp(min=1e-12))

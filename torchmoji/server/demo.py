@@ -5,26 +5,28 @@
 
 The page is made with gradio, the extra `demo`: it brings text boxes that work with a keyboard and a screen
 reader, uploads, a queue and the API. Nothing on the page comes from another machine, and a content security
-policy keeps it so. `demo_page` has the parts of the page, `demo_html` what they show, `demo_reading` what the
-API gives, `demo_files` what becomes of files, `demo_server` serves it all.
+policy keeps it so. Beside this module, `page` has the parts of the page and the API, `html` what they show,
+`reading` what the API gives, `files` makes the files that come back, `server` serves it all.
 """
 
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from torchmoji.pipeline.pipeline import MojiPipeline
 
 if TYPE_CHECKING:
+    import socket
+
     import gradio
 
     from torchmoji.server.reading import Reader
+    from torchmoji.server.server import Server
 
 PORT = 7860
-
 _SECONDS_TO_START = 60
 
 
@@ -73,14 +75,8 @@ def launch(
         if open_browser:
             webbrowser.open(address)
 
-    _check_gradio()
-    from torchmoji.server.server import server
-
     # the server stops at the first Ctrl-C by itself, and raises it again when it is done
-    with (
-        server(lambda: _reader(pipeline), host, port, started) as (running, listener),
-        suppress(KeyboardInterrupt),
-    ):
+    with _server(pipeline, host, port, started) as (running, listener), suppress(KeyboardInterrupt):
         running.run(sockets=[listener])
 
 
@@ -93,26 +89,26 @@ def served(
     Yields:
         The page's address.
     """
-    _check_gradio()
-    from torchmoji.server.server import server
-
-    addresses: list[str] = []
     has_started = threading.Event()
-
-    def started(address: str) -> None:
-        addresses.append(address)
-        has_started.set()
-
-    with server(lambda: _reader(pipeline), host, port, started) as (running, listener):
+    with _server(pipeline, host, port, lambda address: has_started.set()) as (running, listener):
         thread = threading.Thread(target=running.run, args=([listener],), name="torchmoji-demo")
         thread.start()
         try:
             if not has_started.wait(_SECONDS_TO_START):
                 raise OSError(f"the page did not start within {_SECONDS_TO_START} seconds")
-            yield addresses[0]
+            yield running.address
         finally:
             running.should_exit = True
             thread.join()
+
+
+def _server(
+    pipeline: MojiPipeline | None, host: str, port: int | None, started: Callable[[str], None]
+) -> "AbstractContextManager[tuple[Server, socket.socket]]":
+    _check_gradio()
+    from torchmoji.server.server import server
+
+    return server(lambda: _reader(pipeline), host, port, started)
 
 
 def _reader(pipeline: MojiPipeline | None) -> "Reader":

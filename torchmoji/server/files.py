@@ -13,9 +13,10 @@ from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
+from torchmoji.batching import WINDOW
 from torchmoji.files.atomic import atomic_path
 from torchmoji.files.tables import TEXT_FORMATS, Table, csv_line, ending, open_packed, open_table
-from torchmoji.pipeline.pipeline import WINDOW, MojiPipeline
+from torchmoji.pipeline import MojiPipeline
 from torchmoji.pipeline.results import Prediction
 
 LARGEST = 1 << 29
@@ -73,7 +74,7 @@ def add_emojis(
         top_k: How many emojis a row, at most all.
 
     Yields:
-        How many rows are done, after each `torchmoji.pipeline.pipeline.WINDOW`, and at the end.
+        How many rows are done, after each `torchmoji.batching.WINDOW`, and at the end.
 
     Raises:
         ValueError: The file cannot be read, there is no such column, or `top_k` is below 1.

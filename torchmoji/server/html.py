@@ -10,8 +10,24 @@ from html import escape
 
 from torchmoji.server.reading import Comparison, Neighbour, Reading, Score, Word
 
+HEADER = """
+<header class="intro"><h1>torchMoji</h1>
+<p>Type a short English text and see which emojis people would put next to it.</p></header>
+"""
+FILE_HELP = """
+<p class="note">A <code>.csv</code>, <code>.tsv</code>, <code>.jsonl</code>, <code>.json</code> or
+<code>.txt</code> file in UTF-8, also with <code>.gz</code>, up to 50 MB. It comes back with the same rows
+and columns, and emojis in new columns.</p>
+"""
+FOOTER = """
+<footer class="outro"><p>The model that comes with torchMoji is small and often misses irony and negation.
+A guess says which emojis people put next to such words, no more:
+<strong>do not use it to judge persons.</strong></p>
+<p>What you type is neither stored nor logged. Files are deleted after an hour or two.</p></footer>
+"""
+
 _SHOWN_EMOTIONS = 3
-_SHOWN_CELL = 60
+_LONGEST_CELL = 60
 _LONG = 200
 """Characters of a text that fit without scrolling, on a phone too."""
 
@@ -20,34 +36,29 @@ def reading(found: Reading, which: str, several: bool = False) -> str:
     """Show what a model says about a text.
 
     Args:
-        found: A reading of a text with words.
+        found: A reading of a text.
         which: Names the text, such as "your text".
         several: Each class is judged on its own.
     """
-    top = found["emojis"][0]
+    text, words, top = found["text"], found["words"], found["emojis"][0]
+    share = percent(top["probability"])
+    weights = ", ".join(f"{text[w['start'] : w['end']]} {percent(w['weight'])}" for w in words) or "none"
+    scrolls = ' tabindex="0"' if len(text) > _LONG else ""  # what scrolls needs the focus
     parts = [
-        _say(f"{which}: {_name(top['alias'])}, {percent(top['probability'])}"),
-        _top(top),
-        '<ol class="bars">',
-        *map(_bar, found["emojis"]),
-        "</ol>",
+        f'<section class="reading" aria-label="Result for {escape(which)}">',
+        _say(f"{which}: {_name(top['alias'])}, {share}"),
+        f'<p class="top">{_sign(top, "big")}<span class="top-name">{escape(_name(top["alias"]))}',
+        f'<span class="top-share">{share}</span></span></p>',
+        f'<ol class="bars">{"".join(map(_bar, found["emojis"]))}</ol>',
+        '<p class="note">Each class is judged on its own.</p>' if several else "",
+        _emotions(found["emotions"]) if found["emotions"] is not None else "",
+        f'<h2>Words by attention</h2><p class="words"{scrolls}>{shaded(text, words)}</p>',
+        f'<p class="hidden-text">Weights: {escape(weights)}.</p>',
+        f'<p class="note">The model read the first {len(words)} words.</p>' if found["cut"] else "",
+        f'<h2>Nearest example sentences</h2><ol class="nearest">{"".join(map(_neighbour, found["nearest"]))}',
+        "</ol></section>",
     ]
-    if several:
-        parts.append('<p class="note">Each class is judged on its own.</p>')
-    if found["emotions"] is not None:
-        strongest = sorted(found["emotions"].items(), key=lambda pair: -pair[1])[:_SHOWN_EMOTIONS]
-        shown = " ".join(f"<li>{escape(name)} <b>{value:.2f}</b></li>" for name, value in strongest)
-        parts.append(f'<h2>Emotions</h2><ul class="emotions">{shown}</ul>')
-    parts.append("<h2>Words by attention</h2>")
-    scrolls = ' tabindex="0"' if len(found["text"]) > _LONG else ""  # what scrolls needs the focus
-    parts.append(f'<p class="words"{scrolls}>{shaded(found["text"], found["words"])}</p>')
-    parts.append(f'<p class="hidden-text">Weights: {escape(_weights(found["text"], found["words"]))}.</p>')
-    if found["cut"]:
-        parts.append(f'<p class="note">The model read the first {len(found["words"])} words.</p>')
-    parts.append('<h2>Nearest example sentences</h2><ol class="nearest">')
-    parts += map(_neighbour, found["nearest"])
-    parts.append("</ol>")
-    return f'<section class="reading" aria-label="Result for {escape(which)}">{"".join(parts)}</section>'
+    return "".join(parts)
 
 
 def empty(invitation: str) -> str:
@@ -59,12 +70,11 @@ def similarity(found: Comparison | None) -> str:
     """Show how similar two texts are."""
     if found is None:
         return ""
-    value, share = found["similarity"], found["closer_than"]
+    value, share = found["similarity"], percent(found["closer_than"])
     return (
         _say(f"Similarity {value:.2f}")
-        + f'<p class="similarity"><span>Similarity of both <b>{value:.2f}</b></span>'
-        + _track(value)
-        + f"<span>closer than {percent(share)} of pairs of example sentences</span></p>"
+        + f'<p class="similarity"><span>Similarity of both <b>{value:.2f}</b></span>{_track(value)}'
+        + f"<span>closer than {share} of pairs of example sentences</span></p>"
     )
 
 
@@ -76,14 +86,13 @@ def shaded(text: str, words: Sequence[Word]) -> str:
     """
     highest = max((word["weight"] for word in words), default=0.0) or 1.0
     pieces, position = [], 0
-    for word in sorted(words, key=lambda word: word["start"]):
+    for word in words:
         start, end = word["start"], word["end"]
         if start < position:  # several words made of one character
             continue
-        pieces.append(escape(text[position:start]))
         written = escape(text[start:end])
         pieces.append(
-            f'<mark style="--shade:{word["weight"] / highest:.2f}" '
+            f'{escape(text[position:start])}<mark style="--shade:{word["weight"] / highest:.2f}" '
             f'title="{written}: {percent(word["weight"])}">{written}</mark>'
         )
         position = end
@@ -99,20 +108,21 @@ def file_preview(header: Sequence[str], rows: Sequence[Sequence[str]], done: int
         done: How many rows the file has.
     """
     count = f"{done:,} row{'s' if done != 1 else ''}"
+    said = f'{_say(f"Done, {count}")}<p class="done">Done: {count}.</p>'
+    if not rows:
+        return said
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
     marks = [' class="sign"' if name.startswith("emoji_") else "" for name in header]
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{mark}>{escape(_short(cell))}</td>" for mark, cell in zip(marks, row, strict=True))
-        + "</tr>"
-        for row in rows
-    )
+    body = ""
+    for row in rows:
+        cells = (cell if len(cell) <= _LONGEST_CELL else cell[: _LONGEST_CELL - 1] + "…" for cell in row)
+        tagged = (f"<td{mark}>{escape(cell)}</td>" for mark, cell in zip(marks, cells, strict=True))
+        body += f"<tr>{''.join(tagged)}</tr>"
     shown = f"The first {len(rows)} rows" if len(rows) < done else "All rows"
-    table = (
-        f'<div class="table" role="region" tabindex="0" aria-label="Preview"><table>'
+    return (
+        f'{said}<div class="table" role="region" tabindex="0" aria-label="Preview"><table>'
         f"<caption>{shown}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
-    return _say(f"Done, {count}") + f'<p class="done">Done: {count}.</p>' + (table if rows else "")
 
 
 def file_progress(done: int) -> str:
@@ -130,30 +140,26 @@ def percent(share: float) -> str:
     return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
-def _top(score: Score) -> str:
-    sign = _sign(score["emoji"], score["alias"], "big")
-    return (
-        f'<p class="top">{sign}<span class="top-name">{escape(_name(score["alias"]))}'
-        f'<span class="top-share">{percent(score["probability"])}</span></span></p>'
-    )
-
-
 def _bar(score: Score) -> str:
     return (
-        f"<li>{_sign(score['emoji'], score['alias'], 'sign')}"
-        f'<span class="name">{escape(_name(score["alias"]))}</span>'
-        f"{_track(score['probability'])}"
-        f'<span class="share">{percent(score["probability"])}</span></li>'
+        f'<li>{_sign(score, "sign")}<span class="name">{escape(_name(score["alias"]))}</span>'
+        f'{_track(score["probability"])}<span class="share">{percent(score["probability"])}</span></li>'
     )
+
+
+def _emotions(emotions: dict[str, float]) -> str:
+    strongest = sorted(emotions.items(), key=lambda pair: -pair[1])[:_SHOWN_EMOTIONS]
+    shown = " ".join(f"<li>{escape(name)} <b>{value:.2f}</b></li>" for name, value in strongest)
+    return f'<h2>Emotions</h2><ul class="emotions">{shown}</ul>'
 
 
 def _neighbour(near: Neighbour) -> str:
-    sign = _sign(near["emoji"], near["alias"], "sign")
-    name = escape(_name(near["alias"]))
+    sign = _sign(near, "sign")
     described = "hidden-text" if sign else "tag"
     return (
         f'<li>{sign}<span class="sentence">{escape(near["text"])}</span>'
-        f'<span class="{described}">{name}</span><span class="hidden-text">, similarity</span>'
+        f'<span class="{described}">{escape(_name(near["alias"]))}</span>'
+        '<span class="hidden-text">, similarity</span>'
         f'<span class="share">{near["similarity"]:.2f}</span></li>'
     )
 
@@ -164,21 +170,15 @@ def _track(share: float) -> str:
     return f'<span class="track" aria-hidden="true"><span style="width:{width}"></span></span>'
 
 
-def _sign(emoji: str, alias: str, kind: str) -> str:
+def _sign(score: Score | Neighbour, kind: str) -> str:
     """An emoji, whose name stands beside it; nothing for a class that is a word."""
-    return "" if emoji == alias else f'<span class="{kind}" aria-hidden="true">{escape(emoji)}</span>'
+    if score["emoji"] == score["alias"]:
+        return ""
+    return f'<span class="{kind}" aria-hidden="true">{escape(score["emoji"])}</span>'
 
 
 def _name(alias: str) -> str:
     return alias.replace("_", " ")
-
-
-def _weights(text: str, words: Sequence[Word]) -> str:
-    return ", ".join(f"{text[w['start'] : w['end']]} {percent(w['weight'])}" for w in words) or "none"
-
-
-def _short(cell: str) -> str:
-    return cell if len(cell) <= _SHOWN_CELL else cell[: _SHOWN_CELL - 1] + "…"
 
 
 def _say(message: str) -> str:

@@ -6,16 +6,19 @@ the 64 emojis, and the nearest of the example sentences by cosine similarity of 
 
 import re
 from collections.abc import Sequence
+from importlib.resources import files
 from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.emojis import EMOTIONS, emotion_scores
+from torchmoji.emojis import EMOJIS, EMOTIONS, emotion_scores
 from torchmoji.pipeline.pipeline import LONGEST, MojiPipeline
 from torchmoji.pipeline.spans import placed_words
-from torchmoji.server.examples import EXAMPLES
 
+_LINES = files("torchmoji.server").joinpath("examples.txt").read_text("utf-8").splitlines()
+EXAMPLES = tuple(line for line in _LINES if line and not line.startswith("#"))
+"""Sentences of everyday language, written for this project; a line with # is the topic of those below it."""
 NEAREST = 5
 """Example sentences in a reading."""
 
@@ -93,7 +96,7 @@ class Reader:
         self.examples = tuple(examples)
         self.multi_label = bool(getattr(pipeline.engine, "multi_label", False))
         """Each class is judged on its own, so that probabilities do not sum up to 1."""
-        self.has_emotions = not self.multi_label and _has_emotions(pipeline.classes)
+        self.has_emotions = not self.multi_label and set(pipeline.classes) <= set(EMOJIS)
         parts = [self._readable(text) for text in examples]
         self._encodings: Floats = pipeline.encode(parts, normalize_embeddings=True)  # (n, F)
         self._tops = [prediction[0] for prediction in pipeline.predict(parts, 1)]
@@ -142,7 +145,7 @@ class Reader:
             ],
             "words": [Word(word=w.word, weight=w.weight, start=w.start, end=w.end) for w in prediction.words],
             "emotions": emotions,
-            "nearest": self._nearest(encoding),
+            "nearest": self._nearest(encoding) if encoding.any() else [],
             "cut": len(part) < len(text),
         }
         return reading, encoding
@@ -156,8 +159,6 @@ class Reader:
         return text if len(words) <= limit else text[: words[limit][1]]
 
     def _nearest(self, encoding: Floats) -> list[Neighbour]:
-        if not encoding.any():
-            return []
         similarities = self._encodings @ encoding
         return [
             {
@@ -168,14 +169,6 @@ class Reader:
             }
             for index in np.argsort(-similarities, kind="stable")[:NEAREST]
         ]
-
-
-def _has_emotions(classes: Sequence[str]) -> bool:
-    try:
-        emotion_scores(np.zeros((0, len(classes)), np.float32), classes)
-    except ValueError:
-        return False
-    return True
 
 
 def _check(text: object, top_k: object) -> None:

@@ -18,8 +18,7 @@ import fastapi
 import gradio as gr
 import uvicorn
 
-from torchmoji.server import style as demo_style
-from torchmoji.server.page import blocks, in_a_loop
+from torchmoji.server.page import blocks, in_a_loop, looks
 from torchmoji.server.reading import Reader
 
 LARGEST_UPLOAD = "50mb"
@@ -31,6 +30,11 @@ _POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'"
 )
+_HEADERS = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+]
 _ELSEWHERE = re.compile(
     rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*'
     rb'|<script[^>]*\ssrc="(?:https?:)?//[^>]*>\s*</script>\s*'
@@ -69,15 +73,15 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=_SECONDS_TO_STOP,
         )
         super().__init__(config)
-        self._page, self._address = page, address
-        self._started, self._stopped = started, stopped
+        self.address = address
+        self._page, self._started, self._stopped = page, started, stopped
         mount: Any = mounted.routes[-1]
         self._gradio = mount.app
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
         await super().startup(sockets=sockets)
-        self._started(self._address)
+        self._started(self.address)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
@@ -96,9 +100,7 @@ def _mounted(page: gr.Blocks) -> fastapi.FastAPI:
         "mcp_server": False,
         "enable_monitoring": False,
         "max_file_size": LARGEST_UPLOAD,
-        "theme": demo_style.theme(),
-        "css": demo_style.style(),
-        "head": demo_style.head(),
+        **looks(),
     }
     known = inspect.signature(gr.mount_gradio_app).parameters  # run_history is younger than gradio 6.0
     options = {name: value for name, value in options.items() if name in known}
@@ -137,21 +139,19 @@ class SameOrigin:
         async def guarded(message: _Message) -> None:
             nonlocal start, body
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", []), *_HEADERS]
-                message = {**message, "headers": headers}
-                if is_page:
-                    start = message
-                    return
-            elif is_page and message["type"] == "http.response.body":
+                start = {**message, "headers": [*message.get("headers", []), *_HEADERS]}
+                if not is_page:
+                    await send(start)
+            elif not is_page:
+                await send(message)
+            elif message["type"] == "http.response.body":
                 body += message.get("body", b"")
                 if message.get("more_body"):
                     return
                 body = _ELSEWHERE.sub(b"", body)
-                length = (b"content-length", str(len(body)).encode())
                 others = [pair for pair in start["headers"] if pair[0] != b"content-length"]
-                await send({**start, "headers": [*others, length]})
-                message = {**message, "body": body}
-            await send(message)
+                await send({**start, "headers": [*others, (b"content-length", str(len(body)).encode())]})
+                await send({**message, "body": body})
 
         await self._application(scope, receive, guarded)
 
@@ -160,13 +160,6 @@ async def _refuse(send: _Send) -> None:
     headers = [(b"content-type", b"text/plain"), *_HEADERS]
     await send({"type": "http.response.start", "status": 403, "headers": headers})
     await send({"type": "http.response.body", "body": b"this server fetches nothing from elsewhere\n"})
-
-
-_HEADERS = [
-    (b"content-security-policy", _POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-]
 
 
 @contextmanager
@@ -198,13 +191,12 @@ def _listener(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as error:
+        message = (
+            f"cannot listen at {host}, port {port}: {error.strerror or error}; "
+            "the host is 127.0.0.1, or 0.0.0.0 to let other machines in"
+        )
         if error.errno == errno.EADDRINUSE:
             message = f"port {port} is in use: stop what uses it, or take another port, 0 for any free one"
-        else:
-            message = (
-                f"cannot listen at {host}, port {port}: {error.strerror or error}; "
-                "the host is 127.0.0.1, or 0.0.0.0 to let other machines in"
-            )
         raise OSError(message) from error
 
 

@@ -17,10 +17,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from torchmoji.batching import unique_rows
 from torchmoji.model_def import TorchMoji
-from torchmoji.training.sampling import Batches, DeepMojiDataset
-
-Part = tuple[npt.NDArray[Any], npt.NDArray[Any]]
-"""Token ids (n, time), and labels."""
+from torchmoji.training.sampling import Batches, DeepMojiDataset, Part
 
 MAX_CACHED_BYTES = 2 << 30
 """Features beyond that are computed anew each time: about 230 000 texts with the original's sizes."""
@@ -76,10 +73,6 @@ def on_features(model: nn.Module, parts: Sequence[Part]) -> tuple[nn.Module, lis
     It is for a `TorchMoji` itself, not for a subclass, which may compute something else, nor with hooks,
     which want to be called; and for features of up to `MAX_CACHED_BYTES`.
 
-    Args:
-        model: Takes token ids.
-        parts: Token ids (n, time) and labels of each part.
-
     Returns:
         A `LastLayer` with, for each part, numbers (n,) and labels; or what was given.
     """
@@ -87,26 +80,21 @@ def on_features(model: nn.Module, parts: Sequence[Part]) -> tuple[nn.Module, lis
         module._forward_hooks or module._forward_pre_hooks for module in model.modules()
     ):
         return model, list(parts)
-    token_ids = np.concatenate([_widened(x, max(x.shape[1] for x, _ in parts)) for x, _ in parts])
+    texts = [x.astype(np.int64) for x, _ in parts]
+    columns = max(x.shape[1] for x in texts)
+    token_ids = np.concatenate([np.pad(x, ((0, 0), (0, columns - x.shape[1]))) for x in texts])
     first, place = unique_rows(token_ids)
     if len(first) * model.attention_size * model.embed.weight.element_size() > MAX_CACHED_BYTES:
         return model, list(parts)
-    bounds = np.cumsum([len(x) for x, _ in parts])[:-1]
-    numbers = np.split(place, bounds)
-    labels = [y for _, y in parts]
-    return LastLayer(model, token_ids[first]), list(zip(numbers, labels, strict=True))
+    numbers = np.split(place, np.cumsum([len(x) for x in texts])[:-1])
+    return LastLayer(model, token_ids[first]), [(n, y) for n, (_, y) in zip(numbers, parts, strict=True)]
 
 
 def batches_on_features(model: nn.Module, batches: Sequence[Batches]) -> tuple[nn.Module, list[Batches]]:
     """`on_features` for loaders of a `DeepMojiDataset`; other batches come back as they are.
 
-    Args:
-        model: Takes token ids.
-        batches: Token ids and labels.
-
-    Returns:
-        A `LastLayer` with loaders of numbers, which share the samplers and generators of those given and so
-        take the samples that these would have taken; or what was given.
+    The loaders of numbers share the samplers and generators of those given and so take the samples that these
+    would have taken.
     """
     loaders = [loader for loader in batches if _is_plain(loader)]
     if len(loaders) < len(batches):
@@ -129,8 +117,3 @@ def _is_plain(batches: Batches) -> TypeGuard["DataLoader[Any]"]:
         and batches.batch_sampler is not None
         and batches.collate_fn is default_collate
     )
-
-
-def _widened(token_ids: npt.NDArray[Any], columns: int) -> npt.NDArray[np.int64]:
-    """Rows padded on the right to a number of columns."""
-    return np.pad(token_ids.astype(np.int64), ((0, 0), (0, columns - token_ids.shape[1])))

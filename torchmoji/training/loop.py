@@ -1,21 +1,22 @@
-"""The training loop, what trains in it, its surroundings, and the checks of what goes in.
+"""The training loop, its options and surroundings, and the checks of what goes in.
 
-From the 2017 package's `finetuning`, which still exports its names. What differs from it:
+The functions of 2017, class-average F1 and the scikit-learn classifier all train here. From the 2017
+package's `finetuning`. What differs from it:
 
 - the validation loss is the mean over samples, not over batches of unequal size;
 - the patience counter starts again after an improvement;
 - gradients are clipped by the norm of those in training, without left-overs of layers frozen meanwhile;
-- checkpoints are written whole, and read as weights only.
+- the best weights are kept in memory; checkpoints, for those who want one, are written whole.
 """
 
+import copy
 import logging
 import math
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,9 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from torchmoji.files.atomic import atomic_path
+from torchmoji.training.last_layer import batches_on_features
 from torchmoji.training.metrics import (
+    calc_loss,
     classes_of,
     device_of,
     forget_casts,
@@ -33,265 +36,240 @@ from torchmoji.training.metrics import (
     predict,
     score_of,
 )
-from torchmoji.training.optimizer import EmbeddingAdam, clip_gradients
-from torchmoji.training.sampling import Array, Batches, as_array
+from torchmoji.training.optimizer import (
+    EMBED_L2,
+    LEARNING_RATE,
+    PRETRAINED_LEARNING_RATE,
+    change_trainable,
+    clip_gradients,
+    make_optimizer,
+    method_optimizer,
+)
+from torchmoji.training.sampling import Array, Batches, Part, as_array
 
 logger = logging.getLogger(__name__)
 
 MAX_GRADIENT_NORM = 1.0
-LEARNING_RATE = 1e-3
-"""For weights that are not pretrained."""
-PRETRAINED_LEARNING_RATE = 1e-4
-EMBED_L2 = 1e-6
-"""L2 regularisation of the embedding."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train; see `torchmoji.finetuning.finetune`.
+
+    Args:
+        method: last, full, new or chain-thaw.
+        epochs: At most so many, for chain-thaw in each stage.
+        patience: Stop after so many epochs in a row without improvement.
+        first_stage_epochs: At most so many in chain-thaw's first stage; None for as many as in the others.
+        first_stage_dropout: False leaves dropout of embedding channels out of chain-thaw's first stage.
+        first_stage_lr: Learning rate of chain-thaw's first stage.
+        pretrained_lr: Learning rate of what is pretrained.
+        embed_l2: L2 regularisation of the embedding.
+        monitor: What the best epoch is chosen by, on the validation part: loss, or a metric of `score_of`.
+        verbose: 0 is silent, 1 shows a progress bar of epochs, 2 also logs each epoch.
+    """
+
+    method: str = "last"
+    epochs: int = 1000
+    patience: int = 5
+    first_stage_epochs: int | None = None
+    first_stage_dropout: bool = True
+    first_stage_lr: float = LEARNING_RATE
+    pretrained_lr: float = PRETRAINED_LEARNING_RATE
+    embed_l2: float = EMBED_L2
+    monitor: str = "loss"
+    verbose: int = 1
+
+
+class Epoch(NamedTuple):
+    """What an epoch brought: losses and the accuracy are means over samples."""
+
+    stage: str
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
 
 
 # --- the loop ----------------------------------------------------------------------------------------------
 
 
-def save_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Write the model's weights to `path`, whole or not at all."""
-    with atomic_path(path) as temporary:
-        torch.save(model.state_dict(), temporary)
+def train_by_method(
+    model: nn.Module,
+    loss_op: nn.Module,
+    train_gen: Batches,
+    val_gen: Batches,
+    options: TrainingOptions,
+    description: str = "",
+    checkpoint_path: str | os.PathLike[str] | None = None,
+) -> list[Epoch]:
+    """Train by one of the four methods; the arguments are those of `fit`, the description is for its stages.
+
+    Chain-thaw's layers are the model's children, as far as they have parameters. Each stage has an optimizer
+    of its own and starts from the best weights of the stage before; one that brings no improvement leaves
+    them as they were. The first computes features once where `torchmoji.training.last_layer` can.
+    """
+    if options.method != "chain-thaw":
+        optimizer = method_optimizer(model, options.method, options.embed_l2, options.pretrained_lr)
+        stage = description or "training"
+        return fit(model, loss_op, optimizer, train_gen, val_gen, options, stage, checkpoint_path)[1]
+    layers = [(name, layer) for name, layer in model.named_children() if list(layer.parameters())]
+    stages = [layers[-1], *layers[:-1], ("everything", model)]
+    history: list[Epoch] = []
+    best = math.inf
+    for number, (name, layer) in enumerate(stages, start=1):
+        change_trainable(model, False)
+        change_trainable(layer, True)
+        stage = ", ".join(filter(None, [description, f"chain-thaw {number}/{len(stages)}", name]))
+        tuned, train_now, val_now, options_now = model, train_gen, val_gen, options
+        if number == 1:
+            optimizer = make_optimizer(model, options.first_stage_lr, options.embed_l2)
+            tuned, (train_now, val_now) = batches_on_features(model, [train_gen, val_gen])
+            if options.first_stage_epochs is not None:
+                options_now = replace(options, epochs=options.first_stage_epochs)
+        else:
+            optimizer = make_optimizer(model, options.pretrained_lr, options.embed_l2)
+        with _embedding_dropout(model, number > 1 or options.first_stage_dropout):
+            best, epochs = fit(
+                *(tuned, loss_op, optimizer, train_now, val_now, options_now, stage, checkpoint_path, best)
+            )
+        history += epochs
+    return history
 
 
-def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Load weights that `save_checkpoint` wrote."""
-    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+def fit(
+    model: nn.Module,
+    loss_op: nn.Module,
+    optimizer: Optimizer,
+    train_gen: Batches,
+    val_gen: Batches,
+    options: TrainingOptions,
+    stage: str = "training",
+    checkpoint_path: str | os.PathLike[str] | None = None,
+    best: float = math.inf,
+) -> tuple[float, list[Epoch]]:
+    """Train the optimizer's parameters until the validation loss, or what is monitored, stops improving.
 
-
-def calc_loss(loss_op: nn.Module, pred: torch.Tensor, yv: torch.Tensor) -> torch.Tensor:
-    """Loss of a batch.
-
-    Args:
-        loss_op: `nn.CrossEntropyLoss` or `nn.BCEWithLogitsLoss`.
-        pred: Logits, (batch, C), for two classes (batch, 1).
-        yv: Class numbers (batch,).
+    See `torchmoji.finetuning.fit_model`. `best` is what the weights at the start reached: where no epoch is
+    better, they come back. By default, as in DeepMoji, the best epoch's are kept however good the start was:
+    a new output layer that always says "perhaps" has a low loss and is of no use.
 
     Returns:
-        A scalar tensor, float32 at least: in bfloat16 small gains would not be seen.
+        The lowest validation loss, or what the highest score lacks of 1; and the epochs.
     """
-    pred = pred.to(torch.promote_types(pred.dtype, torch.float32))
-    if isinstance(loss_op, nn.CrossEntropyLoss):
-        return loss_op(pred, yv.long())
-    return loss_op(pred.reshape(yv.shape), yv.to(pred.dtype))
+    best_weights = keep_weights(model, checkpoint_path)
+    history: list[Epoch] = []
+    waited = 0
+    with tqdm(range(options.epochs), desc=stage, unit="epoch", disable=not options.verbose) as progress:
+        for number in progress:
+            train_loss = _train_epoch(model, loss_op, optimizer, train_gen)
+            if not math.isfinite(train_loss):
+                raise FloatingPointError(
+                    f"the training loss of epoch {number + 1} is {train_loss}: "
+                    "check that the weights are finite, or lower the learning rate"
+                )
+            val_loss, accuracy, reached = validate(model, loss_op, val_gen, options.monitor)
+            history.append(Epoch(stage, train_loss, val_loss, accuracy))
+            waited += 1
+            if reached < best:
+                best, waited = reached, 0
+                best_weights = keep_weights(model, checkpoint_path)
+            progress.set_postfix(train_loss=train_loss, val_loss=val_loss, best=best)
+            if options.verbose >= 2:
+                logger.info(
+                    "%s: epoch %d, training loss %.4f, validation loss %.4f, best %.4f",
+                    *(stage, number + 1, train_loss, val_loss, best),
+                )
+            if waited >= options.patience:
+                break
+    model.load_state_dict(best_weights)
+    return best, history
 
 
-def _train_epoch(model: nn.Module, loss_op: nn.Module, optim_op: Optimizer, train_gen: Batches) -> float:
+def keep_weights(model: nn.Module, path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+    """A copy of the model's weights, which are also written, whole or not at all, where a path is given."""
+    if path is not None:
+        with atomic_path(path) as temporary:
+            torch.save(model.state_dict(), temporary)
+    return copy.deepcopy(model.state_dict())
+
+
+def _train_epoch(model: nn.Module, loss_op: nn.Module, optimizer: Optimizer, train_gen: Batches) -> float:
     """One pass over the batches; gives the mean loss of the samples."""
     device = device_of(model)
-    trained = [parameter for group in optim_op.param_groups for parameter in group["params"]]
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     total, count = 0.0, 0
     model.train()
     for x, y in train_gen:
-        optim_op.zero_grad()
+        optimizer.zero_grad()
         loss = calc_loss(loss_op, model(x.to(device)), y.to(device))
         loss.backward()
         clip_gradients(trained, MAX_GRADIENT_NORM)
-        optim_op.step()
+        optimizer.step()
         forget_casts()
         total += loss.item() * len(y)
         count += len(y)
     return total / count
 
 
-def validate(model: nn.Module, loss_op: nn.Module, batches: Batches, monitor: str) -> tuple[float, float]:
-    """The loss over all samples, and what should be low: it, or what a score lacks of 1.
-
-    Args:
-        model: Gives logits (batch, C) or (batch, 1). Left in evaluation mode.
-        loss_op: See `calc_loss`.
-        batches: See `torchmoji.training.sampling.Batches`.
-        monitor: loss, or a metric of `torchmoji.training.metrics.score_of`.
-    """
+def validate(
+    model: nn.Module, loss_op: nn.Module, batches: Batches, monitor: str
+) -> tuple[float, float, float]:
+    """The loss over all samples, the accuracy, and what should be low: the loss, or 1 minus a score."""
     logits, labels = predict(model, batches)
     loss = calc_loss(loss_op, logits, labels).item()
+    predicted = classes_of(logits, labels)
+    accuracy = (predicted == labels).float().mean().item()
     if monitor == "loss":
-        return loss, loss
-    return loss, 1 - score_of(monitor, labels.cpu().numpy(), classes_of(logits, 0.0))
-
-
-def fit_model(
-    model: nn.Module,
-    loss_op: nn.Module,
-    optim_op: Optimizer,
-    train_gen: Batches,
-    val_gen: Batches,
-    epochs: int,
-    checkpoint_path: str | os.PathLike[str],
-    patience: int,
-    verbose: int = 1,
-    *,
-    description: str = "training",
-    keep_start: bool = False,
-    on_epoch: Callable[[str, float, float], None] | None = None,
-    monitor: str = "loss",
-) -> float:
-    """Train until the validation loss stops falling; the model ends with the weights of its lowest.
-
-    Args:
-        model: Takes int64 (batch, time), gives logits (batch, C) or (batch, 1). Left in evaluation mode.
-        loss_op: See `calc_loss`; a mean over the batch.
-        optim_op: Holds the parameters to train.
-        train_gen: Batches of an epoch, iterated once for each.
-        val_gen: Batches of the validation set.
-        epochs: At most so many.
-        checkpoint_path: Where the best weights are kept; the file is left there.
-        patience: Stop after so many epochs in a row without improvement.
-        verbose: 0 is silent, 1 shows a progress bar of epochs, 2 also logs each epoch.
-        description: Of the progress bar.
-        keep_start: Where no epoch improves on the weights at the start, these come back. Otherwise, as in
-            DeepMoji, the best epoch's are kept however good the start was: a new output layer that always
-            says "perhaps" has a low loss and is of no use.
-        on_epoch: Called after each epoch with `description`, the training and the validation loss.
-        monitor: What decides in place of the validation loss: a metric of `score_of`, which should be
-            high.
-
-    Returns:
-        The lowest validation loss, or what the highest score lacks of 1.
-
-    Raises:
-        FloatingPointError: The training loss is not finite.
-    """
-    best = validate(model, loss_op, val_gen, monitor)[1] if keep_start else math.inf
-    save_checkpoint(model, checkpoint_path)
-    waited = 0
-    with tqdm(range(epochs), desc=description, unit="epoch", disable=not verbose) as progress:
-        for epoch in progress:
-            train_loss = _train_epoch(model, loss_op, optim_op, train_gen)
-            if not math.isfinite(train_loss):
-                raise FloatingPointError(
-                    f"the training loss of epoch {epoch + 1} is {train_loss}: "
-                    "check that the weights are finite, or lower the learning rate"
-                )
-            val_loss, found = validate(model, loss_op, val_gen, monitor)
-            if on_epoch is not None:
-                on_epoch(description, train_loss, val_loss)
-            if found < best:
-                best, waited = found, 0
-                save_checkpoint(model, checkpoint_path)
-            else:
-                waited += 1
-            progress.set_postfix(train_loss=train_loss, val_loss=val_loss, best=best)
-            if verbose >= 2:
-                logger.info(
-                    "%s: epoch %d, training loss %.4f, validation loss %.4f, best %.4f",
-                    *(description, epoch + 1, train_loss, val_loss, best),
-                )
-            if waited >= patience:
-                break
-    load_checkpoint(model, checkpoint_path)
-    return best
-
-
-# --- what trains, and how fast ----------------------------------------------------------------------------
-
-
-def change_trainable(module: nn.Module, trainable: bool, verbose: bool = False) -> None:
-    """Freeze or thaw all parameters of a module.
-
-    Args:
-        module: Changed in place.
-        trainable: Whether it trains.
-        verbose: Log it.
-    """
-    module.requires_grad_(trainable)
-    if verbose:
-        logger.info("%s: %s", "thawed" if trainable else "frozen", module)
-
-
-def freeze_layers(
-    model: nn.Module, unfrozen_types: Sequence[str] = (), unfrozen_keyword: str | None = None
-) -> nn.Module:
-    """Freeze all layers but those named.
-
-    Args:
-        model: Changed in place.
-        unfrozen_types: A layer trains where one of these occurs in its printed form, such as `Embedding`.
-        unfrozen_keyword: A layer trains where its name contains this, such as `output_layer`.
-
-    Returns:
-        The model.
-    """
-    for name, layer in model.named_children():
-        of_type = any(kind in str(layer) for kind in unfrozen_types)
-        by_name = unfrozen_keyword is not None and unfrozen_keyword.lower() in name.lower()
-        change_trainable(layer, of_type or by_name)
-    return model
-
-
-def make_optimizer(
-    model: nn.Module, learning_rate: float, embed_l2: float, output_learning_rate: float | None = None
-) -> EmbeddingAdam:
-    """Make Adam for the parameters that are not frozen.
-
-    Args:
-        model: Has the layers `embed` and `output_layer`.
-        learning_rate: Of everything, the output layer excepted where it has its own.
-        embed_l2: L2 regularisation of the embedding.
-        output_learning_rate: Of the output layer.
-    """
-    groups: dict[str, dict[str, Any]] = {
-        "embed": {"params": [], "weight_decay": embed_l2},
-        "output_layer": {"params": [], "lr": output_learning_rate or learning_rate},
-    }
-    others: dict[str, Any] = {"params": []}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            groups.get(name.split(".")[0], others)["params"].append(parameter)
-    return EmbeddingAdam([group for group in [*groups.values(), others] if group["params"]], lr=learning_rate)
-
-
-def method_optimizer(
-    model: nn.Module, method: str, embed_l2: float, pretrained_lr: float = PRETRAINED_LEARNING_RATE
-) -> EmbeddingAdam:
-    """Freeze what the method `last`, `full` or `new` does not train and make the optimizer for the rest."""
-    change_trainable(model, method != "last")
-    if method == "last":
-        freeze_layers(model, unfrozen_keyword="output_layer")
-    if method == "full":
-        return make_optimizer(model, pretrained_lr, embed_l2, output_learning_rate=LEARNING_RATE)
-    return make_optimizer(model, LEARNING_RATE, embed_l2)
+        return loss, accuracy, loss
+    return loss, accuracy, 1 - score_of(monitor, labels.cpu().numpy(), predicted.cpu().numpy())
 
 
 # --- surroundings and checks -------------------------------------------------------------------------------
 
 
 @contextmanager
-def training_session(model: nn.Module, seed: int) -> Iterator[Path]:
-    """Surround a training: seeded, in a temporary folder, without traces.
+def _embedding_dropout(model: nn.Module, wanted: bool) -> Iterator[None]:
+    """Within the block the model drops no embedding channels, unless that is wanted."""
+    dropout: Any = getattr(model, "embed_dropout", nn.Dropout())  # without one, there is nothing to change
+    rate = dropout.p
+    dropout.p = rate if wanted else 0.0
+    try:
+        yield
+    finally:
+        dropout.p = rate
+
+
+@contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Within the block torch's generators, of the CPU and the device, start from a seed; then as before."""
+    is_cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if is_cuda else []):
+        # torch.manual_seed would also seed devices whose state is not saved here.
+        torch.default_generator.manual_seed(seed)
+        if is_cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def training_session(model: nn.Module, seed: int) -> Iterator[None]:
+    """Surround a training: seeded, without traces.
 
     In the block torch's generators of the CPU and of the model's CUDA device start from `seed`, and the
     embedding's gradients are sparse (see `torchmoji.training.optimizer`). After it, however it ends, all is
-    as before,
-    the folder is gone, and the model is in evaluation mode without gradients, its parameters'
-    `requires_grad` as they were.
-
-    Args:
-        model: To be trained.
-        seed: Of dropout.
-
-    Yields:
-        A folder for checkpoints.
+    as before, and the model is in evaluation mode without gradients, its parameters' `requires_grad` as they
+    were.
     """
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    embed = getattr(model, "embed", None)
+    embed: Any = model.get_submodule("embed")
     was_sparse = getattr(embed, "sparse", False)
-    device = device_of(model)
-    cuda = [device] if device.type == "cuda" else []
-    with tempfile.TemporaryDirectory(prefix="torchmoji-") as folder, torch.random.fork_rng(devices=cuda):
-        # torch.manual_seed would also seed devices whose state is not saved here.
-        torch.default_generator.manual_seed(seed)
-        for cuda_device in cuda:
-            with torch.cuda.device(cuda_device):
-                torch.cuda.manual_seed(seed)
+    with seeded(device_of(model), seed):
         try:
-            if isinstance(embed, nn.Embedding):
-                embed.sparse = True
-            yield Path(folder)
+            embed.sparse = True
+            yield
         finally:
-            if isinstance(embed, nn.Embedding):
-                embed.sparse = was_sparse
+            embed.sparse = was_sparse
             for parameter, flag in flags:
                 parameter.requires_grad_(flag)
             model.zero_grad(set_to_none=True)
@@ -305,13 +283,7 @@ def check_choice(what: str, value: str, choices: Sequence[str]) -> None:
 
 
 def check_model(model: nn.Module, nb_outputs: int, wanted_by: str) -> None:
-    """Raise `ValueError` unless the model gives so many logits.
-
-    Args:
-        model: To be trained.
-        nb_outputs: Size of its output layer.
-        wanted_by: For the message.
-    """
+    """Raise `ValueError` unless the model gives so many logits; `wanted_by` is for the message."""
     if getattr(model, "output_layer", None) is None:
         raise ValueError("the model has no output_layer, so it cannot classify; use torchmoji_transfer")
     if gives_probabilities(model):
@@ -326,9 +298,7 @@ def check_model(model: nn.Module, nb_outputs: int, wanted_by: str) -> None:
         )
 
 
-def check_parts(
-    model: nn.Module, texts: Sequence[Array], labels: Sequence[Array]
-) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+def check_parts(model: nn.Module, texts: Sequence[Array], labels: Sequence[Array]) -> list[Part]:
     """Give (token ids, labels) of the training, validation and test part as arrays.
 
     Raises:

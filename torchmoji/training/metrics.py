@@ -1,8 +1,8 @@
-"""Predictions for a data set and their scores.
+"""Predictions for a data set, their loss and their scores.
 
 From the 2017 package's `finetuning`, which still exports these names. What differs from it: accuracy and F1
-are those of all samples, not means over batches of unequal size, and `find_f1_threshold` refuses what is no
-probability.
+are those of all samples, not means over batches of unequal size; `find_f1_threshold` refuses what is no
+probability; and classes may have weights.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.metrics import f1_score
+from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
 from torchmoji.training.sampling import Array, Batches, as_array
@@ -19,9 +20,17 @@ from torchmoji.training.sampling import Array, Batches, as_array
 F1_THRESHOLDS = np.arange(1, 50) / 100  # probabilities
 
 
+def output_size(nb_classes: int) -> int:
+    """How many outputs a classifier has: one where there are two classes."""
+    return nb_classes if nb_classes > 2 else 1
+
+
 def device_of(model: nn.Module) -> torch.device:
     """The device of the model's weights."""
     return next(model.parameters()).device
+
+
+# --- predictions ------------------------------------------------------------------------------------------
 
 
 def forget_casts() -> None:
@@ -38,15 +47,10 @@ def gives_probabilities(model: nn.Module) -> bool:
     return isinstance(list(model.modules())[-1], nn.Softmax | nn.Sigmoid)
 
 
-def predict(model: nn.Module, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs for all batches, with their labels, in order.
+def predict(model: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
+    """Outputs (n, C) or (n, 1) for all batches, and their labels, in order and on the model's device.
 
-    Args:
-        model: Left in evaluation mode.
-        batches: See `torchmoji.training.sampling.Batches`.
-
-    Returns:
-        The model's outputs (n, C) or (n, 1), and the class numbers, int64 (n,); both on the model's device.
+    The model is left in evaluation mode.
 
     Raises:
         ValueError: There are no batches.
@@ -68,12 +72,20 @@ def positive_probabilities(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Probability of the second of two classes, for `find_f1_threshold`, and the true classes, both (n,).
 
-    Args:
-        model: Gives logits (batch, 1). Left in evaluation mode.
-        batches: See `torchmoji.training.sampling.Batches`.
+    The model gives logits (batch, 1); it is left in evaluation mode.
     """
     logits, labels = predict(model, batches)
     return logits[:, 0].float().sigmoid().cpu().numpy(), labels.cpu().numpy()
+
+
+def classes_of(outputs: Tensor, labels: Tensor, threshold: float = 0.0) -> Tensor:
+    """Predicted classes in the form of the labels: class numbers (n,), or vectors of 0 and 1 (n, C).
+
+    Of outputs (n, C) and class numbers the largest is predicted; otherwise what is above the threshold.
+    """
+    if outputs.numel() == labels.numel():
+        return (outputs.reshape(labels.shape) > threshold).long()
+    return outputs.argmax(dim=1)
 
 
 def predicted_classes(
@@ -81,20 +93,87 @@ def predicted_classes(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Predicted and true class numbers (n,): the largest output, or probability > 0.5 where there is one.
 
-    Args:
-        model: Gives logits or probabilities (batch, C), or (batch, 1) for two classes. Left in evaluation
-            mode.
-        test_gen: See `torchmoji.training.sampling.Batches`.
+    The model gives logits or probabilities (batch, C), or (batch, 1) for two classes; it is left in
+    evaluation mode.
     """
     outputs, labels = predict(model, test_gen)
-    return classes_of(outputs, 0.5 if gives_probabilities(model) else 0.0), labels.cpu().numpy()
+    predicted = classes_of(outputs, labels, 0.5 if gives_probabilities(model) else 0.0)
+    return predicted.cpu().numpy(), labels.cpu().numpy()
 
 
-def classes_of(outputs: torch.Tensor, threshold: float) -> npt.NDArray[np.int64]:
-    """Class numbers (n,): the largest of outputs (n, C), or whether that of (n, 1) is above a threshold."""
-    several = outputs.shape[1] > 1
-    predicted = outputs.argmax(dim=1) if several else (outputs[:, 0] > threshold).long()
-    return predicted.cpu().numpy()
+# --- losses -----------------------------------------------------------------------------------------------
+
+
+def calc_loss(loss_op: nn.Module, pred: Tensor, yv: Tensor) -> Tensor:
+    """Loss of a batch.
+
+    Args:
+        loss_op: `nn.CrossEntropyLoss` or `nn.BCEWithLogitsLoss`.
+        pred: Logits, (batch, C), for two classes (batch, 1).
+        yv: Class numbers (batch,).
+
+    Returns:
+        A scalar tensor, float32 at least: in bfloat16 small gains would not be seen.
+    """
+    pred = pred.to(torch.promote_types(pred.dtype, torch.float32))
+    if isinstance(loss_op, nn.CrossEntropyLoss):
+        return loss_op(pred, yv.long())
+    return loss_op(pred.reshape(yv.shape), yv.to(pred.dtype))
+
+
+def balanced_weights(labels: npt.NDArray[Any], nb_classes: int) -> Tensor:
+    """scikit-learn's "balanced" weights for class numbers (n,): float32 (C,), 1 where a class is missing."""
+    weights = np.ones(nb_classes)
+    present = np.unique(labels).astype(np.int64)
+    weights[present] = compute_class_weight("balanced", classes=present, y=labels.astype(np.int64))
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+def make_loss(
+    labels: npt.NDArray[Any], nb_classes: int, class_weight: Sequence[float] | str | None = None
+) -> nn.Module:
+    """Make the loss of labels.
+
+    Args:
+        labels: Class numbers (n,), or vectors of 0 and 1 (n, C).
+        nb_classes: Number of classes C.
+        class_weight: How much a sample counts, by its class, (C,); "balanced" for classes that count alike.
+            For vectors: how much a 1 counts where a 0 counts 1; "balanced" for ones that count like zeros.
+
+    Returns:
+        For logits (batch, C), or (batch, 1) where there are two classes.
+    """
+    weights: Tensor | None
+    if isinstance(class_weight, str) and labels.ndim == 1:
+        weights = balanced_weights(labels, max(2, nb_classes))
+    elif isinstance(class_weight, str):
+        ones = np.maximum(labels.sum(0), 1)
+        weights = torch.tensor((len(labels) - ones) / ones, dtype=torch.float32).clamp(min=1e-3)
+    else:
+        weights = None if class_weight is None else torch.as_tensor(class_weight, dtype=torch.float32)
+    if labels.ndim == 2:
+        return nn.BCEWithLogitsLoss(pos_weight=weights)
+    if output_size(nb_classes) > 1:
+        return nn.CrossEntropyLoss(weight=weights)
+    return nn.BCEWithLogitsLoss(pos_weight=None if weights is None else weights[1] / weights[0])
+
+
+def check_class_weight(class_weight: Any, nb_classes: int) -> None:
+    """Raise `ValueError` unless it is a positive number for each class, "balanced" or None."""
+    if class_weight is None or (isinstance(class_weight, str) and class_weight == "balanced"):
+        return
+    try:
+        weights = as_array(class_weight).astype(np.float32)
+    except (TypeError, ValueError):  # a mapping, words
+        weights = np.zeros(0, np.float32)
+    if weights.shape != (nb_classes,) or not (np.isfinite(weights) & (weights > 0)).all():
+        raise ValueError(
+            f"class_weight is {class_weight!r}; give a positive number for each of the {nb_classes} classes, "
+            "in their order, 'balanced' or None"
+        )
+
+
+# --- scores -----------------------------------------------------------------------------------------------
 
 
 def score_of(metric: str, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> float:
@@ -111,13 +190,7 @@ def score_of(metric: str, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) 
 
 
 def evaluate_using_acc(model: nn.Module, test_gen: Batches) -> float:
-    """Accuracy over all samples.
-
-    Args:
-        model: Gives logits or probabilities (batch, C), or (batch, 1) for two classes. Left in evaluation
-            mode.
-        test_gen: See `torchmoji.training.sampling.Batches`.
-    """
+    """Accuracy over all samples; see `predicted_classes`."""
     predicted, labels = predicted_classes(model, test_gen)
     return score_of("acc", labels, predicted)
 
@@ -126,7 +199,7 @@ def evaluate_using_weighted_f1(model: nn.Module, test_gen: Batches, val_gen: Bat
     """F1 of each class, averaged with the class's number of true samples as its weight.
 
     Args:
-        model: As for `evaluate_using_acc`.
+        model: See `predicted_classes`.
         test_gen: See `torchmoji.training.sampling.Batches`.
         val_gen: Not used; callers of the 2017 package pass it.
     """
@@ -153,78 +226,15 @@ def find_f1_threshold(
     Raises:
         ValueError: The predictions are not probabilities.
     """
-    y_val, y_pred_val, y_test, y_pred_test = (
-        as_array(values) for values in (y_val, y_pred_val, y_test, y_pred_test)
-    )
-    y_pred_val, y_pred_test = (
-        p[:, 0] if p.ndim == 2 and p.shape[1] == 1 else p for p in (y_pred_val, y_pred_test)
-    )
-    for predictions in (y_pred_val, y_pred_test):
+    y_val, y_test = as_array(y_val), as_array(y_test)
+    p_val, p_test = as_array(y_pred_val).reshape(y_val.shape), as_array(y_pred_test).reshape(y_test.shape)
+    for predictions in (p_val, p_test):
         if not ((predictions >= 0) & (predictions <= 1)).all():
             raise ValueError(
                 f"predictions range from {predictions.min():.3g} to {predictions.max():.3g}, so they are not "
                 "probabilities; apply a sigmoid to logits first"
             )
-    scores = [f1_score(y_val, y_pred_val > t, average=average, zero_division=0) for t in F1_THRESHOLDS]
+    scores = [f1_score(y_val, p_val > t, average=average, zero_division=0) for t in F1_THRESHOLDS]
     threshold = F1_THRESHOLDS[np.argmax(scores)]
-    f1_test = f1_score(y_test, y_pred_test > threshold, average=average, zero_division=0)
+    f1_test = f1_score(y_test, p_test > threshold, average=average, zero_division=0)
     return float(f1_test), float(threshold)
-
-
-# --- Losses in which rare classes count for more ---
-
-
-def balanced_weights(labels: npt.NDArray[Any], nb_classes: int) -> Tensor:
-    """Weights with which all classes count alike: the mean number of samples of a class over its own.
-
-    Args:
-        labels: Class numbers (n,), one or more.
-        nb_classes: Number of classes C.
-
-    Returns:
-        float32 (C,); 1 for a class without samples. They are scikit-learn's "balanced" weights, for which the
-        mean is that of the classes that have samples.
-    """
-    counts = np.bincount(labels.astype(np.int64), minlength=nb_classes)
-    present = counts > 0
-    weights = np.ones(nb_classes)
-    weights[present] = len(labels) / (present.sum() * counts[present])
-    return torch.tensor(weights, dtype=torch.float32)
-
-
-def loss_of_classes(nb_classes: int, weights: Tensor | None = None) -> nn.Module:
-    """The loss of class numbers.
-
-    Args:
-        nb_classes: Number of classes C.
-        weights: Of the classes (C,), or None for equal ones.
-
-    Returns:
-        For logits (batch, C), or for one output where there are two classes.
-    """
-    if nb_classes > 2:
-        return nn.CrossEntropyLoss(weight=weights)
-    return nn.BCEWithLogitsLoss(pos_weight=None if weights is None else weights[1] / weights[0])
-
-
-def checked_weights(weights: Sequence[float], nb_classes: int) -> Tensor:
-    """Weights of classes as a tensor, float32 (C,).
-
-    Args:
-        weights: A positive number for each class.
-        nb_classes: Number of classes C.
-
-    Raises:
-        ValueError: There are more or fewer, or one is not a positive finite number.
-    """
-    try:
-        tensor = torch.as_tensor(weights, dtype=torch.float32)
-        is_right = tensor.shape == (nb_classes,) and bool((tensor.isfinite() & (tensor > 0)).all())
-    except (TypeError, ValueError, RuntimeError):  # a mapping, words
-        is_right = False
-    if not is_right:
-        raise ValueError(
-            f"class_weight is {weights!r}; give a positive number for each of the {nb_classes} classes, in "
-            "their order, 'balanced' or None"
-        )
-    return tensor

@@ -13,17 +13,16 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler
 
 Array = npt.NDArray[Any] | torch.Tensor | Sequence[Any]
+Part = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+"""Of a part of a data set the token ids (n, time), and class numbers (n,) or vectors of 0 and 1 (n, C)."""
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 """Pairs of token ids (batch, time) and class numbers (batch,), both int64."""
+Loader = DataLoader[tuple[torch.Tensor, torch.Tensor]]
 
 
 def as_array(values: Array) -> npt.NDArray[Any]:
     """As numpy array: tensors of any device, arrays, nested lists."""
     return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
-
-
-def _as_integers(values: Array) -> torch.Tensor:
-    return torch.from_numpy(as_array(values).astype(np.int64))
 
 
 class DeepMojiDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -40,8 +39,7 @@ class DeepMojiDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __init__(self, X_in: Array, y_in: Array) -> None:
         if len(X_in) != len(y_in):
             raise ValueError(f"{len(X_in)} texts but {len(y_in)} labels; there must be a label for each text")
-        self.X_in = _as_integers(X_in)
-        self.y_in = _as_integers(y_in)
+        self.X_in, self.y_in = (torch.from_numpy(as_array(v).astype(np.int64)) for v in (X_in, y_in))
 
     def __len__(self) -> int:
         return len(self.X_in)
@@ -115,7 +113,7 @@ def get_data_loader(
     epoch_size: int = 25000,
     upsample: bool = False,
     seed: int = 42,
-) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
+) -> Loader:
     """Make a loader of batches `(token ids (batch, time), class numbers (batch,))`, both int64.
 
     Args:
@@ -139,3 +137,11 @@ def get_data_loader(
         sampler = BatchSampler(SequentialSampler(dataset), batch_size, drop_last=False)
     # Without a generator of its own, a loader takes a number from torch's global one for each epoch.
     return DataLoader(dataset, batch_sampler=sampler, generator=torch.Generator())
+
+
+def loaders_of(parts: Sequence[Part], batch_size: int, epoch_size: int, seed: int) -> list[Loader]:
+    """Make a loader of each part: the first one's draws samples, for training, the others' go in order."""
+    return [
+        get_data_loader(x, y, batch_size, extended_batch_sampler=not i, epoch_size=epoch_size, seed=seed)
+        for i, (x, y) in enumerate(parts)
+    ]

@@ -5,15 +5,8 @@ from typing import TYPE_CHECKING
 from torchmoji.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from torchmoji.weights.formats import (
-        FILE_ENDINGS,
-        LAYERS,
-        ModelSizes,
-        load_state_dict,
-        model_sizes,
-        save_quantized,
-        save_state_dict,
-    )
+    from torchmoji.weights.formats import FILE_ENDINGS, load_state_dict, save_quantized, save_state_dict
+    from torchmoji.weights.layers import LAYERS, ModelSizes, model_sizes
 
 __all__ = [
     "FILE_ENDINGS",
@@ -25,15 +18,4 @@ __all__ = [
     "save_state_dict",
 ]
 
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "FILE_ENDINGS": "formats",
-        "LAYERS": "formats",
-        "ModelSizes": "formats",
-        "load_state_dict": "formats",
-        "model_sizes": "formats",
-        "save_quantized": "formats",
-        "save_state_dict": "formats",
-    },
-)
+__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "formats"))

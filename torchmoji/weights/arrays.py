@@ -1,23 +1,12 @@
-"""Weights as NumPy arrays, without torch: safetensors files, plain or with int8 rows.
-
-    values = round(w / scale)    scale = max|w| / 127 of each row, halves rounded to even
-
-`torchmoji.weights.formats` reads every format into tensors; here is what an engine needs that does without
-torch. An
-int8 matrix stays as it is stored.
-"""
+"""Safetensors files as NumPy arrays, without torch; int8 matrices stay as they are stored."""
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import safetensors
 
-from torchmoji.weights.layers import LAYERS, OUTPUT_LAYER, ModelSizes, check_names, read_sizes
-
-Array = npt.NDArray[Any]
+from torchmoji.weights.layers import LAYERS, Array, Int8Rows, Layer, model_sizes
 
 QUANTIZATION = "int8 rows"
 """Value of the key `quantization` in the header of a file with int8 rows."""
@@ -25,73 +14,12 @@ QUANTIZATION = "int8 rows"
 SCALE = ".scale"
 """Follows a matrix's name in the name of its scales."""
 
-MAX_INT8 = 127
-
-
-class Int8Rows(NamedTuple):
-    """A matrix with one scale for each row.
-
-    Attributes:
-        values: int8 (rows, columns).
-        scales: float32 (rows,).
-    """
-
-    values: npt.NDArray[np.int8]
-    scales: npt.NDArray[np.float32]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Rows and columns."""
-        return self.values.shape
-
-
-Layer = Array | Int8Rows
-
-
-def quantize_rows(matrix: Array) -> Int8Rows:
-    """Round a float32 matrix (rows, columns) to int8; no value moves by more than half its row's scale.
-
-    Raises:
-        ValueError: The matrix holds NaN or infinity.
-    """
-    if not np.isfinite(matrix).all():
-        raise ValueError("a matrix holds NaN or infinity: only finite weights can be stored as int8")
-    scales = np.abs(matrix).max(axis=1).astype(np.float32) / np.float32(MAX_INT8)
-    divisors = np.where(scales > 0, scales, np.float32(1))
-    rows = np.rint(matrix / divisors[:, None]).clip(-MAX_INT8, MAX_INT8)
-    return Int8Rows(rows.astype(np.int8), scales)
-
-
-def as_float(layer: Layer) -> npt.NDArray[np.float32]:
-    """A layer's values in float32."""
-    if isinstance(layer, Int8Rows):
-        return layer.values.astype(np.float32) * layer.scales[:, None]
-    return layer.astype(np.float32, copy=False)
-
-
-def as_int8(layer: Layer) -> Int8Rows:
-    """A matrix's int8 rows: those stored, else rounded ones."""
-    return layer if isinstance(layer, Int8Rows) else quantize_rows(as_float(layer))
-
-
-def layer_sizes(layers: dict[str, Layer]) -> ModelSizes:
-    """Check that these are the layers of a TorchMoji model, and read its sizes.
-
-    Raises:
-        ValueError: A layer is missing, surplus, misshapen or not of floats; the message names it.
-    """
-    check_names(layers, LAYERS, optional=OUTPUT_LAYER)
-    for name, layer in layers.items():
-        if not isinstance(layer, Int8Rows) and layer.dtype.kind != "f":
-            raise ValueError(f"layer {name}: found numbers of {layer.dtype}, expected floats")
-    return read_sizes({name: tuple(layer.shape) for name, layer in layers.items()}, LAYERS)
-
 
 def read_layers(path: str | os.PathLike[str]) -> dict[str, Layer]:
-    """Read and check a weights file, safetensors without torch, any other format with it.
+    """Read and check a safetensors file.
 
     Args:
-        path: A file of any format that `torchmoji.weights.formats.load_state_dict` reads.
+        path: The file.
 
     Returns:
         The layers in the order of `LAYERS`; matrices of a file of `save_quantized` as `Int8Rows`.
@@ -101,13 +29,9 @@ def read_layers(path: str | os.PathLike[str]) -> dict[str, Layer]:
         ValueError: The file is of another kind, damaged, or holds something other than the model's layers.
     """
     path = Path(path)
-    layers = _read_safetensors(path) if is_safetensors(path) else None
-    if layers is None:
-        from torchmoji.weights.formats import load_state_dict
-
-        return {name: tensor.float().numpy() for name, tensor in load_state_dict(path).items()}
+    layers = read_safetensors(path)
     try:
-        layer_sizes(layers)
+        model_sizes(layers)
     except ValueError as error:
         raise ValueError(f"{path}: {error}; expected the layers of a TorchMoji model") from error
     return {name: layers[name] for name in LAYERS if name in layers}
@@ -133,37 +57,34 @@ def has_int8_rows(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _read_safetensors(path: Path) -> dict[str, Layer] | None:
-    """The layers of a file, or None where it has a type of numbers that NumPy lacks, such as bfloat16."""
+def read_safetensors(path: Path) -> dict[str, Layer]:
+    """What a safetensors file holds, unchecked; bfloat16, which NumPy lacks, is read by torch as float32.
+
+    Raises:
+        ValueError: The file is damaged, or int8 matrices lack their scales.
+    """
     try:
         with safetensors.safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except safetensors.SafetensorError as error:
+            names = list(file.keys())
+            if any(file.get_slice(name).get_dtype() == "BF16" for name in names):
+                stored = _read_with_torch(path)
+            else:
+                stored = {name: file.get_tensor(name) for name in names}
+    except (safetensors.SafetensorError, AttributeError, TypeError) as error:  # types that NumPy lacks
         reason = str(error).splitlines()[0]
         raise ValueError(
             f"{path} is truncated or damaged ({reason}): download or save the weights again"
         ) from error
-    except (AttributeError, TypeError):
-        return None
-    if any(array.dtype.kind == "V" for array in stored.values()):  # known to NumPy through ml_dtypes
-        return None
     quantization = metadata.get("quantization")
-    if quantization is None:
-        return stored
-    if quantization != QUANTIZATION:
+    if quantization not in (None, QUANTIZATION):
         raise ValueError(
-            f"{path} has the quantization {quantization!r}, expected {QUANTIZATION!r}: "
-            "update torchmoji or get the file in full precision"
+            f"{path} has the quantization {quantization!r}, expected {QUANTIZATION!r}, as save_quantized "
+            f"writes it: update torchmoji or get the file in full precision"
         )
-    return _paired(stored, path)
-
-
-def _paired(stored: dict[str, Array], path: Path) -> dict[str, Layer]:
-    """Join int8 matrices with their scales; what is no such pair stays, to be refused."""
     layers: dict[str, Layer] = dict(stored)
     for name, values in stored.items():
-        if values.dtype == np.int8 and values.ndim == 2:
+        if quantization and values.dtype == np.int8 and values.ndim == 2:
             scales = stored.get(name + SCALE)
             if scales is None or scales.dtype.kind != "f" or scales.shape != values.shape[:1]:
                 found = "nothing" if scales is None else f"{scales.dtype} of shape {scales.shape}"
@@ -173,3 +94,11 @@ def _paired(stored: dict[str, Array], path: Path) -> dict[str, Layer]:
             del layers[name + SCALE]
             layers[name] = Int8Rows(values, scales.astype(np.float32))
     return layers
+
+
+def _read_with_torch(path: Path) -> dict[str, Array]:
+    import torch
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    return {name: (t.float() if t.dtype is torch.bfloat16 else t).numpy() for name, t in tensors.items()}

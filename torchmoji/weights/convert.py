@@ -7,33 +7,8 @@ from pathlib import Path
 import torch
 
 from torchmoji.files.atomic import atomic_path
-from torchmoji.weights.formats import (
-    FILE_ENDINGS,
-    KERAS_ENDINGS,
-    load_state_dict,
-    model_sizes,
-    save_state_dict,
-)
-
-
-def with_summed_biases(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The layers with each LSTM's two biases as their sum, which is all that Keras stores of them."""
-    summed = dict(state_dict)
-    for name in state_dict:
-        if "bias_ih" in name:
-            summed[name] = state_dict[name] + summed.pop(name.replace("bias_ih", "bias_hh"))
-    return summed
-
-
-def differing_layers(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> list[str]:
-    """The names of the layers that only one has, or whose type, shape or any value differs."""
-    return [name for name in {**first, **second} if not _same(first.get(name), second.get(name))]
-
-
-def _same(first: torch.Tensor | None, second: torch.Tensor | None) -> bool:
-    if first is None or second is None or (first.dtype, first.shape) != (second.dtype, second.shape):
-        return False
-    return torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
+from torchmoji.weights.formats import FILE_ENDINGS, KERAS_ENDINGS, load_state_dict, save_state_dict
+from torchmoji.weights.layers import model_sizes
 
 
 def rewrite(
@@ -66,10 +41,26 @@ def rewrite(
         expected, found = weights, load_state_dict(temporary)
         if target.suffix.lower() in KERAS_ENDINGS:
             expected, found = with_summed_biases(expected), with_summed_biases(found)
-        wrong = differing_layers(expected, found)
+        wrong = [name for name in {**expected, **found} if not _same(expected.get(name), found.get(name))]
         if wrong:
             raise ValueError(f"{target} was not written: read back, these layers differ: {', '.join(wrong)}")
     return weights
+
+
+def with_summed_biases(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The layers with each LSTM's two biases as their sum, which is all that Keras stores of them."""
+    summed = dict(state_dict)
+    for name in state_dict:
+        if "bias_ih" in name:
+            summed[name] = state_dict[name] + summed.pop(name.replace("bias_ih", "bias_hh"))
+    return summed
+
+
+def _same(first: torch.Tensor | None, second: torch.Tensor | None) -> bool:
+    """Whether type, shape and all values are the same."""
+    if first is None or second is None or (first.dtype, first.shape) != (second.dtype, second.shape):
+        return False
+    return torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
 
 
 def describe(

@@ -10,14 +10,15 @@ import re
 import shutil
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torchmoji import __version__
 from torchmoji.balancing import checked_frequencies
-from torchmoji.create_vocab import load_vocabulary
+from torchmoji.create_vocab import load_vocabulary, save_vocabulary
 from torchmoji.emojis import EMOJIS
-from torchmoji.files.atomic import atomic_write_text
+from torchmoji.files.atomic import atomic_path
 from torchmoji.global_variables import default_model_directory
 
 CONFIG_NAME = "config.json"
@@ -139,38 +140,52 @@ def save(
     state_dict: Mapping[str, Any],
     vocabulary: Mapping[str, int],
     config: Mapping[str, Any],
-    card: str,
+    card: str | None = None,
+    *,
+    int8: bool = False,
+    extra: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a model's folder: a new one whole or not at all, in an old one each file.
+    """Write a model's folder: a new one whole or not at all; in an old one all files are written, then named.
 
     Args:
         folder: Where; other files in it stay.
         state_dict: The weights.
         vocabulary: Word -> id.
         config: Sizes, classes, settings.
-        card: The model card, Markdown.
+        card: The model card, Markdown; without it none is written.
+        int8: Store matrices as int8, see `torchmoji.weights.formats.save_quantized`.
+        extra: Name -> text of more files.
 
     Raises:
         NotADirectoryError: There is a file of that name.
     """
-    from torchmoji.weights.formats import save_state_dict
+    from torchmoji.weights.formats import save_quantized, save_state_dict
 
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(f"{target} is a file: give a folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    new = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     about = {"model_type": "torchmoji", "version": __version__, **config}
+    texts = {CONFIG_NAME: json.dumps(about, ensure_ascii=False, indent=1) + "\n", **(extra or {})}
+    if card is not None:
+        texts[CARD_NAME] = card
+
+    def write(into: Path) -> None:
+        with ExitStack() as files:  # they get their names at the end, the last one first
+            paths = {
+                name: files.enter_context(atomic_path(into / name))
+                for name in (*texts, VOCABULARY_NAME, WEIGHTS_NAME)
+            }
+            (save_quantized if int8 else save_state_dict)(state_dict, paths[WEIGHTS_NAME])
+            save_vocabulary(vocabulary, paths[VOCABULARY_NAME])
+            for name, text in texts.items():
+                paths[name].write_text(text, encoding="utf-8")
+
+    if target.exists():
+        write(target)
+        return
+    new = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        new.mkdir()
-        save_state_dict(state_dict, new / WEIGHTS_NAME)
-        atomic_write_text(new / VOCABULARY_NAME, json.dumps(dict(vocabulary), ensure_ascii=False) + "\n")
-        atomic_write_text(new / CARD_NAME, card)
-        atomic_write_text(new / CONFIG_NAME, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
-        if target.exists():
-            for name in (WEIGHTS_NAME, VOCABULARY_NAME, CARD_NAME, CONFIG_NAME):
-                (new / name).replace(target / name)
-        else:
-            new.rename(target)
+        write(new)
+        new.rename(target)
     finally:
         shutil.rmtree(new, ignore_errors=True)

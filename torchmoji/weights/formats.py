@@ -3,10 +3,9 @@
 The 2017 package read torch files alone, let `torch.load` run code from them, and took the sizes for granted.
 Here torch files are read as tensors only; safetensors, a compact form of it with int8 rows, and Keras's HDF5
 files are read too. A file's content, not its name, says which of them it is, and every file is checked
-against the table of layers in `torchmoji.weights.keras`.
+against the table of layers in `torchmoji.weights.layers`.
 """
 
-import json
 import os
 import pickle
 import re
@@ -14,20 +13,13 @@ import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import safetensors
 import torch
 from safetensors.torch import save_file
 
 from torchmoji.files.atomic import atomic_path
-from torchmoji.weights.arrays import QUANTIZATION, SCALE, quantize_rows
-from torchmoji.weights.keras import (
-    LAYERS,
-    ModelSizes,
-    model_sizes,
-    read_keras_weights,
-    single_or_double,
-    write_keras_weights,
-)
+from torchmoji.weights.arrays import QUANTIZATION, SCALE, read_safetensors
+from torchmoji.weights.keras import read_keras_weights, single_or_double, write_keras_weights
+from torchmoji.weights.layers import LAYERS, Int8Rows, ModelSizes, as_float, model_sizes, quantize_rows
 
 __all__ = [
     "FILE_ENDINGS",
@@ -49,18 +41,6 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 # How pickle writes 0x1950A86A20F9469CFC6C, the number with which torch's old format starts.
 _OLD_TORCH_NUMBER = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-_SAFETENSORS_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
 _MAX_SAFETENSORS_HEADER = 100_000_000  # bytes; the format's own limit
 
 
@@ -150,7 +130,10 @@ def _load_torch(path: Path) -> dict[str, torch.Tensor]:
             f"torch.save(model.state_dict(), path), that is tensors alone"
         ) from None  # torch's own message advises to load the file without the check
     except Exception as error:  # cut or changed bytes make torch raise nearly anything
-        raise _damaged(path, error) from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{path} is truncated or damaged ({reason}): download or save the weights again"
+        ) from error
     if not isinstance(loaded, dict):
         raise ValueError(
             f"{path} holds an object of type {type(loaded).__name__}: expected a state dict, as "
@@ -159,57 +142,11 @@ def _load_torch(path: Path) -> dict[str, torch.Tensor]:
     return loaded
 
 
-def _damaged(path: Path, error: Exception) -> ValueError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    return ValueError(f"{path} is truncated or damaged ({reason}): download or save the weights again")
-
-
 def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        with safetensors.safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-        tensors = _read_tensors(path)
-    except safetensors.SafetensorError as error:
-        raise _damaged(path, error) from error
-    quantization = metadata.get("quantization")
-    if quantization is None:
-        return tensors
-    if quantization != QUANTIZATION:
-        raise ValueError(
-            f"{path} has the quantization {quantization!r}, expected {QUANTIZATION!r}, as save_quantized "
-            f"writes it: update torchmoji or get the file in full precision"
-        )
-    try:
-        return _dequantize(tensors)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read a safetensors file, checked before by safetensors, straight into memory of the tensors' own.
-
-    The library maps the file, from which its pages come one by one and are copied again.
-    """
-    tensors = {}
-    with path.open("rb") as file:
-        start = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(start))
-        header.pop("__metadata__", None)
-        for name, entry in header.items():
-            dtype = _SAFETENSORS_DTYPES.get(entry["dtype"])
-            if dtype is None:
-                raise safetensors.SafetensorError(
-                    f"{name} is of type {entry['dtype']}, which is not one of weights"
-                )
-            tensor = torch.empty(entry["shape"], dtype=dtype)
-            file.seek(8 + start + entry["data_offsets"][0])
-            if (
-                tensor.numel()
-                and file.readinto(tensor.view(-1).view(torch.uint8).numpy().data) != tensor.nbytes
-            ):
-                raise safetensors.SafetensorError(f"{name} ends before its time")
-            tensors[name] = tensor
-    return tensors
+    return {
+        name: torch.from_numpy(as_float(layer) if isinstance(layer, Int8Rows) else layer)
+        for name, layer in read_safetensors(path).items()
+    }
 
 
 def save_state_dict(state_dict: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
@@ -275,37 +212,14 @@ def save_quantized(
             f"unknown file ending {path.suffix!r} of {path}: int8 weights are written as .safetensors"
         )
     model_sizes(state_dict)
-    header = {**(metadata or {}), "format": "pt", "quantization": QUANTIZATION}
-    if not all(isinstance(text, str) for item in header.items() for text in item):
-        raise TypeError(
-            f"metadata has to be strings only, found {dict(metadata or {})!r}: use json.dumps or str"
-        )
     tensors: dict[str, torch.Tensor] = {}
-    for name in LAYERS:
-        if name in state_dict:
-            tensors.update(_quantize(name, _own_copy(state_dict[name]).to(torch.float32)))
+    for name in (name for name in LAYERS if name in state_dict):
+        tensors[name] = _own_copy(state_dict[name]).to(torch.float32)
+        if not torch.isfinite(tensors[name]).all():
+            raise ValueError(f"layer {name} holds NaN or infinity: only finite weights can be stored as int8")
+        if tensors[name].dim() == 2:
+            rows = quantize_rows(tensors[name].numpy())
+            tensors[name], tensors[name + SCALE] = map(torch.from_numpy, rows)
+    header = {**(metadata or {}), "format": "pt", "quantization": QUANTIZATION}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=header)
-
-
-def _quantize(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What `save_quantized` stores for one float32 layer."""
-    if not torch.isfinite(tensor).all():
-        raise ValueError(f"layer {name} holds NaN or infinity: only finite weights can be stored as int8")
-    if tensor.dim() != 2:
-        return {name: tensor}
-    values, scales = quantize_rows(tensor.numpy())
-    return {name: torch.from_numpy(values), name + SCALE: torch.from_numpy(scales)}
-
-
-def _dequantize(stored: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The layers in float32 from what `_quantize` gave; what is no such pair stays, to be refused."""
-    layers = dict(stored)
-    for name, tensor in stored.items():
-        if tensor.dtype == torch.int8 and tensor.dim() == 2:
-            scale = layers.pop(name + SCALE, None)
-            if scale is None or not scale.is_floating_point() or scale.shape != tensor.shape[:1]:
-                found = "nothing" if scale is None else f"{scale.dtype} of shape {tuple(scale.shape)}"
-                raise ValueError(f"layer {name + SCALE}: found {found}, expected {len(tensor)} floats")
-            layers[name] = tensor.to(torch.float32) * scale.to(torch.float32)[:, None]
-    return layers

@@ -1,11 +1,8 @@
-"""The layers of a model as torch and as Keras name them, the check of their shapes, and Keras's HDF5 files.
+"""The layers of a model as Keras names them, and Keras's HDF5 files, read and written.
 
 DeepMoji was published as weights of Keras 2.0; the 2017 PyTorch package came with a copy of them as a torch
-file of one fixed size. Here the layers are two tables of data, `LAYERS` and `KERAS_WEIGHTS`; sizes are read
-from the file, a file that does not fit its table is refused, and conversion goes both ways.
-
-A state dict here is a `dict` from the keys of `LAYERS` to float tensors. The output layer may be missing as a
-whole: a feature encoder has none.
+file of one fixed size. Here sizes are read from the file, one that does not fit `KERAS_WEIGHTS` is refused,
+and conversion goes both ways. A state dict is as in `torchmoji.weights.layers`, with tensors.
 """
 
 import os
@@ -18,38 +15,8 @@ import numpy as np
 import torch
 
 from torchmoji.files.atomic import atomic_path
-from torchmoji.weights.layers import (
-    LAYERS,
-    OUTPUT_LAYER,
-    ModelSizes,
-    check_names,
-    dimensions,
-    read_sizes,
-)
-
-
-def model_sizes(state_dict: Mapping[str, torch.Tensor]) -> ModelSizes:
-    """Check that a state dict is one of a TorchMoji model, and read the model's sizes from it.
-
-    Args:
-        state_dict: The keys of `LAYERS`, with or without the output layer, and float tensors.
-
-    Raises:
-        ValueError: A layer is missing, surplus, misshapen or not a dense float tensor; the message names it.
-    """
-    check_names(state_dict, LAYERS, optional=OUTPUT_LAYER)
-    for name, value in state_dict.items():
-        _check_float(name, value)
-    return read_sizes({name: tuple(tensor.shape) for name, tensor in state_dict.items()}, LAYERS)
-
-
-def _check_float(name: str, value: object) -> None:
-    expected = "expected a dense tensor of float16, bfloat16, float32 or float64"
-    if not isinstance(value, torch.Tensor):
-        raise ValueError(f"layer {name}: found an object of type {type(value).__name__}, {expected}")
-    dense = value.layout is torch.strided and not value.is_meta
-    if not dense or value.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
-        raise ValueError(f"layer {name}: found {value.layout} {value.dtype} on {value.device}, {expected}")
+from torchmoji.files.extras import require
+from torchmoji.weights.layers import LAYERS, ModelSizes, check_names, dimensions, model_sizes, read_sizes
 
 
 class KerasWeight(NamedTuple):
@@ -122,7 +89,7 @@ def read_keras_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
         ValueError: The file is damaged or of another kind, or a layer is missing, surplus or misshapen.
         ModuleNotFoundError: h5py is missing.
     """
-    h5py = _import_h5py()
+    h5py = require("h5py", "keras", "a Keras HDF5 file")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no Keras weights file {path}: check the path")
@@ -131,16 +98,6 @@ def read_keras_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
             return _from_keras(_read_layers(h5py, file.get("model_weights", file)))
     except Exception as error:  # cut or changed bytes make h5py raise nearly anything
         raise ValueError(f"{path} is not a sound Keras file of DeepMoji's layers: {error}") from error
-
-
-def _import_h5py() -> ModuleType:
-    try:
-        import h5py
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'Keras HDF5 files need h5py, which is not installed: pip install "torchmoji[keras]"'
-        ) from error
-    return h5py
 
 
 def _read_layers(h5py: ModuleType, file: Any) -> dict[str, list[torch.Tensor]]:
@@ -221,7 +178,7 @@ def write_keras_weights(state_dict: Mapping[str, torch.Tensor], path: str | os.P
         ValueError: `state_dict` is not one of a TorchMoji model.
         ModuleNotFoundError: h5py is missing.
     """
-    h5py = _import_h5py()
+    h5py = require("h5py", "keras", "a Keras HDF5 file")
     sizes = model_sizes(state_dict)
     layers = [layer for layer in KERAS_LAYERS if layer != "softmax" or sizes.nb_outputs is not None]
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:

@@ -1,11 +1,19 @@
-"""The layers of a model, their shapes, and the check that a set of layers is one model's.
+"""The layers of a model, their shapes, the check that a set of layers is one model's, and int8 rows.
+
+    values = round(w / scale)    scale = max|w| / 127 of each row, halves rounded to even
 
 A state dict here is a mapping from the keys of `LAYERS` to tensors or arrays. The output layer may be missing
-as a whole: a feature encoder has none. Nothing here needs torch.
+as a whole: a feature encoder has none. torch is imported only where there are tensors.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "embed.weight": ("tokens", "embedding"),
@@ -66,6 +74,82 @@ def dimensions(sizes: ModelSizes) -> dict[str, int]:
     if sizes.nb_outputs is not None:
         lengths["outputs"] = sizes.nb_outputs
     return lengths
+
+
+class Int8Rows(NamedTuple):
+    """A matrix with one scale for each row.
+
+    Attributes:
+        values: int8 (rows, columns).
+        scales: float32 (rows,).
+    """
+
+    values: npt.NDArray[np.int8]
+    scales: npt.NDArray[np.float32]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return self.values.shape
+
+
+Layer = Array | Int8Rows
+
+_MAX_INT8 = 127
+
+
+def quantize_rows(matrix: Array) -> Int8Rows:
+    """Round a float32 matrix (rows, columns) to int8; no value moves by more than half its row's scale.
+
+    Raises:
+        ValueError: The matrix holds NaN or infinity.
+    """
+    if not np.isfinite(matrix).all():
+        raise ValueError("a matrix holds NaN or infinity: only finite weights can be stored as int8")
+    scales = np.abs(matrix).max(axis=1).astype(np.float32) / np.float32(_MAX_INT8)
+    divisors = np.where(scales > 0, scales, np.float32(1))
+    rows = np.rint(matrix / divisors[:, None]).clip(-_MAX_INT8, _MAX_INT8)
+    return Int8Rows(rows.astype(np.int8), scales)
+
+
+def as_float(layer: Layer) -> npt.NDArray[np.float32]:
+    """A layer's values in float32."""
+    if not isinstance(layer, Int8Rows):
+        return layer.astype(np.float32, copy=False)
+    values = layer.values.astype(np.float32)
+    values *= layer.scales[:, None]
+    return values
+
+
+def model_sizes(state_dict: Mapping[str, Any]) -> ModelSizes:
+    """Check that a state dict is one of a TorchMoji model, and read the model's sizes from it.
+
+    Args:
+        state_dict: The keys of `LAYERS`, with or without the output layer, and float tensors or arrays.
+
+    Raises:
+        ValueError: A layer is missing, surplus, misshapen or not of dense floats; the message names it.
+    """
+    check_names(state_dict, LAYERS, optional=OUTPUT_LAYER)
+    for name, value in state_dict.items():
+        if not isinstance(value, Int8Rows):
+            _check_float(name, value)
+    return read_sizes({name: tuple(layer.shape) for name, layer in state_dict.items()}, LAYERS)
+
+
+def _check_float(name: str, value: object) -> None:
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind != "f":
+            raise ValueError(f"layer {name}: found numbers of {value.dtype}, expected floats")
+        return
+    import torch
+
+    expected = "expected a dense tensor of float16, bfloat16, float32 or float64"
+    if not isinstance(value, torch.Tensor):
+        raise ValueError(f"layer {name}: found an object of type {type(value).__name__}, {expected}")
+    dense = value.layout is torch.strided and not value.is_meta
+    if not dense or value.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        raise ValueError(f"layer {name}: found {value.layout} {value.dtype} on {value.device}, {expected}")
 
 
 def read_sizes(shapes: Mapping[str, tuple[int, ...]], table: Mapping[str, tuple[str, ...]]) -> ModelSizes:

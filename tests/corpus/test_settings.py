@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from torchmoji.corpus.settings import (
+    CorpusSettings,
+    Rules,
+    counts_for_language,
+    is_mostly_in,
+    is_word,
+    language_words,
+    text_filter,
+    unescape,
+)
+
+
+def test_retweets_links_and_mentions_are_left_out():
+    reason = text_filter(Rules())
+    for text in ("RT @me: so good", " rt so good"):
+        assert reason(text) == "retweet"
+    for text in ("see https://a.b", "see www.a.b"):
+        assert reason(text) == "link"
+    for text in ("rtx cards are out", "please RT this", "@me so good", "so good"):
+        assert reason(text) is None
+    assert text_filter(Rules(keep_retweets=True, keep_links=True))("RT see www.a.b") is None
+    assert text_filter(Rules(keep_mentions=False))("so good, @me") == "mention"
+
+
+def test_entities_become_characters_once():
+    assert unescape("&lt;3 you &amp; me, &amp;lt;") == "<3 you & me, &lt;"
+
+
+def test_which_tokens_are_words_and_say_something_about_the_language():
+    tokens = ["day", "don't", "a", "1st", "é", "!!", "CUSTOM_NUMBER"]
+    assert [token for token in tokens if is_word(token)] == ["day", "don't", "a", "1st", "é"]
+    assert [token for token in tokens if counts_for_language(token)] == ["day", "don't", "é"]
+
+
+def test_half_of_a_short_text_and_three_fifths_of_a_longer_one_must_be_known():
+    counted = np.array([0, 1, 2, 2, 4, 5, 5, 10])
+    known = np.array([0, 0, 1, 0, 2, 2, 3, 5])
+    assert is_mostly_in(counted, known).tolist() == [True, True, True, False, True, False, True, False]
+
+
+def test_english_words_are_those_that_are_frequent():
+    words = language_words("en")
+    assert len(words) == 5000
+    assert {"the", "love", "don't"} <= words
+    assert "quiero" not in words
+
+
+def test_a_file_can_hold_the_words_of_a_language(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("Hola\nmundo\n", encoding="utf-8")
+    assert language_words(str(path)) == {"hola", "mundo"}
+    assert Rules(language=str(path)).language == str(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "changes", "message"),
+    [
+        (Rules, {"min_words": 0}, "min_words must be at least 1, got 0"),
+        (Rules, {"max_tokens": 0}, "max_tokens must be at least 1, got 0"),
+        (Rules, {"language": "xx"}, "language is 'xx': give 'en', or a file"),
+        (Rules, {"emojis": ("x",)}, "'x' is not an emoji"),
+        (CorpusSettings, {"nb_tokens": 10}, "nb_tokens must be more than the 10 special tokens, got 10"),
+        (CorpusSettings, {"min_count": 0}, "min_count must be at least 1, got 0"),
+        (CorpusSettings, {"hashtags": -1}, "hashtags must be 0 or more, got -1"),
+        (CorpusSettings, {"validation": 1.0}, "validation must be a share from 0 to below 1, got 1.0"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(make, changes, message):
+    with pytest.raises(ValueError, match=message):
+        make(**changes)
