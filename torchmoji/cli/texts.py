@@ -186,9 +186,8 @@ def _readable(row: Result, options: argparse.Namespace) -> str:
         pairs = [(row[f"emoji_{n}"], row[f"probability_{n}"]) for n in range(1, count + 1)]
         lines.append("  " + "   ".join(f"{emoji} {probability:.1%}" for emoji, probability in pairs))
     elif options.rows is _emotions:
-        lines.append(
-            "  " + "   ".join(f"{name} {value:.2f}" for name, value in row.items() if name != "text")
-        )
+        values = [f"{name} {value:.2f}" for name, value in row.items() if name != "text"]
+        lines.append("  " + "   ".join(values))
     else:
         if "emoji" in row:
             lines.append(f"  {row['emoji']} {row['probability']:.1%}")
@@ -207,7 +206,7 @@ def _encode(options: argparse.Namespace) -> None:
     pipeline = load_pipeline(options)
     if not options.out:
         write_lines(_rows(_features, pipeline, windows, options), sys.stdout, ".jsonl", flush=True)
-    elif options.input and (options.resume or ending(options.out) in RESUMABLE):
+    elif options.resume or (options.input and ending(options.out) in RESUMABLE):
         _encode_file(pipeline, windows, options)
     elif ending(options.out) == ".npy":
         rows = pipeline.encode_stream(chain.from_iterable(windows))
@@ -219,10 +218,11 @@ def _encode(options: argparse.Namespace) -> None:
 def _encode_file(
     pipeline: MojiPipeline, windows: Iterable[Iterable[str]], options: argparse.Namespace
 ) -> None:
-    """From a file to a file, so that an interrupted run can be gone on with."""
+    """Encode a file into a file, so that an interrupted run can be resumed."""
     about = {
         "input": fingerprint(options.input),
         "column": options.column,
+        "encoding": options.encoding,
         "model": fingerprint(find(model_name(options), options.vocabulary).weights, content=True),
         "engine": repr(pipeline),
     }
