@@ -13,7 +13,7 @@ def test_finetune_evaluate_and_use_is_one_story(tiny_folder, tmp_path, capsys):
     with open(tmp_path / "data.csv", "w", newline="") as file:
         csv.writer(file).writerows([["text", "label"], *rows])
     data, out = str(tmp_path / "data.csv"), str(tmp_path / "tuned")
-    options = ["--method", "new", "--batch-size", "4", "--quiet", "--json"]
+    options = ["--method", "new", "--epochs", "25", "--batch-size", "4", "--quiet", "--json"]
     assert main(["finetune", data, "--out", out, "--model", tiny_folder, *options]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert (scores["texts"], scores["accuracy"], scores["macro_f1"]) == (8, 1.0, 1.0)
