@@ -36,13 +36,14 @@ from after_training import (
 )
 from card import default_model_card
 from encoder import Teacher, as_wordpieces, embeddings_of, encoder_files, guesses_of, load_encoder
+from wanted_rows import write_wanted_rows
 
 from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.corpus import Columns, Corpus, CorpusSettings, build_corpus
 from torchmoji.corpus.shards import MANIFEST_NAME, TokenRows, in_memory, shard_texts
 from torchmoji.create_vocab import load_vocabulary, save_vocabulary, words_by_id
 from torchmoji.files import atomic_write_text
-from torchmoji.files.resumable import fingerprint, write_wanted_rows
+from torchmoji.files.resumable import fingerprint
 from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS
 from torchmoji.model_def import TorchMoji, load_model
 from torchmoji.pipeline import MojiPipeline

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from torchmoji.files.atomic import atomic_path, atomic_write_text
+from torchmoji.files.atomic import atomic_path, atomic_write_text, remove_leftovers
 
 
 def mode(path):
@@ -20,35 +20,22 @@ def umask():
     os.umask(before)
 
 
-def test_the_file_appears_at_the_end(tmp_path):
-    path = tmp_path / "file.txt"
-    with atomic_path(path) as temporary:
+def test_the_file_appears_at_the_end_and_its_folder_is_made(tmp_path):
+    path = tmp_path / "a" / "b" / "weights.npz"
+    with atomic_path(str(path)) as temporary:
         temporary.write_text("whole")
         assert not path.exists()
+        assert (temporary.parent, temporary.suffix) == (path.parent, ".npz")
     assert path.read_text() == "whole"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_temporary_path_is_beside_the_file_with_its_ending(tmp_path):
-    with atomic_path(tmp_path / "weights.npz") as temporary:
-        assert temporary.parent == tmp_path
-        assert temporary.suffix == ".npz"
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_two_writers_do_not_meet(tmp_path):
     path = tmp_path / "file.txt"
     with atomic_path(path) as first, atomic_path(path) as second:
-        assert first != second
         first.write_text("first")
         second.write_text("second")
     assert path.read_text() == "first"  # the outer block ends last
-
-
-def test_an_existing_file_is_replaced(tmp_path):
-    path = tmp_path / "file.txt"
-    path.write_text("old and longer")
-    atomic_write_text(path, "new")
-    assert path.read_text() == "new"
 
 
 @pytest.mark.parametrize("exception", [ValueError, KeyboardInterrupt, SystemExit])
@@ -56,26 +43,18 @@ def test_an_existing_file_is_kept_where_the_block_fails(tmp_path, exception):
     path = tmp_path / "file.txt"
     path.write_text("old")
 
-    def write():
+    def write(is_gone):
         with atomic_path(path) as temporary:
             temporary.write_text("hal")
+            if is_gone:
+                temporary.unlink()
             raise exception("in the middle")
 
-    with pytest.raises(exception, match="in the middle"):
-        write()
+    for is_gone in (False, True):
+        with pytest.raises(exception, match="in the middle"):
+            write(is_gone)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_failure_may_come_after_the_temporary_file_is_gone(tmp_path):
-    def write():
-        with atomic_path(tmp_path / "file.txt") as temporary:
-            temporary.unlink()
-            raise ValueError("in the middle")
-
-    with pytest.raises(ValueError, match="in the middle"):
-        write()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_not_replaced(tmp_path):
@@ -85,48 +64,35 @@ def test_a_folder_is_not_replaced(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_missing_folders_are_made(tmp_path):
-    atomic_write_text(tmp_path / "a" / "b" / "file.txt", "text")
-    assert (tmp_path / "a" / "b" / "file.txt").read_text() == "text"
-
-
-def test_paths_may_be_strings(tmp_path):
-    atomic_write_text(str(tmp_path / "file"), "text")
-    assert (tmp_path / "file").read_text() == "text"
-
-
-@pytest.mark.usefixtures("umask")
-def test_new_files_have_the_usual_permissions(tmp_path):
-    atomic_write_text(tmp_path / "file.txt", "text")
-    assert mode(tmp_path / "file.txt") == 0o640
-
-
-@pytest.mark.parametrize("permissions", [0o600, 0o664])
-@pytest.mark.usefixtures("umask")
-def test_a_replaced_file_keeps_its_permissions(tmp_path, permissions):
-    path = tmp_path / "file.txt"
-    path.touch()
-    path.chmod(permissions)
-    atomic_write_text(path, "text")
-    assert mode(path) == permissions
-
-
-def test_long_names(tmp_path):
+def test_long_names_and_text_as_utf_8(tmp_path):
     path = tmp_path / ("a" * 250 + ".txt")
-    atomic_write_text(path, "text")
-    assert path.read_text() == "text"
-
-
-def test_text_is_utf_8(tmp_path):
-    atomic_write_text(tmp_path / "file.txt", "é😂")
-    assert (tmp_path / "file.txt").read_bytes() == "é😂".encode()
+    atomic_write_text(path, "é😂")
+    assert path.read_bytes() == "é😂".encode()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions are other things there")
-def test_a_file_that_was_put_in_its_place_gets_the_usual_permissions(tmp_path):
-    (tmp_path / "usual").touch()
-    with atomic_path(tmp_path / "new") as temporary:
-        other = tmp_path / "other"
-        other.touch(mode=0o600)
-        other.replace(temporary)
-    assert (tmp_path / "new").stat().st_mode == (tmp_path / "usual").stat().st_mode
+@pytest.mark.usefixtures("umask")
+@pytest.mark.parametrize(("before", "after"), [(None, 0o640), (0o600, 0o600), (0o664, 0o664)])
+def test_new_files_have_the_usual_permissions_and_replaced_ones_keep_theirs(tmp_path, before, after):
+    path = tmp_path / "file.txt"
+    if before is not None:
+        path.write_text("old and longer")
+        path.chmod(before)
+    with atomic_path(path) as temporary:  # another file may take its place
+        (tmp_path / "other").write_text("text")
+        (tmp_path / "other").chmod(0o666)
+        (tmp_path / "other").replace(temporary)
+    assert (path.read_text(), mode(path)) == ("text", after)
+
+
+def test_only_what_a_killed_write_left_is_removed(tmp_path):
+    kept = {"model.safetensors", ".lock", ".hidden.txt", ".a.0123.bin", "elsewhere"}
+    for name in kept - {"elsewhere"}:
+        (tmp_path / name).touch()
+    for name in ("model.safetensors", "checkpoint.pt", "noending"):
+        with atomic_path(tmp_path / "elsewhere" / name) as temporary:
+            pass
+        (tmp_path / temporary.name).touch()
+    assert len(list(tmp_path.iterdir())) == len(kept) + 3
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == kept

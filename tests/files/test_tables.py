@@ -1,41 +1,123 @@
-"""torchmoji.files.tables: texts out of every kind of file, rows into every kind, whole or not at all."""
+"""torchmoji.files.tables: rows out of every kind of file, and into every kind, whole or not at all."""
 
-import builtins
 import csv
 import gzip
+import io
 import json
 import os
+import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from torchmoji.files.tables import arriving_texts, check_writable, read_texts, write_npy, write_rows
+from torchmoji.files import tables
+from torchmoji.files.tables import (
+    check_writable,
+    csv_records,
+    likely_column,
+    open_table,
+    read_texts,
+    write_npy,
+    write_rows,
+)
 
 TEXTS = ["I love it, really", "", 'he said "no"\nand left', "ünï 😂"]
 LINES = [text.replace("\n", " ") for text in TEXTS]
 ROWS = [{"text": text, "score": number / 2, "words": [text]} for number, text in enumerate(TEXTS)]
 
 
-def write(path, kind):
+def content_of(kind):
     if kind == "txt":
-        content = "\r\n".join(LINES) + "\r\n"
-    elif kind == "jsonl":
-        content = "\n".join(json.dumps({"n": 1, "text": text}) for text in TEXTS) + "\n\n"
-    else:
-        delimiter = {"csv": ",", "tsv": "\t"}[kind]
-        with open(path.with_suffix(".raw"), "w", newline="", encoding="utf-8") as file:
-            csv.writer(file, delimiter=delimiter).writerows([["n", "text"], *([1, text] for text in TEXTS)])
-        content = path.with_suffix(".raw").read_bytes().decode()
-    data = ("\ufeff" + content).encode()
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+        return "\r\n".join(LINES) + "\r\n"
+    if kind == "jsonl":
+        return "\n\n".join(json.dumps({"n": 1, "text": text}) for text in TEXTS) + "\n"
+    if kind == "json":
+        return "\n" + json.dumps([{"n": 1, "text": text} for text in TEXTS], indent=2)
+    file = io.StringIO()
+    csv.writer(file, delimiter={"csv": ",", "tsv": "\t"}[kind]).writerows(
+        [["n", "text"], [], *([1, text] for text in TEXTS)]
+    )
+    return file.getvalue()
+
+
+def rows_of(path, **options):
+    with open_table(path, **options) as table:
+        return list(table)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write a file and give its path."""
+
+    def write(name, content):
+        path = tmp_path / name
+        data = content if isinstance(content, bytes) else content.encode()
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return path
+
+    return write
 
 
 @pytest.mark.parametrize("zipped", ["", ".gz"])
-@pytest.mark.parametrize("kind", ["txt", "csv", "tsv", "jsonl"])
-def test_texts_are_read_from_every_kind_of_file(tmp_path, kind, zipped):
-    path = tmp_path / f"texts.{kind}{zipped}"
-    write(path, kind)
+@pytest.mark.parametrize("kind", ["txt", "csv", "tsv", "jsonl", "json"])
+def test_texts_are_read_from_every_kind_of_file(table, kind, zipped):
+    path = table(f"texts.{kind}{zipped}", "\ufeff" + content_of(kind))
     assert list(read_texts(path)) == (LINES if kind == "txt" else TEXTS)
+
+
+@pytest.mark.parametrize("kind", ["txt", "csv", "jsonl"])
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_other_encodings_are_named(table, kind, encoding):
+    path = table(
+        f"a.{kind}", content_of(kind).replace("😂", "€").replace(r"\ud83d\ude02", "€").encode(encoding)
+    )
+    assert list(read_texts(path, encoding=encoding))[-1] == "ünï €"
+
+
+def test_rows_have_every_column_in_order_and_their_line(table):
+    expected = [(2, {"id": "1", "text": "two\nlines", "n": ""}), (5, {"id": "2", "text": "b", "n": None})]
+    for name, delimiter in (("a.csv", ","), ("b.csv", ";"), ("a.tsv", "\t")):
+        content = 'id,text,n\n1,"two\nlines",\n\n2,b\n'.replace(",", delimiter)
+        with open_table(table(name, content)) as rows:
+            assert (rows.columns, rows.delimiter) == (["id", "text", "n"], delimiter)
+            assert list(rows) == expected
+    assert rows_of(table("a.jsonl", '\n{"b": [1], "text": "x"}\n"y"\nnull\n')) == [
+        (2, {"b": [1], "text": "x"}),
+        (3, {"text": "y"}),
+        (4, {"text": None}),
+    ]
+
+
+def test_arrays_are_read_wherever_lines_end(table, monkeypatch):
+    values = [{"text": "a ] , [ \\", "n": [[1], {}]}, "b", None, {"text": "x" * 30}]
+    expected = [value if isinstance(value, dict) else {"text": value} for value in values]
+    for block in (1, 1 << 16):
+        monkeypatch.setattr(tables, "_BLOCK", block)
+        for indent in (None, 1):
+            rows = rows_of(table("a.jsonl", json.dumps(values, indent=indent) + "\n\n"))
+            assert [row for _, row in rows] == expected
+    assert [line for line, _ in rows] == [2, 11, 12, 13]
+    assert rows_of(table("b.json", " [ ] ")) == []
+    assert rows_of(table("c.json", '{"text": "a"}\n{"text": "b"}')) == [
+        (1, {"text": "a"}),
+        (2, {"text": "b"}),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["txt", "csv", "jsonl", "json"])
+def test_memory_does_not_grow_with_the_file(tmp_path, kind):
+    row = json.dumps({"text": "some words " * 8})
+    content = {"csv": "text\n" + (row + "\n") * 10_000, "json": "[" + ",".join([row] * 10_000) + "]"}
+    content["csv"] = content["csv"].replace('"', "'")
+    path = tmp_path / f"a.{kind}"
+    path.write_text(content.get(kind, (row + "\n") * 10_000))
+    assert path.stat().st_size > 1e6
+    tracemalloc.start()
+    assert sum(1 for _ in read_texts(path)) == 10_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < (4e6 if kind == "json" else 3e5)
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
@@ -46,14 +128,12 @@ def test_rows_that_are_written_are_read_again(tmp_path, kind):
     assert write_rows(iter(ROWS), path) == 4
     assert list(read_texts(path)) == TEXTS
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
-
-
-def test_lists_are_json_in_csv(tmp_path):
-    write_rows(ROWS, tmp_path / "rows.csv")
-    with open(tmp_path / "rows.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert json.loads(rows[3]["words"]) == ["ünï 😂"]
-    assert rows[3]["score"] == "1.5"
+    (_, row), *_ = rows_of(path)
+    assert row == (
+        ROWS[0]
+        if kind in ("jsonl", "parquet")
+        else {"text": TEXTS[0], "score": "0.0", "words": json.dumps([TEXTS[0]])}
+    )
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "npy"])
@@ -71,48 +151,105 @@ def test_a_failure_leaves_no_file(tmp_path, kind):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("number", [0, 1, 1000])
+@pytest.mark.parametrize("number", [0, 1000])
 def test_an_array_is_written_row_by_row(tmp_path, number):
     rows = np.random.RandomState(0).rand(number, 3).astype(np.float32)
     assert write_npy(iter(rows), 3, tmp_path / "rows.npy") == number
-    got = np.load(tmp_path / "rows.npy")
-    assert got.dtype == np.float32
-    np.testing.assert_array_equal(got, rows)
+    array = np.load(tmp_path / "rows.npy")
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, rows)
 
 
 def test_many_rows_and_none_of_parquet(tmp_path):
     pytest.importorskip("pyarrow")
-    assert write_rows(({"text": str(n)} for n in range(9000)), tmp_path / "rows.parquet") == 9000
-    assert list(read_texts(tmp_path / "rows.parquet")) == [str(n) for n in range(9000)]
+    path = tmp_path / "rows.parquet"
+    assert write_rows(({"n": n, "text": str(n)} for n in range(9000)), path) == 9000
+    assert list(read_texts(path)) == [str(n) for n in range(9000)]
+    assert list(read_texts(path, "n")) == [str(n) for n in range(9000)]
+    with open_table(path, only=["n"]) as table:
+        assert (table.columns, next(iter(table))) == (["n", "text"], (1, {"n": 0}))
     assert write_rows([], tmp_path / "none.parquet") == 0
 
 
-def test_a_missing_column_is_named_with_those_there_are(tmp_path):
-    write(tmp_path / "texts.csv", "csv")
-    write(tmp_path / "texts.jsonl", "jsonl")
-    for kind in ("csv", "jsonl"):
-        with pytest.raises(
-            ValueError, match=r"has no column 'tweet', only 'n', 'text': name one with --column"
-        ):
-            list(read_texts(tmp_path / f"texts.{kind}", "tweet"))
-    assert list(read_texts(tmp_path / "texts.csv", "n")) == ["1"] * 4
+LONG = "x" * 200_000
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b'{"text"', "line 1, is not JSON"), (b"7", "line 1: expected a text, got 7")]
+    ("name", "content", "message"),
+    [
+        ("a.csv", "id, text\n1,a\n", None),  # a blank before a name does not count
+        ("a.csv", "id,body\n", r"a\.csv has no column 'text', only 'id', 'body': name one with --column"),
+        ("a.csv", "", "a.csv has no column 'text', only none"),
+        ("a.csv", "text,n,n\na,b,c\n", "a.csv has 2 columns 'n': rename all but one"),
+        ("a.csv", "id,text\n1,a\n2,b,c\n", "line 3, has 3 cells, but the header has 2: put cells"),
+        ("a.csv", 'text\na\n"b\nc\nd', r"line 3, is not CSV \(unexpected end of data\): close"),
+        ("a.tsv", 'text\n"a" b\n', "line 2, is not CSV .* expected after"),
+        ("a.csv", f'text\n"{LONG}"\n', "line 2, is not CSV .field larger than field limit"),
+        ("a.csv", "text\na\n" + LONG * 6, "line 3, is longer than 1048576 characters: is this"),
+        ("a.txt", LONG * 6, "a.txt, line 1, is longer than"),
+        ("a.csv.gz", "text\na\ncaf\xe9\n".encode("latin-1"), r"3, is not UTF-8 .byte 0xe9.: .*--encoding"),
+        ("a.txt", "text".encode("utf-16"), "line 1, is not UTF-8"),
+        ("a.jsonl", '"a"\n{"text"\n', "line 2, is not JSON .*: write an object a line"),
+        ("a.jsonl", "7", "line 1, has 7: it must be a JSON object or a text"),
+        ("a.jsonl", '{"text": "a"}\n{"b": 1}\n', "line 2, has no column 'text', only 'b'"),
+        ("a.jsonl", '\n{"text": [1]}\n', r"line 2, has \[1\] as 'text': it must be a text"),
+        ("a.json", '{\n"text": "a"\n}', "line 1, is not JSON"),
+        ("a.json", '["a",\n{"text"', "line 2, is not JSON"),
+        ("a.json", '["a",\n', "line 2, is not JSON"),
+        ("a.json", '["a"\n\n"b"]', "line 3, is not JSON .*where ',' or ']' must be"),
+        ("a.jsonl", '["a"]\n["b"]\n', "line 2, goes on after the JSON array"),
+        ("a.jsonl", '["a", 1]\n', "line 1, has 1: it must be"),
+        ("a.json", "[" * 100_000, "line 1, is not JSON"),
+        ("a.json", f'["a",\n"{LONG * 8}"]', None),
+        ("a.json", f'["a",\n"{LONG * 12}', "line 2, is not JSON"),
+        ("a.parquet", "PAR1", "a.parquet is damaged or no Parquet file"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_file_is_said_with_the_line(table, name, content, message):
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow")
+    path = table(name, content)
+    if message is None:
+        assert next(read_texts(path)) == "a"
+    else:
+        with pytest.raises(ValueError, match=message):
+            list(read_texts(path))
+
+
+@pytest.mark.parametrize(
+    "content", [gzip.compress(b"text\n" + b"some words\n" * 500)[:40], b"text\nno gzip\n"]
 )
-def test_wrong_json_lines_are_named(tmp_path, content, message):
-    (tmp_path / "x.jsonl").write_bytes(content)
-    with pytest.raises(ValueError, match=message):
-        list(read_texts(tmp_path / "x.jsonl"))
+def test_what_is_not_a_whole_gzip_file_is_one_message(tmp_path, content):
+    (tmp_path / "a.csv.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.csv.gz is not a whole gzip file .*get or pack it again"):
+        list(read_texts(tmp_path / "a.csv.gz"))
 
 
-def test_wrong_files_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no file"):
+def test_files_that_are_not_there_and_encodings_that_do_not_exist(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*none\.txt: check the path"):
         next(read_texts(tmp_path / "none.txt"))
-    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
-    with pytest.raises(ValueError, match="is not UTF-8"):
-        list(read_texts(tmp_path / "latin.txt"))
+    with pytest.raises(IsADirectoryError, match="is a folder: name a file in it"):
+        next(read_texts(tmp_path))
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(ValueError, match="unknown encoding: klingon: give one such as utf-8"):
+        next(read_texts(tmp_path / "a.txt", encoding="klingon"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such names of pipes")
+def test_a_pipe_can_be_read():
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"one\ntwo\n")
+    os.close(write_end)
+    assert list(read_texts(f"/dev/fd/{read_end}")) == ["one", "two"]
+    os.close(read_end)
+
+
+def test_records_that_are_wrong_can_be_left_out():
+    reported = []
+    lines = ['a,"b', 'c",d\n', '"x"y,z\n', "\n", "e\n"]
+    records = csv_records(lines, ",", lambda line, reason: reported.append((line, reason[:10])))
+    assert list(records) == [(1, ["a", "bc", "d"]), (5, ["e"])]
+    assert reported == [(3, "is not CSV")]
 
 
 @pytest.mark.parametrize("name", ["x", "x.xlsx", "x.csv.gz", "x.npy"])
@@ -124,72 +261,22 @@ def test_files_that_cannot_be_written_are_refused_with_those_that_can(name):
 
 
 def test_parquet_without_pyarrow_names_the_extra(monkeypatch):
-    real = builtins.__import__
-
-    def missing(name, *arguments, **options):
-        if name.startswith("pyarrow"):
-            raise ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow")
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "torchmoji\[parquet\]"'):
         check_writable("x.parquet", has_numbers=False)
 
 
-def test_standard_input_comes_in_whole_lines_however_it_is_cut(monkeypatch):
-    class Pipe:
-        def __init__(self, *chunks):
-            self.chunks = [*chunks, b""]
-
-        def read1(self, size):
-            return self.chunks.pop(0)
-
-    class Stream:
-        buffer: Pipe
-
-    def windows(*chunks):
-        Stream.buffer = Pipe(*chunks)
-        monkeypatch.setattr("sys.stdin", Stream)
-        return list(arriving_texts())
-
-    assert windows(b"\xef\xbb\xbfone\r\ntw", b"o", b"\nthree\n\n", "four \u2764".encode()) == [
-        ["one"],
-        ["two", "three", ""],
-        ["four \u2764"],
-    ]
-    assert windows() == []
-    assert windows(b"bad \xff byte\n") == [["bad \ufffd byte"]]
-
-
-def test_what_is_not_a_whole_gzip_file_is_one_message(tmp_path):
-    path = tmp_path / "texts.csv.gz"
-    path.write_bytes(gzip.compress(b"text\n" + b"some words\n" * 500)[:40])
-    with pytest.raises(ValueError, match=r"texts.csv.gz is not a whole gzip file .*get or pack it again"):
-        list(read_texts(path))
-    path.write_bytes(b"text\nno gzip\n")
-    with pytest.raises(ValueError, match="is not a whole gzip file"):
-        list(read_texts(path))
-
-
-def test_semicolons_divide_columns_where_there_are_no_commas(tmp_path):
-    path = tmp_path / "texts.csv"
-    path.write_text("id;text\n1;one, two\n2;three\n")
-    assert list(read_texts(path)) == ["one, two", "three"]
-
-
-def test_a_column_that_is_there_twice_is_refused(tmp_path):
-    path = tmp_path / "texts.csv"
-    path.write_text("text,text\na,b\n")
-    with pytest.raises(ValueError, match="has 2 columns 'text': rename all but one"):
-        list(read_texts(path))
-
-
-@pytest.mark.skipif(os.name == "nt", reason="there are no such names of pipes")
-def test_a_folder_is_no_file_and_a_pipe_can_be_read(tmp_path):
-    with pytest.raises(IsADirectoryError, match="is a folder: name a file in it"):
-        list(read_texts(tmp_path))
-    read_end, write_end = os.pipe()
-    os.write(write_end, b"one\ntwo\n")
-    os.close(write_end)
-    assert list(read_texts(f"/dev/fd/{read_end}")) == ["one", "two"]
-    os.close(read_end)
+@pytest.mark.parametrize(
+    ("columns", "column"),
+    [
+        (["id", "text"], "text"),
+        (["Tweet", "id"], "Tweet"),
+        (["id", " Text "], " Text "),
+        (["comment", "text"], "text"),
+        (["a", "b"], "a"),
+        ([], None),
+    ],
+)
+def test_the_likely_column(columns, column):
+    assert likely_column(columns) == column

@@ -235,7 +235,7 @@ def test_what_is_wrong_with_a_file_is_said(visit):
     page.get_by_label("Column of the texts").fill("author")
     page.get_by_role("button", name="Add emojis").click()
     page.locator(
-        "#status .error", has_text="There is no column 'author': use one of 'id', 'tweet'."
+        "#status .error", has_text="The file a.csv has no column 'author', only 'id', 'tweet'"
     ).wait_for()
     assert not page.locator("#download").is_visible()
 

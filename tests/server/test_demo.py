@@ -82,7 +82,10 @@ def test_a_file_comes_back_with_emojis(address, pipeline):
     _, (result,) = call(address, "file", upload(address, "a.txt", b"so good\n"), None, None)
     assert fetch(result["url"])[2].startswith("text,emoji_1,probability_1,emoji_2,probability_2,emoji_3")
     event, data = call(address, "file", file, "text", 1)
-    assert (event, data["error"]) == ("error", "there is no column 'text': use one of 'id', 'body'")
+    assert (event, data["error"]) == (
+        "error",
+        "the file a.csv has no column 'text', only 'id', 'body': choose one",
+    )
 
 
 @pytest.mark.parametrize(

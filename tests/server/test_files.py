@@ -7,9 +7,7 @@ import json
 import pytest
 from support.small_pipeline import small
 
-from torchmoji.files import table_rows as demo_rows
-from torchmoji.files.table_rows import likely_column
-from torchmoji.server import files as demo_files
+from torchmoji.server import files
 from torchmoji.server.files import add_emojis, columns_of, first_rows, name_of_result
 
 
@@ -95,16 +93,13 @@ def test_a_byte_order_mark_stays(add):
 def test_json_lines_keep_their_values(add, pipeline):
     rows = [{"text": "good", "n": [1, None]}, {"n": {}, "text": None}, {"text": "\ud83d bad"}]
     lines = "".join(json.dumps(row) + "\n\n" for row in rows) + '"just a text"\n'
-    done, result = add("a.jsonl", lines)
-    found = [json.loads(line) for line in result.splitlines()]
-    assert [{key: row[key] for key in row if key not in ("emoji_1", "probability_1")} for row in found] == [
-        *rows,
-        {"text": "just a text"},
-    ]
-    assert [(row["emoji_1"], row["probability_1"]) for row in found] == [
-        best(pipeline, row["text"] or "") for row in found
-    ]
-    assert done == 4
+    for name, content in (("a.jsonl", lines), ("a.json", json.dumps([*rows, "just a text"], indent=1))):
+        done, result = add(name, content)
+        written = [json.loads(line) for line in result.splitlines()]
+        emojis = [(row.pop("emoji_1"), row.pop("probability_1")) for row in written]
+        assert written == [*rows, {"text": "just a text"}]
+        assert emojis == [best(pipeline, row["text"] or "") for row in written]
+        assert done == 4
 
 
 def test_a_text_file_comes_back_as_csv(add):
@@ -117,14 +112,7 @@ def test_a_text_file_comes_back_as_csv(add):
 def test_names_that_are_taken_get_underscores(add):
     header = add("a.csv", "text,emoji_1,emoji_1_\ngood,x,y\n")[1].splitlines()[0]
     assert header == "text,emoji_1,emoji_1_,emoji_1__,probability_1"
-
-
-def test_a_header_alone_has_no_rows(add):
     assert add("a.csv", "text\n") == (0, "text,emoji_1,probability_1\n")
-
-
-def test_blank_lines_are_no_rows(add):
-    assert add("a.csv", "text\n\ngood\n\n")[0] == 1
 
 
 def test_the_column_can_be_named(add, pipeline):
@@ -134,7 +122,7 @@ def test_the_column_can_be_named(add, pipeline):
 
 
 def test_progress_is_told_after_each_window(tmp_path, pipeline, monkeypatch):
-    monkeypatch.setattr(demo_files, "WINDOW", 2)
+    monkeypatch.setattr(files, "WINDOW", 2)
     (tmp_path / "a.txt").write_text("good\n" * 5)
     assert list(add_emojis(pipeline, tmp_path / "a.txt", tmp_path / "b.csv")) == [2, 4, 5]
 
@@ -142,63 +130,35 @@ def test_progress_is_told_after_each_window(tmp_path, pipeline, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [
-        (
-            "a.csv",
-            "id,body\n1,good\n",
-            {"column": "text"},
-            "there is no column 'text': use one of 'id', 'body'",
-        ),
-        ("a.csv", "", {}, "the file is empty"),
-        ("a.txt", "", {}, "the file is empty"),
-        ("a.csv.gz", "", {}, "the file is empty"),
-        ("a.csv", "\ntext\n", {}, "the first line is empty, but must name the columns"),
-        ("a.csv", "text\ncaf\xe9\n".encode("latin-1"), {}, "the file is not UTF-8 .* save it as UTF-8"),
-        ("a.csv", "text\ngood\n".encode("utf-16"), {}, "the file is not UTF-8"),
-        ("a.csv", "id,text\n1,good\n2,bad,x\n", {}, "line 3 has 3 cells, but the header has 2: put cells"),
-        ("a.csv", 'text\n"' + "x" * 200_000 + '"\n', {}, "line 2 cannot be read: field larger"),
+        ("a.csv", "id,body\n", {"column": "text"}, "a.csv has no column 'text', only 'id', 'body': cho"),
+        ("a.csv", "", {}, "a.csv has no texts: give a file with some"),
+        ("a.csv.gz", "", {}, "a.csv.gz has no texts"),
+        ("a.txt", "", {}, "a.txt has no texts"),
+        ("a.jsonl", "{}\n", {}, "a.jsonl has no texts"),
+        ("a.csv", "text\ncaf\xe9\n".encode("latin-1"), {}, "a.csv, line 2, is not UTF-8 .* in Excel as 'CSV"),
+        ("a.csv", "id,text\n1,good\n2,bad,x\n", {}, "a.csv, line 3, has 3 cells"),
         ("a.csv", "text\ngood\n", {"top_k": 0}, "the number of emojis must be at least 1, got 0"),
-        ("a.jsonl", '{"text": "a"}\n{"text"\n', {}, "line 2 is not JSON"),
-        ("a.jsonl", "[" * 100_000, {}, "line 1 is not JSON"),
-        ("a.jsonl", "3\n", {}, "line 1 must be an object or a text, got 3"),
-        ("a.jsonl", '{"text": 3}\n', {}, "line 1: 'text' must be a text, got 3"),
-        ("a.jsonl", '{"text": "a"}\n{"b": 1}\n', {}, "line 2 has no 'text', only 'b'"),
-        ("a.jsonl", "{}\n", {}, "there is no column None: use one of none"),
-        ("a.xlsx", "PK", {}, r"cannot read a.xlsx: use .csv, .tsv, .txt, .jsonl, also with .gz"),
-        (
-            "a.csv",
-            "text\n" + "x" * 50 + "\n",
-            {},
-            "line 2 is longer than 40 characters",
-        ),
-        ("a.csv", "text\n" + "good\n" * 100, {}, "the file has more than 400 characters: split it"),
+        ("a.jsonl", '{"text": "a"}\n{"b": 1}\n', {}, "a.jsonl, line 2, has no column 'text', only 'b'"),
+        ("a.xlsx", "PK", {}, r"cannot read the file a.xlsx: use .txt, .csv, .tsv, .jsonl, .json, also"),
+        ("a.csv", "text\n" + "good\n" * 100, {}, "a.csv has more than 400 characters: split it"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_done_is_said_and_leaves_nothing(
     add, tmp_path, monkeypatch, name, content, options, message
 ):
-    if "40" in message:
-        monkeypatch.setattr(demo_rows, "LONGEST_LINE", 40)
-        monkeypatch.setattr(demo_rows, "LARGEST", 400)
+    monkeypatch.setattr(files, "LARGEST", 400)
     with pytest.raises(ValueError, match=message):
         add(name, content, **options)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_broken_archive_is_refused(tmp_path, pipeline):
-    path = tmp_path / "a.csv.gz"
-    for data in (b"text\ngood\n", gzip.compress(b"text\ngood\n" * 99)[:-9]):
-        path.write_bytes(data)
-        with pytest.raises(ValueError, match="the file is not a whole gzip file"):
-            list(add_emojis(pipeline, path, tmp_path / "b.csv.gz"))
-
-
 def test_a_file_that_has_gone_is_said(tmp_path, pipeline):
-    with pytest.raises(ValueError, match="the file is no longer there: upload it again"):
+    with pytest.raises(ValueError, match=r"a\.csv is no longer there: upload it again"):
         list(add_emojis(pipeline, tmp_path / "a.csv", tmp_path / "b.csv"))
 
 
 def test_stopping_leaves_nothing(tmp_path, pipeline, monkeypatch):
-    monkeypatch.setattr(demo_files, "WINDOW", 1)
+    monkeypatch.setattr(files, "WINDOW", 1)
     (tmp_path / "a.txt").write_text("good\n" * 5)
     rows = add_emojis(pipeline, tmp_path / "a.txt", tmp_path / "b.csv")
     assert next(rows) == 1
@@ -212,26 +172,12 @@ def test_stopping_leaves_nothing(tmp_path, pipeline, monkeypatch):
         ("tweets.csv", "tweets-emojis.csv"),
         ("tweets.csv.gz", "tweets-emojis.csv.gz"),
         ("a.b.JSONL", "a.b-emojis.jsonl"),
+        ("tweets.json.gz", "tweets-emojis.jsonl.gz"),
         ("tweets.txt.gz", "tweets-emojis.csv.gz"),
     ],
 )
 def test_the_name_of_the_result(name, result):
     assert name_of_result(f"/somewhere/{name}") == result
-
-
-@pytest.mark.parametrize(
-    ("columns", "column"),
-    [
-        (["id", "text"], "text"),
-        (["Tweet", "id"], "Tweet"),
-        (["id", " Text "], " Text "),
-        (["comment", "text"], "text"),
-        (["a", "b"], "a"),
-        ([], None),
-    ],
-)
-def test_the_likely_column(columns, column):
-    assert likely_column(columns) == column
 
 
 def test_columns_of_files(tmp_path):

@@ -1,6 +1,7 @@
-"""What the command lines of `scripts/` and `examples/` share."""
+"""What the command lines of the package, `scripts/` and `examples/` share."""
 
 import argparse
+from typing import Any
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
@@ -24,3 +25,10 @@ def not_negative(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
     return number
+
+
+def add_encoding(command: Any) -> None:
+    """Add the option that names the encoding of a text file."""
+    command.add_argument(
+        "--encoding", metavar="NAME", help="the file's encoding, such as cp1252 (default: utf-8)"
+    )

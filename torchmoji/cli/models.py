@@ -217,14 +217,8 @@ def _download(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    try:
-        from torchmoji.server.demo import launch
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("torchmoji"):
-            raise
-        raise ModuleNotFoundError(
-            'the page needs gradio, which is not installed: pip install "torchmoji[demo]"', name=error.name
-        ) from error
+    from torchmoji.server.demo import launch
+
     launch(
         load_pipeline(options),
         host=options.host,

@@ -3,29 +3,24 @@
 import argparse
 import json
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from itertools import chain, tee
 from typing import Any
 
+from torchmoji.cli.arguments import add_encoding
 from torchmoji.cli.models import add_model_options, load_pipeline, model_name
 from torchmoji.files.resumable import RESUMABLE, PartialFile, fingerprint
-from torchmoji.files.tables import (
-    arriving_texts,
-    check_writable,
-    ending,
-    read_texts,
-    with_progress,
-    write_lines,
-    write_npy,
-    write_rows,
-)
+from torchmoji.files.tables import check_writable, ending, read_texts, write_lines, write_npy, write_rows
 from torchmoji.pipeline.pipeline import MojiPipeline
 from torchmoji.weights.folder import find
 
 _INPUTS = """
 Texts are arguments, or lines of standard input (-), answered as they come, or come from a file (--input):
-.txt, .csv, .tsv, .jsonl, also gzipped, or .parquet. Results go to standard output, or to a file (--out):
-.csv, .tsv, .jsonl or .parquet."""
+.txt, .csv, .tsv, .jsonl, .json, also gzipped, or .parquet. Results go to standard output, or to a file
+(--out): .csv, .tsv, .jsonl or .parquet"""
+
+_CHUNK_BYTES = 1 << 18
 
 Result = dict[str, Any]
 
@@ -36,61 +31,37 @@ def add_commands(add: Any) -> None:
     Args:
         add: Makes a command from its name, a summary, a description and examples.
     """
-    examples = [
-        'torchmoji emojize "I love mom\'s cooking"',
-        'torchmoji emojize "see you tomorrow" "not again.." --top-k 3',
-        "torchmoji emojize --input tweets.csv --column text --out emojis.csv",
-        "cat tweets.txt | torchmoji emojize - --json > emojis.jsonl",
-    ]
-    summary = "give texts their likeliest emojis"
-    emojize = add("emojize", summary, f"{summary.capitalize()}.\n{_INPUTS}", examples)
-    _add_texts(emojize)
-    emojize.add_argument(
-        "--top-k", type=int, default=5, metavar="K", help="emojis a text (default: %(default)s)"
-    )
-    emojize.add_argument(
-        "--balance",
-        type=float,
-        default=0.0,
-        metavar="B",
-        help="from 0 to 1, how much of their head start to take off common emojis (default: %(default)s)",
-    )
-    emojize.set_defaults(run=_run_texts, rows=_emojis)
-    for name, summary, action, examples in _TEXT_COMMANDS:
-        command = add(name, summary, f"{summary.capitalize()}.\n{_INPUTS}", examples)
-        _add_texts(command)
-        command.set_defaults(run=_run_texts, rows=action)
-    _add_encode(add)
-
-
-def _add_texts(command: Any) -> None:
-    command.add_argument("texts", nargs="*", metavar="TEXT", help="a text; - for lines of standard input")
-    command.add_argument("--input", metavar="FILE", help="a file of texts")
-    command.add_argument("--column", metavar="NAME", help="the texts' column in it (default: text)")
-    command.add_argument("--out", metavar="FILE", help="the new file")
-    command.add_argument("--json", action="store_true", help="JSON lines on standard output")
-    command.add_argument("--quiet", action="store_true", help="no progress bar")
-    add_model_options(command)
-
-
-def _add_encode(add: Any) -> None:
-    examples = [
-        "torchmoji encode --input tweets.txt.gz --out features.npy",
-        "torchmoji encode --input tweets.txt.gz --out features.npy --resume",
-        'torchmoji encode "I love it" --json',
-    ]
-    description = (
-        "Give the emotional encoding of texts, float32 numbers (2304 of them in the original's sizes).\n"
-        f"{_INPUTS[:-1]}; with .npy as one array."
-    )
-    encode = add("encode", "give texts their emotional encodings", description, examples)
-    _add_texts(encode)
-    encode.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on where an interrupted run from --input to --out (.npy, .jsonl, .csv, .tsv) was",
-    )
-    encode.set_defaults(run=_encode)
+    for name, (summary, rows, examples) in _COMMANDS.items():
+        ending_note = "; with .npy as one array." if name == "encode" else "."
+        command = add(name, summary, f"{summary.capitalize()}.\n{_INPUTS}{ending_note}", examples)
+        command.set_defaults(run=_run_texts, rows=rows)
+        command.add_argument("texts", nargs="*", metavar="TEXT", help="a text; - for lines of standard input")
+        command.add_argument("--input", metavar="FILE", help="a file of texts")
+        command.add_argument("--column", metavar="NAME", help="the texts' column in it (default: text)")
+        add_encoding(command)
+        command.add_argument("--out", metavar="FILE", help="the new file")
+        command.add_argument("--json", action="store_true", help="JSON lines on standard output")
+        command.add_argument("--quiet", action="store_true", help="no progress bar")
+        add_model_options(command)
+        if name == "emojize":
+            command.add_argument(
+                "--top-k", type=int, default=5, metavar="K", help="emojis a text (default: %(default)s)"
+            )
+            command.add_argument(
+                "--balance",
+                type=float,
+                default=0.0,
+                metavar="B",
+                help="from 0 to 1, how much of their head start to take off common emojis "
+                "(default: %(default)s)",
+            )
+        elif name == "encode":
+            command.set_defaults(run=_encode)
+            command.add_argument(
+                "--resume",
+                action="store_true",
+                help="go on where an interrupted run from --input to --out (.npy, .jsonl, .csv, .tsv) was",
+            )
 
 
 # --- results of texts ---------------------------------------------------------------------------------------
@@ -139,32 +110,47 @@ def _features(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Na
         yield {"text": text, "features": row.tolist()}
 
 
-_TEXT_COMMANDS = (
-    (
-        "score",
+_COMMANDS = {
+    "emojize": (
+        "give texts their likeliest emojis",
+        _emojis,
+        [
+            'torchmoji emojize "I love mom\'s cooking"',
+            'torchmoji emojize "see you tomorrow" "not again.." --top-k 3',
+            "torchmoji emojize --input tweets.csv --column text --out emojis.csv",
+            "cat tweets.txt | torchmoji emojize - --json > emojis.jsonl",
+        ],
+    ),
+    "score": (
         "give the probability of every class",
         _scores,
         ["torchmoji score --input tweets.csv --out scores.csv"],
     ),
-    (
-        "emotions",
+    "emotions": (
         "give anger, anticipation, disgust, fear, joy, sadness, surprise and trust, 0 to 1",
         _emotions,
         ['torchmoji emotions "not again.. my train is late"'],
     ),
-    (
-        "attention",
+    "attention": (
         "give the words of texts with their weight and their place in the text",
         _attention,
         ['torchmoji attention "I love mom\'s cooking" --json'],
     ),
-    (
-        "explain",
+    "explain": (
         "say how each word left out changes the probability of the likeliest emoji",
         _explain,
         ['torchmoji explain "I love mom\'s cooking"'],
     ),
-)
+    "encode": (
+        "give texts their emotional encodings: float32 numbers, 2304 in the original's sizes",
+        _features,
+        [
+            "torchmoji encode --input tweets.txt.gz --out features.npy",
+            "torchmoji encode --input tweets.txt.gz --out features.npy --resume",
+            'torchmoji encode "I love it" --json',
+        ],
+    ),
+}
 
 
 def _run_texts(options: argparse.Namespace) -> None:
@@ -200,9 +186,8 @@ def _readable(row: Result, options: argparse.Namespace) -> str:
         pairs = [(row[f"emoji_{n}"], row[f"probability_{n}"]) for n in range(1, count + 1)]
         lines.append("  " + "   ".join(f"{emoji} {probability:.1%}" for emoji, probability in pairs))
     elif options.rows is _emotions:
-        lines.append(
-            "  " + "   ".join(f"{name} {value:.2f}" for name, value in row.items() if name != "text")
-        )
+        values = [f"{name} {value:.2f}" for name, value in row.items() if name != "text"]
+        lines.append("  " + "   ".join(values))
     else:
         if "emoji" in row:
             lines.append(f"  {row['emoji']} {row['probability']:.1%}")
@@ -221,7 +206,7 @@ def _encode(options: argparse.Namespace) -> None:
     pipeline = load_pipeline(options)
     if not options.out:
         write_lines(_rows(_features, pipeline, windows, options), sys.stdout, ".jsonl", flush=True)
-    elif options.input and (options.resume or ending(options.out) in RESUMABLE):
+    elif options.resume or (options.input and ending(options.out) in RESUMABLE):
         _encode_file(pipeline, windows, options)
     elif ending(options.out) == ".npy":
         rows = pipeline.encode_stream(chain.from_iterable(windows))
@@ -233,10 +218,11 @@ def _encode(options: argparse.Namespace) -> None:
 def _encode_file(
     pipeline: MojiPipeline, windows: Iterable[Iterable[str]], options: argparse.Namespace
 ) -> None:
-    """From a file to a file, so that an interrupted run can be gone on with."""
+    """Encode a file into a file, so that an interrupted run can be resumed."""
     about = {
         "input": fingerprint(options.input),
         "column": options.column,
+        "encoding": options.encoding,
         "model": fingerprint(find(model_name(options), options.vocabulary).weights, content=True),
         "engine": repr(pipeline),
     }
@@ -251,22 +237,45 @@ def _encode_file(
 # --- texts --------------------------------------------------------------------------------------------------
 
 
-def _shows_progress(options: argparse.Namespace) -> bool:
-    return bool(options.input) and not options.quiet and sys.stderr.isatty()
-
-
 def _windows(options: argparse.Namespace) -> Iterable[Iterable[str]]:
     """The texts: of standard input as they come, of a file or the command line in one window."""
     if options.column and not options.input:
         raise ValueError("--column needs --input: it names a column of that file")
+    if options.encoding and not options.input:
+        raise ValueError("--encoding needs --input: it is that of the file")
     if options.input and options.texts:
         raise ValueError("give texts or --input, not both")
     if options.input:
-        return [with_progress(read_texts(options.input, options.column), _shows_progress(options))]
+        from tqdm import tqdm
+
+        texts = read_texts(options.input, options.column, options.encoding)
+        return [tqdm(texts, unit=" texts", disable=options.quiet or not sys.stderr.isatty())]
     if "-" in options.texts and len(options.texts) > 1:
         raise ValueError("- stands for all texts of standard input: give it alone")
     if options.texts == ["-"]:
-        return arriving_texts()
+        return _arriving_texts()
     if not options.texts:
         raise ValueError("no texts: give some, - for standard input, or --input FILE")
     return [options.texts]
+
+
+def _arriving_texts() -> Iterator[list[str]]:
+    """The lines of standard input, as UTF-8; each time as many as have come, so that none has to wait."""
+    pieces: list[bytes] = []
+    is_first = True
+    stream: Any = sys.stdin
+    while chunk := stream.buffer.read1(_CHUNK_BYTES):
+        if is_first:
+            chunk, is_first = chunk.removeprefix(BOM_UTF8), False
+        *ended, rest = chunk.split(b"\n")
+        if ended:
+            ended[0] = b"".join([*pieces, ended[0]])
+            pieces = []
+            yield [_line(line) for line in ended]
+        pieces.append(rest)
+    if last := b"".join(pieces):
+        yield [_line(last)]
+
+
+def _line(line: bytes) -> str:
+    return line.decode("utf-8", errors="replace").rstrip("\r")

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from torchmoji.cli.arguments import not_negative, positive
+from torchmoji.cli.arguments import add_encoding, not_negative, positive
 from torchmoji.global_variables import FINETUNING_METHODS
 
 
@@ -18,8 +18,9 @@ def add_commands(add: Any) -> None:
     finetune = add(
         "finetune",
         "fine-tune a model on texts with labels",
-        "Fine-tune a model on a CSV or JSONL file with the columns text and label, and split (train, val,\n"
-        "test) where there is one. The score is that of the test part, which training does not see.",
+        "Fine-tune a model on a table (.csv, .tsv, .jsonl, .json, .parquet) with the columns text and\n"
+        "label, and split (train, val, test) where there is one. The score is that of the test part, which\n"
+        "training does not see.",
         [
             "torchmoji finetune data.csv --out model/",
             "torchmoji finetune data.csv --out model/ --method chain-thaw --extend-vocabulary 1000",
@@ -27,6 +28,7 @@ def add_commands(add: Any) -> None:
         ],
     )
     finetune.add_argument("data", metavar="FILE", help="texts with labels")
+    add_encoding(finetune)
     finetune.add_argument("--out", required=True, metavar="FOLDER", help="the fine-tuned model")
     finetune.add_argument("--model", default="default", metavar="NAME", help="where to start from")
     finetune.add_argument("--method", choices=FINETUNING_METHODS, default="last", help="default: %(default)s")
@@ -50,11 +52,12 @@ def add_commands(add: Any) -> None:
     evaluate = add(
         "evaluate",
         "score a fine-tuned model",
-        "Score a model of finetune on a CSV or JSONL file with the columns text and label; of a file with a "
-        "column split,\non its test part.",
+        "Score a model of finetune on a table with the columns text and label; of one with a column split,\n"
+        "on its test part.",
         ["torchmoji evaluate data.csv --model model/", "torchmoji evaluate data.csv --model model/ --json"],
     )
     evaluate.add_argument("data", metavar="FILE", help="texts with labels")
+    add_encoding(evaluate)
     evaluate.add_argument("--model", required=True, metavar="FOLDER", help="what finetune wrote")
     evaluate.add_argument("--all", action="store_true", help="all texts, not the test part alone")
     evaluate.add_argument(
@@ -64,26 +67,15 @@ def add_commands(add: Any) -> None:
     evaluate.set_defaults(run=_evaluate)
 
 
-def _labels(data: Any) -> Any:
-    """The labels as the file has them."""
-    import numpy as np
-
-    is_named = data.classes is not None and data.labels.ndim == 1
-    return np.array(data.classes)[data.labels] if is_named else data.labels
-
-
-def _scores(classifier: Any, texts: list[str], labels: Any) -> dict[str, float]:
+def _tell_scores(classifier: Any, texts: list[str], labels: Any, as_json: bool) -> None:
     from torchmoji.training.metrics import score_of
 
     predicted = classifier.predict(texts)
-    return {
+    scores = {
         "texts": len(texts),
         "accuracy": round(score_of("acc", labels, predicted), 4),
         "macro_f1": round(score_of("macro", labels, predicted), 4),
     }
-
-
-def _tell(scores: dict[str, Any], as_json: bool) -> None:
     print(json.dumps(scores) if as_json else "\n".join(f"{name}: {value}" for name, value in scores.items()))
 
 
@@ -93,9 +85,8 @@ def _finetune(options: argparse.Namespace) -> None:
 
     if (Path(options.out) / "config.json").exists() and not options.force:
         raise FileExistsError(f"{options.out} has a model: give another name, or --force to replace it")
-    data = read_labelled_texts(options.data, seed=options.seed)
-    labels = _labels(data)
-    training, validation, test = data.split
+    data = read_labelled_texts(options.data, seed=options.seed, encoding=options.encoding)
+    training, validation, test = map(data.part, data.split)
     classifier = TorchMojiClassifier(
         options.model,
         method=options.method,
@@ -106,12 +97,9 @@ def _finetune(options: argparse.Namespace) -> None:
         random_state=options.seed,
         verbose=0 if options.quiet else 1,
     )
-    classifier.fit(
-        *([data.texts[row] for row in training], labels[training]),
-        validation=([data.texts[row] for row in validation], labels[validation]),
-    )
+    classifier.fit(*training, validation=validation)
     classifier.save(options.out)
-    _tell(_scores(classifier, [data.texts[row] for row in test], labels[test]), options.json)
+    _tell_scores(classifier, *test, options.json)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -124,12 +112,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     seed = options.seed
     if seed is None:
         seed = classifier.random_state if isinstance(classifier.random_state, int) else 42
-    data = read_labelled_texts(options.data, seed=seed, needs_split=not options.all)
-    labels = _labels(data)
-    if not classifier.multi_label_ and not np.isin(labels, classifier.classes_).all():
-        unknown = sorted(set(labels.tolist()) - set(classifier.classes_.tolist()))
-        raise ValueError(
-            f"{options.data} has labels {unknown}, the model knows {classifier.classes_.tolist()}"
-        )
-    rows = range(len(data.texts)) if options.all else data.split[2]
-    _tell(_scores(classifier, [data.texts[row] for row in rows], labels[list(rows)]), options.json)
+    data = read_labelled_texts(
+        options.data, seed=seed, needs_split=not options.all, encoding=options.encoding
+    )
+    texts, labels = data.part(range(len(data.texts)))
+    known = classifier.classes_
+    if not classifier.multi_label_ and not np.isin(labels, known).all():
+        unknown = sorted(set(labels.tolist()) - set(known.tolist()))
+        raise ValueError(f"{options.data} has labels {unknown}, the model knows {known.tolist()}")
+    if not options.all:
+        texts, labels = data.part(data.split[2])
+    _tell_scores(classifier, texts, labels, options.json)

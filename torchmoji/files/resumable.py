@@ -1,36 +1,28 @@
-"""Files of results that are written row by row, and can be gone on with after an interruption.
+"""Files of results that are written row by row, and can be resumed after an interruption.
 
-Half of `out.npy` is `out.npy.partial`, and `out.npy.partial.json` says how many rows of it are sound and
-what they come from. At the end the file takes its name. Nothing but the bytes that are in that count is
-trusted, so that a process may be killed at any moment.
+The unfinished `out.npy` is `out.npy.partial`, and `out.npy.partial.json` says how many rows of it are sound
+and what they come from. At the end the file takes its name. Only the bytes in that count are trusted, so that
+a process may be killed at any moment.
 """
 
-import hashlib
 import json
-import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from torchmoji.files.atomic import atomic_write_text, sha256
-from torchmoji.files.tables import Row, ending, line_writer, npy_header
+from torchmoji.files.lock import locked
+from torchmoji.files.tables import Row, ending, npy_header, to_lines
 
 RESUMABLE = (".csv", ".tsv", ".jsonl", ".npy")
 ROWS_AT_ONCE = 2048
 """Rows between two notes of how far the work is; those of a window, so that batches stay the same."""
-_TELL_EVERY = 25
-"""In windows of so many rows."""
-_WINDOWS_TOGETHER = 8
-"""Beside the CPU, where large batches of texts of like length are faster."""
 _ANEW = "delete it to begin anew"
-
-logger = logging.getLogger(__name__)
 
 
 def fingerprint(path: str | os.PathLike[str], content: bool = False) -> list[Any]:
@@ -56,14 +48,14 @@ class PartialFile:
         path: The file, with one of the endings `RESUMABLE`.
         columns: Numbers in a row of an `.npy` file.
         about: What the rows are made from, as JSON can hold it.
-        resume: Go on with half a file, where there is one.
+        resume: Continue the unfinished file, where there is one.
         dtype: Of the numbers of an `.npy` file.
 
     Attributes:
         done: Rows that are in the file already.
 
     Raises:
-        ValueError: The ending is another, or half a file was made from something else.
+        ValueError: The ending is another, or the unfinished file was made from something else.
         BlockingIOError: Another process writes this file.
     """
 
@@ -75,44 +67,41 @@ class PartialFile:
         resume: bool,
         dtype: str = "<f4",
     ) -> None:
-        self._target = Path(path)
-        if ending(path) not in RESUMABLE:
+        self._target, self._kind = Path(path), ending(path)
+        if self._kind not in RESUMABLE:
             raise ValueError(
                 f"cannot go on with half of {os.fspath(path)}: --resume takes files with one of the endings "
                 f"{', '.join(RESUMABLE)}"
             )
-        self._kind = ending(path)
-        self._columns = columns
-        self._dtype = dtype
+        self._columns, self._dtype, self._resume = columns, dtype, resume
         self._about = json.loads(json.dumps(dict(about)))
-        self._resume = resume
         self._data = self._target.with_name(f"{self._target.name}.partial")
         self._note = self._target.with_name(f"{self._target.name}.partial.json")
-        self._lock = FileLock(f"{self._data}.lock", timeout=0)
+        self._lock = self._target.with_name(f"{self._target.name}.partial.lock")
         self.done = 0
 
     def __enter__(self) -> "PartialFile":
         self._target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise BlockingIOError(f"another process writes {self._target}: wait for it") from error
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(locked(self._lock, f"another process writes {self._target}: wait for it"))
             size = self._sound_bytes()
             self._file: IO[bytes] = open(self._data, "r+b" if size else "wb")
-            if not size:
+            stack.callback(self._file.close)
+            if size:
+                self._file.truncate(size)
+                self._file.seek(size)
+            else:
                 self._note.unlink(missing_ok=True)
-            self._file.truncate(size)
-            self._file.seek(size)
-            if self._kind == ".npy" and not size:
-                self._file.write(npy_header(0, self._columns, self._dtype))
-        except BaseException:
-            self._lock.release()
-            raise
+                self._write_npy_header()
+            self._stack = stack.pop_all()  # closes the file and lets go of the lock
         return self
 
+    def _write_npy_header(self) -> None:
+        if self._kind == ".npy":
+            self._file.write(npy_header(self.done, self._columns, self._dtype))
+
     def _sound_bytes(self) -> int:
-        """Bytes of half a file that can be gone on with; sets `done`."""
+        """Bytes of the unfinished file that are kept; sets `done`."""
         if not (self._resume and self._data.is_file() and self._note.is_file()):
             return 0
         note = json.loads(self._note.read_text(encoding="utf-8"))
@@ -126,102 +115,45 @@ class PartialFile:
 
     def skip(self, texts: Iterable[str]) -> Iterator[str]:
         """Leave out the texts whose rows are in the file."""
-        remaining = iter(texts)
-        for _ in islice(remaining, self.done):
-            pass
-        return remaining
+        return islice(texts, self.done, None)
 
     def write_arrays(self, rows: Iterable[np.ndarray[Any, Any]]) -> None:
         """Write rows (columns,) to an `.npy` file."""
-        self._write(rows, lambda row: np.ascontiguousarray(row, dtype=self._dtype).tobytes())
+        self._write(np.ascontiguousarray(row, dtype=self._dtype).tobytes() for row in rows)
 
     def write_rows(self, rows: Iterable[Row]) -> None:
         """Write rows of a table."""
-        written = line_writer(self._kind, has_header=self.done == 0)
-        self._write(rows, lambda row: written(row).encode("utf-8"))
+        lines = to_lines(rows, self._kind, has_header=self.done == 0)
+        self._write(line.encode("utf-8") for line in lines)
 
-    def _write(self, rows: Iterable[Any], to_bytes: Callable[[Any], bytes]) -> None:
+    def _write(self, rows: Iterable[bytes]) -> None:
         for row in rows:
-            self._file.write(to_bytes(row))
+            self._file.write(row)
             self.done += 1
             if self.done % ROWS_AT_ONCE == 0:
                 self._keep()
 
-    def _keep(self) -> None:
+    def _flush(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def _keep(self) -> None:
+        self._flush()
         note = {"rows": self.done, "bytes": self._file.tell(), "about": self._about}
         atomic_write_text(self._note, json.dumps(note) + "\n")
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         try:
-            if kind is None:
-                self._finish()
-            self._file.close()
-            if kind is not None and not self._note.exists():  # nothing that could be gone on with
-                self._data.unlink(missing_ok=True)
+            with self._stack:
+                if kind is None:
+                    self._file.seek(0)
+                    self._write_npy_header()
+                    self._flush()
+                    self._file.close()
+                    self._data.replace(self._target)
+                    self._note.unlink(missing_ok=True)
+                elif not self._note.exists():  # nothing that could be continued
+                    self._file.close()
+                    self._data.unlink(missing_ok=True)
         finally:
-            self._lock.release()
-            Path(self._lock.lock_file).unlink(missing_ok=True)
-
-    def _finish(self) -> None:
-        if self._kind == ".npy":
-            header = npy_header(self.done, self._columns, self._dtype)
-            if len(header) != len(npy_header(0, self._columns, self._dtype)):
-                raise ValueError(f"{self.done} rows are more than an .npy file of unknown length can hold")
-            self._file.seek(0)
-            self._file.write(header)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._data.replace(self._target)
-        self._note.unlink(missing_ok=True)
-
-
-def write_wanted_rows(
-    path: str | os.PathLike[str],
-    compute: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]],
-    is_wanted: npt.NDArray[np.bool_],
-    columns: int,
-    about: Mapping[str, Any],
-    resume: bool,
-    device_type: str = "cpu",
-) -> None:
-    """Compute the wanted rows of an array a window at a time and write them as float16; the others are zeros.
-
-    Args:
-        path: An `.npy` file.
-        compute: Numbers of rows (k,), of a window, to the rows (k, columns).
-        is_wanted: Which rows (n,).
-        columns: Numbers in a row.
-        about: What the rows are made from, as JSON can hold it. Which rows are wanted is added.
-        resume: Go on with half a file, where there is one.
-        device_type: Of what computes: beside the CPU a window has more rows.
-
-    Raises:
-        ValueError: Half a file was made from something else.
-        BlockingIOError: Another process writes this file.
-    """
-    size = ROWS_AT_ONCE if device_type == "cpu" else _WINDOWS_TOGETHER * ROWS_AT_ONCE
-    about = {**about, "choice of rows": hashlib.sha256(is_wanted.tobytes()).hexdigest()}
-    with PartialFile(path, columns, about, resume, dtype="<f2") as file:
-        file.write_arrays(_wanted_rows(compute, is_wanted, columns, file.done, size))
-    logger.info("%s: %d of %d rows", os.fspath(path), is_wanted.sum(), len(is_wanted))
-
-
-def _wanted_rows(
-    compute: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.floating]],
-    is_wanted: npt.NDArray[np.bool_],
-    columns: int,
-    done: int,
-    size: int,
-) -> Iterator[npt.NDArray[np.floating]]:
-    for first in range(done // size * size, len(is_wanted), size):
-        window = np.arange(first, min(first + size, len(is_wanted)))
-        wanted = window[is_wanted[window]]
-        given = np.zeros((len(window), columns), dtype=np.float32)
-        if len(wanted):
-            given[wanted - first] = compute(wanted)
-        yield from given[max(0, done - first) :]
-        if first // size % _TELL_EVERY == _TELL_EVERY - 1:
-            logger.info("%d of %d", first + len(window), len(is_wanted))
+            self._lock.unlink(missing_ok=True)

@@ -1,21 +1,41 @@
 """Files with emojis added, row by row: what the page of `torchmoji.server.demo` gives back for an upload.
 
-`torchmoji.files.tables` reads the texts of a file alone; here each row keeps all that it has, and gets the
-columns
-`emoji_1`, `probability_1`, `emoji_2`, ... after it. A file of texts without columns comes back as CSV.
+Each row keeps all that it has, and gets the columns `emoji_1`, `probability_1`, `emoji_2`, ... after it. A
+file of texts without columns comes back as CSV, a JSON array as JSON lines.
 """
 
+import codecs
+import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice, tee
 from pathlib import Path
 from typing import Any
 
+from torchmoji.batching import WINDOW
 from torchmoji.files.atomic import atomic_path
-from torchmoji.files.table_rows import encoding_of, open_packed, opened, rows_of
-from torchmoji.files.tables import ending
-from torchmoji.pipeline.pipeline import WINDOW, MojiPipeline
+from torchmoji.files.tables import TEXT_FORMATS, Table, csv_line, ending, open_packed, open_table
+from torchmoji.pipeline import MojiPipeline
 from torchmoji.pipeline.results import Prediction
+
+LARGEST = 1 << 29
+"""Characters of a file after unpacking, at most."""
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Table]:
+    """Open an upload, which its user knows by its name alone."""
+    name = f"the file {Path(path).name}"
+    if ending(path) not in TEXT_FORMATS:
+        raise ValueError(f"cannot read {name}: use {', '.join(TEXT_FORMATS)}, also with .gz")
+    try:
+        with open_table(path, name=name, largest=LARGEST) as table:
+            if not table.columns:
+                raise ValueError(f"{name} has no texts: give a file with some")
+            yield table
+    except FileNotFoundError as error:
+        raise ValueError(f"{name} is no longer there: upload it again") from error
 
 
 def columns_of(path: str | os.PathLike[str]) -> list[str]:
@@ -24,8 +44,8 @@ def columns_of(path: str | os.PathLike[str]) -> list[str]:
     Raises:
         ValueError: The file cannot be read; the message says why and what to do.
     """
-    with opened(path) as lines:
-        return rows_of(lines, ending(path), None).columns
+    with _opened(path) as table:
+        return [] if table.kind == ".txt" else table.columns
 
 
 def name_of_result(path: str | os.PathLike[str]) -> str:
@@ -33,7 +53,7 @@ def name_of_result(path: str | os.PathLike[str]) -> str:
     path = Path(path)
     packed = path.suffix.lower() == ".gz"
     stem = Path(path.stem if packed else path.name).stem
-    kind = ".csv" if ending(path) == ".txt" else ending(path)
+    kind = {".txt": ".csv", ".json": ".jsonl"}.get(ending(path), ending(path))
     return f"{stem}-emojis{kind}{'.gz' if packed else ''}"
 
 
@@ -48,13 +68,13 @@ def add_emojis(
 
     Args:
         pipeline: A model with classes.
-        path: With one of the endings `READABLE`.
+        path: With one of the endings `torchmoji.files.tables.TEXT_FORMATS`, also with `.gz`.
         out: The new file, which appears when it is whole; gzipped where its name ends in `.gz`.
         column: The column of the texts; by default the likely one.
         top_k: How many emojis a row, at most all.
 
     Yields:
-        How many rows are done, after each `torchmoji.pipeline.pipeline.WINDOW`, and at the end.
+        How many rows are done, after each `torchmoji.batching.WINDOW`, and at the end.
 
     Raises:
         ValueError: The file cannot be read, there is no such column, or `top_k` is below 1.
@@ -63,22 +83,24 @@ def add_emojis(
         raise ValueError(f"the number of emojis must be at least 1, got {top_k}")
     top_k = min(top_k, len(pipeline.classes))
     with (
-        opened(path) as lines,
+        _opened(path) as table,
         atomic_path(out) as temporary,
         # half a character in JSON goes back as it came, escaped
-        open_packed(
-            temporary, "wt", encoding=encoding_of(path), errors="backslashreplace", newline=""
-        ) as file,
+        open_packed(temporary, "wt", encoding=_encoding(path), errors="backslashreplace", newline="") as file,
     ):
-        rows = rows_of(lines, ending(path), column or None)
-        names = _new_names(rows.columns, top_k)
-        rows.write_head(file, names)
-        done = 0
-        read, again = tee(rows)
+        names = _new_names(table.columns, top_k)
+        is_json = table.kind in (".jsonl", ".json")
+        if not is_json:
+            file.write(csv_line([*table.columns, *names], table.delimiter))
+        rows, again = tee(table.texts(column or None, "choose one"))
         predictions = pipeline.predict_stream((text for text, _ in again), top_k)
-        for (_, row), prediction in zip(read, predictions, strict=True):
-            rows.write(file, row, dict(zip(names, _values(prediction), strict=True)))
-            done += 1
+        done = 0
+        for done, ((_, row), prediction) in enumerate(zip(rows, predictions, strict=True), start=1):
+            row |= zip(names, _values(prediction), strict=True)
+            if is_json:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            else:
+                file.write(csv_line(row.values(), table.delimiter))
             if done % WINDOW == 0:
                 yield done
     yield done
@@ -86,14 +108,15 @@ def add_emojis(
 
 def first_rows(path: str | os.PathLike[str], number: int) -> tuple[list[str], list[list[str]]]:
     """The columns of a file that `add_emojis` wrote, and the cells of its first rows."""
-    columns = columns_of(path)
-    with opened(path) as lines:
-        rows = rows_of(lines, ending(path), columns[-2])  # the last emoji: a text in any case
-        return columns, [_cells(row, columns) for _, row in islice(rows, number)]
+    with open_table(path) as table:
+        rows = [[str(row.get(name, "")) for name in table.columns] for _, row in islice(table, number)]
+        return table.columns, rows
 
 
-def _cells(row: Any, columns: Sequence[str]) -> list[str]:
-    return [str(row.get(name, "")) for name in columns] if isinstance(row, dict) else list(row)
+def _encoding(path: str | os.PathLike[str]) -> str:
+    """UTF-8 with a byte order mark where the file has one: Excel reads emojis only so."""
+    with open_packed(path, "rb") as file:
+        return "utf-8-sig" if file.read(3) == codecs.BOM_UTF8 else "utf-8"
 
 
 def _values(prediction: Prediction) -> list[Any]:

@@ -15,9 +15,9 @@ HEADER = """
 <p>Type a short English text and see which emojis people would put next to it.</p></header>
 """
 FILE_HELP = """
-<p class="note">A <code>.csv</code>, <code>.tsv</code>, <code>.jsonl</code> or <code>.txt</code> file in
-UTF-8, also with <code>.gz</code>, up to 50 MB. It comes back with the same rows and columns, and emojis in
-new columns.</p>
+<p class="note">A <code>.csv</code>, <code>.tsv</code>, <code>.jsonl</code>, <code>.json</code> or
+<code>.txt</code> file in UTF-8, also with <code>.gz</code>, up to 50 MB. It comes back with the same rows
+and columns, and emojis in new columns.</p>
 """
 FOOTER = """
 <footer class="outro"><p>The model that comes with torchMoji is small and often misses irony and negation.

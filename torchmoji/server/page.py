@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from torchmoji.files.table_rows import READABLE, likely_column
+from torchmoji.files.tables import TEXT_FORMATS, likely_column
 from torchmoji.server import html
 from torchmoji.server.files import add_emojis, columns_of, first_rows, name_of_result
 from torchmoji.server.reading import Reader
@@ -154,7 +154,7 @@ def _file_tab(reader: Reader) -> None:
     with gr.Row():
         with gr.Column():
             upload = gr.File(
-                label="File with texts", file_types=[*READABLE, ".gz"], height=160, elem_id="upload"
+                label="File with texts", file_types=[*TEXT_FORMATS, ".gz"], height=160, elem_id="upload"
             )
             column = gr.Dropdown(
                 label="Column of the texts",
@@ -248,7 +248,7 @@ def _add_endpoints(reader: Reader) -> None:
     gr.api(compare, api_name="compare", queue=False, api_description=_ABOUT_COMPARE)
     # parts that nobody sees give the endpoint its types, and check that the file is an upload
     inputs = [
-        gr.File(label="File", file_types=[*READABLE, ".gz"], visible=False),
+        gr.File(label="File", file_types=[*TEXT_FORMATS, ".gz"], visible=False),
         gr.Textbox(label="Column of the texts; empty for the likely one", visible=False),
         gr.Number(EMOJIS_A_ROW, label="Emojis a row", precision=0, visible=False),
     ]

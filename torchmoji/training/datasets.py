@@ -1,18 +1,17 @@
-"""Labelled texts from files: DeepMoji's benchmark pickles, CSV and JSONL.
+"""Labelled texts from files: DeepMoji's benchmark pickles, and tables.
 
 The 2017 package read the benchmark files, Python 2 pickles, with `pickle.load`, which runs whatever code a
 file asks for. Here an unpickler admits numpy arrays of numbers and plain containers and refuses the rest.
-CSV and JSONL are new. `torchmoji.finetuning.load_benchmark` turns what is read here into token ids.
+Tables (CSV, TSV, JSON, Parquet) are new. `torchmoji.finetuning.load_benchmark` turns what is read here into
+token ids.
 """
 
 import codecs
-import csv
-import json
 import os
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,11 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.files.tables import ending, open_text
+from torchmoji.files.tables import READABLE, Table, ending, open_table
 
 SPLIT_NAMES = {"train": 0, "val": 1, "validation": 1, "valid": 1, "dev": 1, "test": 2}
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.2
+
+_TABLES = tuple(kind for kind in READABLE if kind != ".txt")
+_COLUMNS = ("text", "label", "split")
 
 
 @dataclass(frozen=True)
@@ -43,42 +45,50 @@ class LabelledTexts:
     split: list[list[int]]
     classes: list[str] | None = None
 
+    def part(self, rows: Sequence[int]) -> tuple[list[str], npt.NDArray[Any]]:
+        """The texts and labels of some rows; labels are names where the file has a name for each text."""
+        labels: npt.NDArray[Any] = self.labels[list(rows)]
+        if self.classes is not None and labels.ndim == 1:
+            labels = np.array(self.classes)[labels]
+        return [self.texts[row] for row in rows], labels
+
 
 def read_labelled_texts(
-    path: str | os.PathLike[str], *, seed: int = 42, needs_split: bool = True
+    path: str | os.PathLike[str], *, seed: int = 42, needs_split: bool = True, encoding: str | None = None
 ) -> LabelledTexts:
     """Read a data set.
 
-    `.csv` has a header with the columns `text`, `label` and, optionally, `split`; `.jsonl` has an object with
-    these keys on each line; both may be gzipped, `.csv.gz`. Any other file is a benchmark pickle: a dict of
-    `texts`, `info` (a list of dicts with `label`), `train_ind`, `val_ind`, `test_ind`.
+    A table (`.csv`, `.tsv`, `.jsonl`, `.json`, each also with `.gz`, or `.parquet`; see
+    `torchmoji.files.tables.open_table`) has the columns `text`, `label` and, optionally, `split`. Any other
+    file is a benchmark pickle: a dict of `texts`, `info` (a list of dicts with `label`), `train_ind`,
+    `val_ind`, `test_ind`.
 
     `split` is train, val (or validation, valid, dev) or test; without it rows are split at random, 70%, 10%,
     20%, every class by these shares as far as its number of rows allows. Labels that are all integers are
-    kept; names become numbers by their sorted order. In JSONL a label may also be a list: a vector of 0 and 1
-    where all lists have the same length of two or more and hold nothing else, otherwise the text's classes.
+    kept; names become numbers by their sorted order. In JSON and Parquet a label may also be a list: a vector
+    of 0 and 1 where all lists have the same length of two or more and hold nothing else, otherwise the text's
+    classes.
 
     Args:
-        path: The file, UTF-8.
+        path: The file.
         seed: Of the random split.
         needs_split: Without it all rows of a file that has no split are the test part.
+        encoding: Of a table of text; by default UTF-8.
 
     Raises:
         ValueError: The file is not what is described here; the message gives the line or row.
     """
     path = Path(path)
-    suffix = ending(path)
-    if suffix not in (".csv", ".jsonl"):
+    if ending(path) not in _TABLES:
         return _read_pickle(path)
-    try:
-        rows = list(_csv_rows(path) if suffix == ".csv" else _jsonl_rows(path))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error
+    with open_table(path, encoding=encoding, only=_COLUMNS) as table:
+        rows = list(_labelled_rows(table))
+        is_text = table.kind in (".csv", ".tsv")
     if not rows:
         raise ValueError(f"{path} has no rows of data")
-    labels, classes = _encode_labels(path, rows)
+    labels, classes = _encode_labels(path, rows, is_text)
     if rows[0].split is not None:
-        split = _given_split(path, rows)
+        split = _marked_split(path, rows)
     elif needs_split:
         split = _random_split(path, labels, seed)
     else:
@@ -86,7 +96,7 @@ def read_labelled_texts(
     return LabelledTexts([row.text for row in rows], labels, split, classes)
 
 
-# --- CSV and JSONL ----------------------------------------------------------------------------------------
+# --- tables -----------------------------------------------------------------------------------------------
 
 
 class _Row(NamedTuple):
@@ -97,11 +107,32 @@ class _Row(NamedTuple):
     """0 training, 1 validation, 2 test; None where the file has no column `split`."""
 
 
-def _check_columns(where: str, found: Sequence[str]) -> None:
-    missing = [name for name in ("text", "label") if name not in found]
+def _labelled_rows(table: Table) -> Iterator[_Row]:
+    has_split = "split" in map(str.strip, table.columns)
+    if table.has_header:
+        _check_columns(f"{table.name}, line 1", table.columns)
+    for line, cells in table:
+        where = f"{table.name}, line {line}"
+        row = {name.strip(): value for name, value in cells.items()}
+        _check_columns(where, row)
+        text, label = row["text"], row["label"]
+        if not isinstance(text, str):
+            raise ValueError(f"{where}: text is {text!r}, not a string")
+        if table.kind in (".csv", ".tsv"):
+            label = (label or "").strip()
+            if not label:
+                raise ValueError(f"{where}: label is empty")
+        if ("split" in row) != has_split:
+            raise ValueError(f"{where}: split must be on every line or on none")
+        yield _Row(line, text, label, _split_number(where, row["split"]) if has_split else None)
+
+
+def _check_columns(where: str, columns: Iterable[str]) -> None:
+    names = [name.strip() for name in columns]
+    missing = [name for name in ("text", "label") if name not in names]
     if missing:
         raise ValueError(
-            f"{where}: no {' and no '.join(missing)} among {', '.join(found) or 'nothing'}; "
+            f"{where}: no {' and no '.join(missing)} among {', '.join(names) or 'nothing'}; "
             "needed are text and label, optional is split"
         )
 
@@ -113,65 +144,22 @@ def _split_number(where: str, value: Any) -> int:
     return number
 
 
-def _csv_rows(path: Path) -> Iterator[_Row]:
-    with open_text(path) as stream:
-        reader = csv.reader(stream)
-        try:
-            header = [name.strip() for name in next(reader, [])]
-            _check_columns(f"{path}, line 1", header)
-            for fields in filter(None, reader):
-                where = f"{path}, line {reader.line_num}"
-                if len(fields) != len(header):
-                    raise ValueError(f"{where}: {len(fields)} fields where the header has {len(header)}")
-                row = dict(zip(header, fields, strict=True))
-                label = row["label"].strip()
-                if not label:
-                    raise ValueError(f"{where}: label is empty")
-                split = _split_number(where, row["split"]) if "split" in row else None
-                yield _Row(reader.line_num, row["text"], label, split)
-        except csv.Error as error:
-            raise ValueError(f"{path}, line {reader.line_num}: not CSV ({error})") from error
-
-
-def _jsonl_rows(path: Path) -> Iterator[_Row]:
-    has_split: bool | None = None
-    with open_text(path) as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            where = f"{path}, line {number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{where}: not JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise ValueError(f"{where}: {line.strip()[:40]!r} is not a JSON object")
-            _check_columns(where, list(row))
-            if not isinstance(row["text"], str):
-                raise ValueError(f"{where}: text is {row['text']!r}, not a string")
-            if has_split is None:
-                has_split = "split" in row
-            if has_split != ("split" in row):
-                raise ValueError(f"{where}: split must be on every line or on none")
-            yield _Row(
-                number, row["text"], row["label"], _split_number(where, row["split"]) if has_split else None
-            )
-
-
-def _encode_labels(path: Path, rows: list[_Row]) -> tuple[npt.NDArray[np.int64], list[str] | None]:
+def _encode_labels(
+    path: Path, rows: list[_Row], is_text: bool
+) -> tuple[npt.NDArray[np.int64], list[str] | None]:
     """Class numbers (n,) or 0/1 vectors (n, C), and the names of the classes where labels are names."""
     values = [row.label for row in rows]
-    if ending(path) == ".csv" and all(re.fullmatch(r"[+-]?[0-9]+", value) for value in values):
+    if is_text and all(re.fullmatch(r"[+-]?[0-9]+", value) for value in values):
         values = [int(value) for value in values]
     if all(isinstance(value, list) for value in values):
         return _encode_lists(path, rows)
-    wanted = str if isinstance(values[0], str) else int
+    kind = str if isinstance(values[0], str) else int
     for row, value in zip(rows, values, strict=True):
-        if not isinstance(value, wanted):
+        if not isinstance(value, kind):
             raise ValueError(
                 f"{path}, line {row.line}: label is {value!r}; all must be integers, or names, or lists"
             )
-    if wanted is int:
+    if kind is int:
         return np.array(values, dtype=np.int64), None
     classes = sorted(set(values))
     number = {name: i for i, name in enumerate(classes)}
@@ -183,18 +171,18 @@ def _encode_lists(path: Path, rows: list[_Row]) -> tuple[npt.NDArray[np.int64], 
     members = [member for row in rows for member in row.label]
     if not members:
         raise ValueError(f"{path}: every label is an empty list; at least one text must have a class")
-    wanted = str if isinstance(members[0], str) else int
+    kind = str if isinstance(members[0], str) else int
     for row in rows:
         for member in row.label:
-            if not isinstance(member, wanted) or (isinstance(member, int) and member < 0):
+            if not isinstance(member, kind) or (isinstance(member, int) and member < 0):
                 raise ValueError(
                     f"{path}, line {row.line}: label holds {member!r}; lists must hold class numbers from 0, "
                     "0 and 1 alone, or names"
                 )
     lengths = {len(row.label) for row in rows}
-    if wanted is int and set(members) <= {0, 1} and len(lengths) == 1 and lengths != {1}:
+    if kind is int and set(members) <= {0, 1} and len(lengths) == 1 and lengths != {1}:
         return np.array([row.label for row in rows], dtype=np.int64), None
-    classes = sorted(set(members)) if wanted is str else None
+    classes = sorted(set(members)) if kind is str else None
     column = {name: i for i, name in enumerate(classes or range(max(members) + 1))}
     labels = np.zeros((len(rows), len(column)), dtype=np.int64)
     for i, row in enumerate(rows):
@@ -202,7 +190,7 @@ def _encode_lists(path: Path, rows: list[_Row]) -> tuple[npt.NDArray[np.int64], 
     return labels, classes
 
 
-def _given_split(path: Path, rows: list[_Row]) -> list[list[int]]:
+def _marked_split(path: Path, rows: list[_Row]) -> list[list[int]]:
     split = [[i for i, row in enumerate(rows) if row.split == part] for part in range(3)]
     for name, part in zip(("train", "val", "test"), split, strict=True):
         if not part:
@@ -220,11 +208,11 @@ def _random_split(path: Path, labels: npt.NDArray[np.int64], seed: int) -> list[
     if n < 3:
         raise ValueError(f"{path} has {n} rows; training, validation and test need one each, so at least 3")
     random = np.random.default_rng(seed)
-    _, kind = np.unique(labels, axis=0, return_inverse=True)
-    kind = kind.reshape(n)
+    _, kinds = np.unique(labels, axis=0, return_inverse=True)
+    kinds = kinds.reshape(n)
     rank = np.empty(n)
-    for k in range(kind.max() + 1):
-        members = np.flatnonzero(kind == k)
+    for kind in range(kinds.max() + 1):
+        members = np.flatnonzero(kinds == kind)
         rank[random.permutation(members)] = (np.arange(len(members)) + 0.5) / len(members)
     order = np.lexsort((random.random(n), rank))
     n_validation, n_test = max(1, round(VALIDATION_SHARE * n)), max(1, round(TEST_SHARE * n))
