@@ -124,18 +124,16 @@ def speeds(engines: dict[str, Engine], batches: Batches, repeats: int) -> dict[s
 
 
 @torch.no_grad()
-def product_rates(repeats: int) -> list[tuple[str, float, float, float]]:
-    """GFLOP/s: shape, torch's default BLAS, what `products` chooses, the same packed."""
+def product_rates(repeats: int) -> list[tuple[str, float, float]]:
+    """GFLOP/s: shape, torch's default BLAS, what `products` chooses."""
     rows = []
     for n, k, m in ((4096, 1024, 2048), (256, 512, 2048), (32, 512, 2048), (1, 512, 2048)):
         x, weight = torch.randn(n, k), torch.randn(m, k) * 0.02
-        packed = products.packed(weight, max(n, products.PACKING_PAYS_FROM))
         loops = min(500, max(1, int(4e9 / (2 * n * k * m))))
-        times: list[list[float]] = [[], [], []]
+        times: list[list[float]] = [[], []]
         choices = (
             partial(nn.functional.linear, x, weight),
             partial(products.linear, x, weight),
-            partial(products.linear, x, packed),
         )
         for _ in range(repeats + 1):
             for taken, product in zip(times, choices, strict=True):
@@ -196,8 +194,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             peer = max(value for name, value in measured.items() if name.startswith("nn.LSTM"))
             for name, value in measured.items():
                 lines.append(f"| {size} | {name} | {value:.0f} | {value / peer:.2f} | {value / limit:.2f} |")
-    lines += ["", "| product | default BLAS, GFLOP/s | chosen | packed |", "|---|---|---|---|"]
-    lines += [f"| {shape} | {a:.0f} | {b:.0f} | {c:.0f} |" for shape, a, b, c in rates]
+    lines += ["", "| product | default BLAS, GFLOP/s | chosen |", "|---|---|---|"]
+    lines += [f"| {shape} | {a:.0f} | {b:.0f} |" for shape, a, b in rates]
     lines += [
         "",
         f"{processor()}, {torch.get_num_threads()} threads; {versions('torch', 'numpy', 'onnxruntime')}.",

@@ -1,7 +1,12 @@
 """The LSTM of Keras 2: `torch.nn.LSTM` with a hard sigmoid on its gates.
 
-The equations, and what computes one direction of a layer, are in `torchmoji.recurrence`; here are the layers,
-the kinds of input, and the checks, which are those of `torch.nn.LSTM`.
+    i, f, o = hard_sigmoid(W x + U h + b)        g = tanh(W x + U h + b)
+    c' = f c + i g                               h' = o tanh(c')
+    hard_sigmoid(x) = clip(0.2 x + 0.5, 0, 1)    gate order in the weights: i, f, g, o
+
+Source: Keras 2.0, `recurrent.LSTM` and its Theano backend's `hard_sigmoid`. Keras 3 and
+`torch.nn.functional.hardsigmoid` have the slope 1/6 instead of 0.2. `torchmoji.recurrence` computes the same
+faster; the cell here defines it and is what tracing and exporting record.
 """
 
 from collections.abc import Callable
@@ -12,19 +17,47 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-from torchmoji.recurrence import (
-    Layout,
-    LSTMCell,
-    PackedDirection,
-    Weights,
-    hard_sigmoid,
-    is_autocast,
-    is_traced,
-    padded_direction,
-    run_direction,
-)
+from torchmoji.recurrence import OFFSET, SLOPE, PackedDirection, is_autocast, run_direction
 
-__all__ = ["LSTMCell", "LSTMHardSigmoid", "hard_sigmoid"]
+State = tuple[Tensor, Tensor] | None
+Weights = tuple[Tensor, Tensor, Tensor | None]
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """Keras 2's hard sigmoid, clip(0.2 x + 0.5, 0, 1), for a tensor of any shape."""
+    return (SLOPE * x + OFFSET).clamp(0, 1)
+
+
+def LSTMCell(
+    input: Tensor,
+    hidden: tuple[Tensor, Tensor],
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """One time step, as the equations read; differentiable as often as wanted.
+
+    Args:
+        input: (batch, input_size).
+        hidden: h and c, (batch, hidden_size) each.
+        w_ih: (4 * hidden_size, input_size).
+        w_hh: (4 * hidden_size, hidden_size).
+        b_ih: (4 * hidden_size,) or None.
+        b_hh: (4 * hidden_size,) or None.
+
+    Returns:
+        The new h and c.
+    """
+    h, c = hidden
+    i, f, g, o = (F.linear(input, w_ih, b_ih) + F.linear(h, w_hh, b_hh)).chunk(4, dim=1)
+    c = hard_sigmoid(f) * c + hard_sigmoid(i) * torch.tanh(g)
+    return hard_sigmoid(o) * torch.tanh(c), c
+
+
+def is_traced() -> bool:
+    """Whether `torch.jit.trace`, `torch.export` or `torch.compile` is recording."""
+    return torch.jit.is_tracing() or torch.compiler.is_compiling()
 
 
 class LSTMHardSigmoid(nn.LSTM):
@@ -110,7 +143,7 @@ class LSTMHardSigmoid(nn.LSTM):
         time, batch = input.shape[:2]
         self._check(input, batch, hx)
         if is_traced():
-            output, states = self.run_padded(input, None, hx or self._zeros(input, batch))
+            output, states = self.run_padded(input, None, hx)
         else:
             packed, states = self.run_packed(input.flatten(0, 1), [batch] * time, hx)
             output = packed.unflatten(0, (time, batch))
@@ -125,7 +158,7 @@ class LSTMHardSigmoid(nn.LSTM):
         sizes = batch_sizes.tolist()
         if data.dim() != 2:
             raise RuntimeError(f"input must have 2 dimensions, got {data.dim()}")
-        self._check(data, sizes[0] if sizes else 0, hx)
+        self._check(data, sizes[0], hx)
         if to_sorted is not None and hx is not None:
             hx = hx[0].index_select(1, to_sorted), hx[1].index_select(1, to_sorted)
         output, (h_n, c_n) = self.run_packed(data, sizes, hx)
@@ -133,12 +166,9 @@ class LSTMHardSigmoid(nn.LSTM):
             h_n, c_n = h_n.index_select(1, to_original), c_n.index_select(1, to_original)
         return PackedSequence(output, batch_sizes, to_sorted, to_original), (h_n, c_n)
 
-    def _state_shape(self, batch: int) -> tuple[int, int, int]:
-        return self.num_layers * self._directions, batch, self.hidden_size
-
-    def _zeros(self, data: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-        zeros = data.new_zeros(self._state_shape(batch))
-        return zeros, zeros
+    @property
+    def _directions(self) -> int:
+        return 2 if self.bidirectional else 1
 
     def _check(self, input: Tensor, batch: int, hx: tuple[Tensor, Tensor] | None) -> None:
         """Check dtypes and shapes as `torch.nn.LSTM` does."""
@@ -156,21 +186,14 @@ class LSTMHardSigmoid(nn.LSTM):
                 "input.size(-1) must be equal to input_size. "
                 f"Expected {self.input_size}, got {input.shape[-1]}"
             )
+        shape = self.num_layers * self._directions, batch, self.hidden_size
         for number, state in enumerate(hx or ()):
-            self.check_hidden_size(
-                state, self._state_shape(batch), f"Expected hidden[{number}] size {{}}, got {{}}"
-            )
+            self.check_hidden_size(state, shape, f"Expected hidden[{number}] size {{}}, got {{}}")
             if state.dtype != input.dtype and not use_autocast:
                 raise RuntimeError(
                     "Input and hidden tensors are not the same dtype, found input tensor with "
                     f"{input.dtype} and hidden[{number}] with {state.dtype}"
                 )
-
-    def direction_weights(self, layer: int, direction: int) -> Weights:
-        """The weights of one layer and direction (0 forward, 1 backward), biases summed."""
-        name = f"l{layer}" + ("_reverse" if direction else "")
-        bias = getattr(self, f"bias_ih_{name}") + getattr(self, f"bias_hh_{name}") if self.bias else None
-        return getattr(self, f"weight_ih_{name}"), getattr(self, f"weight_hh_{name}"), bias
 
     def run_packed(
         self, data: Tensor, batch_sizes: list[int], states: tuple[Tensor, Tensor] | None = None
@@ -189,70 +212,65 @@ class LSTMHardSigmoid(nn.LSTM):
         """
         use_autocast = is_autocast(data.device) and data.dtype != torch.float64  # torch leaves that alone too
         product_type = torch.get_autocast_dtype(data.device.type) if use_autocast else data.dtype
-        starts_at_zero = states is None
-        if states is None:
-            states = self._zeros(data, max(batch_sizes, default=0))
-        layouts = [Layout(batch_sizes, reverse, starts_at_zero) for reverse in (False, True)]
+        state_type = torch.promote_types(product_type, torch.float32)
+        direction: Any = PackedDirection.apply if torch.is_grad_enabled() else run_direction
 
-        def run_with_gradients(x: Tensor, h: Tensor, c: Tensor, weights: Weights, reverse: bool) -> Any:
-            return PackedDirection.apply(x, h, c, *weights, layouts[reverse], product_type)
+        def run(x: Tensor, state: State, weights: Weights, reverse: bool) -> list[Tensor]:
+            h, c = (None, None) if state is None else (part.to(state_type) for part in state)
+            w_ih, w_hh = (weight.to(product_type) for weight in weights[:2])
+            results = direction(x.to(product_type), h, c, w_ih, w_hh, weights[2], batch_sizes, reverse)
+            return [result.to(data.dtype) for result in results]
 
-        tensors = (data, *states, *self.parameters())
-        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-            return self._run_layers(data, states, run_with_gradients)
-        out = data.new_empty(len(data), self.hidden_size * self._directions)
-
-        def run(x: Tensor, h: Tensor, c: Tensor, weights: Weights, reverse: bool, output: Tensor) -> Any:
-            h, c, _ = run_direction(x, output, h, c, weights, layouts[reverse], product_type)
-            return output, h, c
-
-        return self._run_layers(data, states, run, out)
+        return self._run_layers(data, states, run)
 
     def run_padded(
-        self, data: Tensor, mask: Tensor | None, states: tuple[Tensor, Tensor]
+        self, data: Tensor, mask: Tensor | None = None, states: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Run all layers over (time, batch, input_size), in operations that can be traced and exported.
 
         Args:
             data: Padded anywhere.
-            mask: (time, batch, 1), true where there is a token, or None.
-            states: Initial h and c (layers * directions, batch, hidden_size).
+            mask: (time, batch, 1), true where there is a token; elsewhere a state stays as it is. None: no
+                padding.
+            states: Initial h and c (layers * directions, batch, hidden_size); zeros by default.
 
         Returns:
             (time, batch, directions * hidden_size) and the final states.
         """
 
-        def direction(data: Tensor, h: Tensor, c: Tensor, weights: Weights, reverse: bool) -> Any:
-            return padded_direction(data, h, c, weights, reverse, mask)
+        def run(x: Tensor, state: State, weights: Weights, reverse: bool) -> list[Tensor]:
+            h, c = state or [x.new_zeros(x.shape[1], self.hidden_size)] * 2
+            times = range(x.shape[0])
+            outputs = []
+            for t in reversed(times) if reverse else times:
+                new_h, new_c = LSTMCell(x[t], (h, c), *weights)
+                h = new_h if mask is None else torch.where(mask[t], new_h, h)
+                c = new_c if mask is None else torch.where(mask[t], new_c, c)
+                outputs.append(h)
+            return [torch.stack(outputs[::-1] if reverse else outputs), h, c]
 
-        return self._run_layers(data, states, direction)
+        return self._run_layers(data, states, run)
 
-    @property
-    def _directions(self) -> int:
-        return 2 if self.bidirectional else 1
+    def _weights(self, layer: int, reverse: bool) -> Weights:
+        """`weight_ih` (4H, input), `weight_hh` (4H, H) and the sum of the biases (4H,) or None."""
+        name = f"l{layer}" + ("_reverse" if reverse else "")
+        bias = getattr(self, f"bias_ih_{name}") + getattr(self, f"bias_hh_{name}") if self.bias else None
+        return getattr(self, f"weight_ih_{name}"), getattr(self, f"weight_hh_{name}"), bias
 
     def _run_layers(
-        self, data: Tensor, states: tuple[Tensor, Tensor], run: Callable[..., Any], out: Tensor | None = None
+        self, data: Tensor, states: State, run: Callable[[Tensor, State, Weights, bool], list[Tensor]]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run a layer after the other; with `out`, `run` gets the place for its output as last argument."""
-        h_n, c_n = [], []
+        """Run a layer after the other; `run` gives a direction's output and final states."""
+        finals: list[list[Tensor]] = []
         for layer in range(self.num_layers):
-            is_last = layer == self.num_layers - 1
-            joined = out if out is None or is_last else torch.empty_like(out)
-            places = (
-                [()] * self._directions
-                if joined is None
-                else [(part,) for part in joined.chunk(self._directions, -1)]
-            )
             outputs = []
-            for reverse, place in enumerate(places):
-                h_0, c_0 = (state[layer * self._directions + reverse] for state in states)
-                weights = self.direction_weights(layer, reverse)
-                output, h, c = run(data, h_0, c_0, weights, bool(reverse), *place)
+            for reverse in (False, True)[: self._directions]:
+                state = None if states is None else (states[0][len(finals)], states[1][len(finals)])
+                output, *final = run(data, state, self._weights(layer, reverse), reverse)
                 outputs.append(output)
-                h_n.append(h)
-                c_n.append(c)
-            if joined is None:
-                joined = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
-            data = joined if is_last else F.dropout(joined, self.dropout, self.training)
-        return data, (torch.stack(h_n), torch.stack(c_n))
+                finals.append(final)
+            data = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
+            if layer < self.num_layers - 1:
+                data = F.dropout(data, self.dropout, self.training)
+        h_n, c_n = (torch.stack(state) for state in zip(*finals, strict=True))
+        return data, (h_n, c_n)

@@ -26,8 +26,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torchmoji.attlayer import Attention
 from torchmoji.batching import run_by_length
 from torchmoji.global_variables import NB_TOKENS, UNKNOWN_ID
-from torchmoji.lstm import LSTMHardSigmoid
-from torchmoji.recurrence import is_traced
+from torchmoji.lstm import LSTMHardSigmoid, is_traced
 from torchmoji.weights.formats import LAYERS, load_state_dict, model_sizes
 
 logger = logging.getLogger(__name__)
@@ -272,13 +271,13 @@ class TorchMoji(nn.Module):
         x = torch.tanh(self.embed(ids[layout.rows, layout.columns]))
         if self.embed_dropout.training and self.embed_dropout.p > 0:
             x = x * self.embed_dropout(x.new_ones(batch, self.embedding_dim))[layout.places]
+        if len(x) == 0:
+            return F.pad(x, (4 * self.hidden_size, 0, 0, batch)), x.new_zeros(ids.shape)
         a, _ = self.lstm_0(PackedSequence(x, layout.batch_sizes))
         b, _ = self.lstm_1(a)
 
         z = torch.cat([b.data, a.data, x], dim=1)
         del a, b  # z has them
-        if len(z) == 0:
-            return F.pad(z, (0, 0, 0, batch)), z.new_zeros(ids.shape)
         features, weights = self.attention_layer.pool_packed(z, layout.batch_sizes)
         features = F.pad(features, (0, 0, 0, batch - len(features)))  # texts without tokens are last
         attention = weights.new_zeros(ids.shape)
@@ -291,10 +290,9 @@ class TorchMoji(nn.Module):
         x = torch.tanh(self.embed(ids))
         if self.embed_dropout.training and self.embed_dropout.p > 0:
             x = x * self.embed_dropout(torch.ones_like(x[:, :1]))
-        zeros = x.new_zeros(2, ids.shape[0], self.hidden_size)
         steps = mask.t().unsqueeze(2)
-        a, _ = self.lstm_0.run_padded(x.transpose(0, 1), steps, (zeros, zeros))
-        b, _ = self.lstm_1.run_padded(a, steps, (zeros, zeros))
+        a, _ = self.lstm_0.run_padded(x.transpose(0, 1), steps)
+        b, _ = self.lstm_1.run_padded(a, steps)
         z = torch.cat([b.transpose(0, 1), a.transpose(0, 1), x], dim=2)
         return self.attention_layer.pool(z, mask)
 

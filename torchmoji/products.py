@@ -8,19 +8,13 @@ processor is not Intel's, torch's default elsewhere and for all other types, dev
 """
 
 import platform
-from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from torchmoji.machine import cpuinfo
-
-PACKING_PAYS_FROM = 8
-"""Rows of a product from which packed weights are worth the check that they are still right."""
 
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
 _BFLOAT16_QUESTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # where no flags are told
@@ -35,11 +29,9 @@ def _processor_vendor() -> str:
 @lru_cache(maxsize=1)
 def prefers_onednn() -> bool:
     """Whether float32 products on the CPU are better given to oneDNN than to torch's default BLAS."""
-    operators = torch.ops.mkldnn
-    if not all(hasattr(operators, name) for name in ("_linear_pointwise", "_reorder_linear_weight")):
-        return False
-    is_built = bool(torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available())
-    return is_built and "Intel" not in _processor_vendor()
+    is_built = torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()
+    has_operator = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return bool(is_built and has_operator and "Intel" not in _processor_vendor())
 
 
 @lru_cache(maxsize=1)
@@ -65,11 +57,12 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 def uses_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether `linear` gives this product to oneDNN; torch.backends.mkldnn.enabled switches it off."""
     return (
-        x.device.type == "cpu"
+        prefers_onednn()
+        and x.is_cpu
         and x.dtype == weight.dtype == torch.float32
-        and min(*x.shape, *weight.shape) > 0
+        and x.numel() > 0
+        and weight.numel() > 0
         and bool(torch.backends.mkldnn.enabled)
-        and prefers_onednn()
     )
 
 
@@ -83,89 +76,24 @@ def rounded_rows(rows: int) -> int:
     return -(-rows // step) * step
 
 
-def _with_rows(x: Tensor, rows: int) -> Tensor:
-    """`x` (n, k) with more rows, of any content: those that follow it in memory, or a copy with zeros."""
-    end = x.storage_offset() + (rows - 1) * x.stride(0) + x.shape[1]
-    if x.stride(1) == 1 and end * x.element_size() <= x.untyped_storage().nbytes():
-        return x.as_strided((rows, x.shape[1]), x.stride())
-    return F.pad(x, (0, 0, 0, rows - x.shape[0]))
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`x weight^T + bias` as a new tensor.
+def linear(x: Tensor, weight: Tensor, added: Tensor | None = None) -> Tensor:
+    """`x weight^T + added` as a new tensor.
 
     Args:
         x: (n, k).
-        weight: (m, k), a view with any strides, or what `packed` gave for it.
-        bias: (m,).
+        weight: (m, k), a view with any strides.
+        added: (m,) or (n, m).
     """
-    if weight.is_mkldnn or uses_onednn(x, weight):
-        size = x.shape[0]
-        rows = rounded_rows(size)
-        more = x if rows == size else _with_rows(x, rows)
-        result = torch.ops.mkldnn._linear_pointwise(more, weight, bias, "none", [], "")
-        return result if rows == size else result[:size]
-    return torch.mm(x, weight.t()) if bias is None else torch.addmm(bias, x, weight.t())
-
-
-def adder(weight: Tensor, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """Give the function that computes `x weight^T + other` as a new tensor.
-
-    It takes x (n, k) of the weight's type and other (n, m), both on its device.
-
-    Args:
-        weight: (m, k), a view with any strides, or what `packed` gave for it.
-        rows: The highest n.
-    """
-    if weight.is_mkldnn or (rows and uses_onednn(weight, weight)):
-        operator = torch.ops.mkldnn._linear_pointwise.binary
-
-        def add(x: Tensor, other: Tensor) -> Tensor:
-            size = x.shape[0]
-            rows = rounded_rows(size)
-            if rows == size:
-                return operator(x, other, weight, None, "add")
-            return operator(_with_rows(x, rows), _with_rows(other, rows), weight, None, "add")[:size]
-
-        return add
-    transposed = weight.t()
-    return lambda x, other: torch.addmm(other, x, transposed)
-
-
-class _Packed(NamedTuple):
-    fingerprint: tuple[int, int, int, float]
-    tensor: Tensor
-
-
-_PACKED = WeakTensorKeyDictionary()
-"""Weight -> `_Packed`; an entry goes with its weight."""
-
-
-def packed(weight: Tensor, rows: int) -> Tensor:
-    """A weight in the order in which oneDNN reads it, or the weight itself where that does not pay.
-
-    It is kept from call to call. Whether it is still right is told by torch's counter of changes and, since
-    changes through `.data` are not counted, by its place in memory and two sums over it, one of its bits and
-    one that knows the places of the numbers, which together take a tenth of the time of packing.
-
-    Args:
-        weight: (m, k), float.
-        rows: Of the products to come.
-    """
-    is_whole = weight.is_contiguous() and weight.numel() % 2 == 0
-    if rows < PACKING_PAYS_FROM or not is_whole or not uses_onednn(weight, weight):
-        return weight
-    fingerprint = _fingerprint(weight)
-    known: _Packed | None = _PACKED.get(weight)
-    if known is None or known.fingerprint != fingerprint:
-        tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
-        _PACKED[weight] = known = _Packed(fingerprint, tensor)
-    return known.tensor
-
-
-def _fingerprint(weight: Tensor) -> tuple[int, int, int, float]:
-    values = weight.detach()
-    bits = int(values.flatten().view(torch.int64).sum())
-    by_row, by_column = (torch.linspace(1, 2, size) for size in values.shape)
-    version = 0 if weight.is_inference() else weight._version
-    return version, values.data_ptr(), bits, float(torch.mv(values, by_column).dot(by_row))
+    if not uses_onednn(x, weight):
+        return torch.mm(x, weight.t()) if added is None else torch.addmm(added, x, weight.t())
+    size = x.shape[0]
+    rows = rounded_rows(size)
+    more = (0, 0, 0, rows - size)
+    x = F.pad(x, more) if rows > size else x
+    operator = torch.ops.mkldnn._linear_pointwise
+    if added is not None and added.dim() == 2:
+        added = F.pad(added, more) if rows > size else added
+        result = operator.binary(x, added, weight, None, "add")
+    else:
+        result = operator(x, weight, added, "none", [], "")
+    return result[:size] if rows > size else result

@@ -1,196 +1,94 @@
-"""One direction of one LSTM layer with Keras 2's hard sigmoid, forward and backward.
+"""One direction of one layer of Keras 2's LSTM over packed sequences: the fast way, forward and backward.
 
-    i, f, o = hard_sigmoid(W x + U h + b)        g = tanh(W x + U h + b)
-    c' = f c + i g                               h' = o tanh(c')
-    hard_sigmoid(x) = clip(0.2 x + 0.5, 0, 1)    gate order in the weights: i, f, g, o
+`torchmoji.lstm.LSTMCell` has the equations. Here the products with the inputs of many time steps are one
+matrix product, each step adds its product with the state, and the backward pass is written by hand, so that
+the gradients of the weights are one product as well. cuDNN has no hard sigmoid and cannot do this; on CUDA
+`torch.compile` makes one kernel of a step's dozen small operations, each of which would cost a launch.
 
-Source: Keras 2.0, `recurrent.LSTM` and its Theano backend's `hard_sigmoid`. Keras 3 and
-`torch.nn.functional.hardsigmoid` have the slope 1/6 instead of 0.2, and cuDNN has no hard sigmoid at all, so
-the recurrence is written out here: the products with the inputs of many time steps are one matrix product,
-each step adds its product with the state, and the backward pass is written by hand, so that the gradients of
-the weights are one product as well.
+Packed data hold all sequences' first tokens, then their second ones and so on, longest sequence first; H is
+the number of units, and the gates' order is i, f, g, o.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from torchmoji.compiled import OFFSET, SLOPE, cell, cell_backward, compiled
-from torchmoji.products import PACKING_PAYS_FROM, adder, linear, packed
+from torchmoji.products import linear
 
-Weights = tuple[Tensor, Tensor, Tensor | None]
-"""Of a layer's direction: `weight_ih` (4H, input), `weight_hh` (4H, H), sum of the biases (4H,) or None."""
+logger = logging.getLogger(__name__)
 
+SLOPE = 0.2
+OFFSET = 0.5
+"""hard_sigmoid(x) = clip(SLOPE x + OFFSET, 0, 1), Keras 2's; Keras 3's and torch's slope is 1/6."""
+
+COMPILED_DEVICES = ("cuda",)
 
 PRODUCT_ROWS = 512
 """Tokens whose inputs are multiplied at once: as fast as all at once, in less memory."""
 
 
-def hard_sigmoid(x: Tensor) -> Tensor:
-    """Keras 2's hard sigmoid, clip(0.2 x + 0.5, 0, 1), for a tensor of any shape."""
-    return (SLOPE * x + OFFSET).clamp(0, 1)
-
-
-def LSTMCell(
-    input: Tensor,
-    hidden: tuple[Tensor, Tensor],
-    w_ih: Tensor,
-    w_hh: Tensor,
-    b_ih: Tensor | None = None,
-    b_hh: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """One time step, as the equations read; differentiable as often as wanted.
-
-    Args:
-        input: (batch, input_size).
-        hidden: h and c, (batch, hidden_size) each.
-        w_ih: (4 * hidden_size, input_size).
-        w_hh: (4 * hidden_size, hidden_size).
-        b_ih: (4 * hidden_size,) or None.
-        b_hh: (4 * hidden_size,) or None.
-
-    Returns:
-        The new h and c.
-    """
-    h, c = hidden
-    i, f, g, o = (F.linear(input, w_ih, b_ih) + F.linear(h, w_hh, b_hh)).chunk(4, dim=1)
-    c = hard_sigmoid(f) * c + hard_sigmoid(i) * torch.tanh(g)
-    return hard_sigmoid(o) * torch.tanh(c), c
-
-
-def _cell(
-    gates: Tensor, half: Tensor, c: Tensor, out: Tensor, in_place: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """One time step behind the products: `torchmoji.compiled.cell` in few passes over memory.
+def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One time step behind the products.
 
     Args:
         gates: Sums of the products and the bias (n, 4H).
-        half: The number `OFFSET`, a scalar.
         c: c before the step (n, H).
-        out: Receives h after the step (n, H), in its own type.
-        in_place: c may be changed.
 
     Returns:
-        h and c after the step, the activated gates and tanh(c), in the type of the gates.
+        h and c after the step, the activated gates (n, 4H), and tanh(c).
     """
-    fast = compiled(cell, gates.device.type)
-    if fast is not None:
-        h, c, activated, tanh_c = fast(gates, c)
-        out.copy_(h)
-        return h, c, activated, tanh_c
-    activated = torch.add(half, gates, alpha=SLOPE).clamp_(0, 1)
+    activated = torch.add(gates.new_full((), OFFSET), gates, alpha=SLOPE).clamp_(0, 1)
     i, f, g, o = activated.chunk(4, dim=1)
     torch.tanh(gates.narrow(1, 2 * c.shape[1], c.shape[1]), out=g)
-    c = (c.mul_(f) if in_place else c * f).addcmul_(i, g)
+    c = (f * c).addcmul_(i, g)
     tanh_c = torch.tanh(c)
-    if out.dtype == gates.dtype:
-        return torch.mul(o, tanh_c, out=out), c, activated, tanh_c
-    h = o * tanh_c
-    out.copy_(h)
-    return h, c, activated, tanh_c
+    return o * tanh_c, c, activated, tanh_c
 
 
-def _carry(state: Tensor, size: int, initial: Tensor, final: Tensor) -> Tensor:
-    """The state of the `size` sequences that have a token at the next time step.
-
-    Sequences are sorted, longest first. Those that end leave their state in `final`, those that begin (in the
-    backward direction) bring theirs from `initial`; both (batch, H).
-    """
-    had = state.shape[0]
-    if size == had:
-        return state
-    if size < had:
-        final[size:had] = state[size:]
-        return state[:size]
-    return torch.cat([state, initial[had:size]])
-
-
-class _Step(NamedTuple):
-    """What the backward pass needs of a time step, of n sequences each."""
-
-    c_before: Tensor  # (n, H)
-    gates: Tensor  # (n, 4H), activated
-    tanh_c: Tensor  # (n, H)
-
-
-def _recurrence(
-    inputs: Iterable[Tensor],
-    outputs: Sequence[Tensor],
-    h_0: Tensor,
-    c_0: Tensor,
-    weight_hh: Tensor,
-    starts_at_zero: bool,
-    history: list[_Step] | None,
+def cell_backward(
+    dh: Tensor, dc: Tensor, activated: Tensor, c_before: Tensor, tanh_c: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Run one direction of one layer.
-
-    Args:
-        inputs: For each time step, in the order of the recurrence, the products with the inputs, bias
-            included, (n, 4H).
-        outputs: For each time step, receives h after it, (n, H).
-        h_0: Initial states (batch, H), in the type of the states.
-        c_0: The same for the cells.
-        weight_hh: (4H, H), in the type in which products are computed; may be packed.
-        starts_at_zero: The initial states are known to be zero.
-        history: Receives the steps, for the backward pass.
-
-    Returns:
-        The final h and c (batch, H).
-    """
-    h_n, c_n = torch.empty_like(h_0), torch.empty_like(c_0)
-    h, c = h_0[:0], c_0[:0]
-    add_product = adder(weight_hh, len(h_0))
-    half = c_0.new_full((), OFFSET)
-    is_same_type = c_0.dtype == weight_hh.dtype
-    for number, (gates, out) in enumerate(zip(inputs, outputs, strict=True)):
-        size = gates.shape[0]  # a tensor's len() takes longer, and one text's time is made of such calls
-        h, c = _carry(h, size, h_0, h_n), _carry(c, size, c_0, c_n)
-        if number or not starts_at_zero:
-            gates = add_product(h if is_same_type else h.to(weight_hh.dtype), gates)
-        if not is_same_type:
-            gates = gates.to(c.dtype)
-        c_before = c
-        h, c, activated, tanh_c = _cell(gates, half, c, out, in_place=history is None)
-        if history is not None:
-            history.append(_Step(c_before, activated, tanh_c))
-    h_n[: len(h)], c_n[: len(c)] = h, c
-    return h_n, c_n
-
-
-def _step_backward(dh: Tensor, dc: Tensor, step: _Step, d_gates: Tensor) -> None:
-    """Gradients of one time step.
+    """Gradients of a time step.
 
     Args:
         dh: Gradient of h after the step (n, H).
-        dc: Gradient of c after the step (n, H); becomes that of c before it.
-        step: The step.
-        d_gates: Receives the gradient of the gates before their activation (n, 4H).
+        dc: Gradient of c after the step (n, H).
+        activated: The activated gates (n, 4H).
+        c_before: c before the step (n, H).
+        tanh_c: tanh of c after it (n, H).
+
+    Returns:
+        The gradients of c before the step and of the gates' sums (n, 4H).
     """
-    fast = compiled(cell_backward, dh.device.type)
-    if fast is not None:
-        dc_before, d_sums = fast(dh, dc, step.gates, step.c_before, step.tanh_c)
-        dc.copy_(dc_before)
-        d_gates.copy_(d_sums)
-        return
-    size = dh.shape[1]
-    i, f, g, o = step.gates.chunk(4, dim=1)
-    d_i, d_f, d_g, d_o = d_gates.chunk(4, dim=1)
-    torch.mul(dh, step.tanh_c, out=d_o)
-    dc += torch.ops.aten.tanh_backward(dh * o, step.tanh_c)
-    torch.mul(dc, g, out=d_i)
-    torch.mul(dc, step.c_before, out=d_f)
-    torch.ops.aten.tanh_backward.grad_input(dc * i, g, grad_input=d_g)
-    dc *= f
-    for part in (slice(2 * size), slice(3 * size, None)):
-        sigmoids = d_gates[:, part]
-        torch.ops.aten.hardtanh_backward.grad_input(
-            sigmoids, step.gates[:, part], 0.0, 1.0, grad_input=sigmoids
-        )
-        sigmoids *= SLOPE
+    through_tanh, through_clip = torch.ops.aten.tanh_backward, torch.ops.aten.hardtanh_backward
+    i, f, g, o = activated.chunk(4, dim=1)
+    dc = dc + through_tanh(dh * o, tanh_c)
+    d_i, d_f, d_o = (
+        through_clip(gradient, gate, 0.0, 1.0).mul_(SLOPE)
+        for gradient, gate in ((dc * g, i), (dc * c_before, f), (dh * tanh_c, o))
+    )
+    return dc * f, torch.cat([d_i, d_f, through_tanh(dc * i, g), d_o], dim=1)
+
+
+@cache
+def fused(function: Callable[..., Any], device_type: str) -> Callable[..., Any]:
+    """`cell` or `cell_backward` compiled to one kernel, or itself where that cannot be had."""
+    if device_type not in COMPILED_DEVICES or (device_type == "cuda" and find_spec("triton") is None):
+        return function
+    compiled = torch.compile(function, dynamic=True)
+    wide, narrow = (torch.zeros(3, size, device=device_type) for size in (8, 2))
+    try:  # compiling happens in a call
+        compiled(*((wide, narrow) if function is cell else (narrow, narrow, wide, narrow, narrow)))
+    except Exception as error:  # no compiler, an old GPU: whatever a compiler may raise
+        logger.warning("time steps of the LSTM are not compiled on %s: %s", device_type, error)
+        return function
+    return compiled
 
 
 def is_autocast(device: torch.device) -> bool:
@@ -198,136 +96,119 @@ def is_autocast(device: torch.device) -> bool:
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
 
 
-def _without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Switch autocast off where there is one."""
     return torch.autocast(device.type, enabled=False) if is_autocast(device) else nullcontext()
 
 
-class Layout(NamedTuple):
-    """How one direction goes through packed data.
+def _carry(state: Tensor, size: int, initial: Tensor, final: Tensor) -> Tensor:
+    """The state of the `size` sequences that have a token at the next time step.
 
-    Packed data hold all sequences' first tokens, then their second ones and so on, longest sequence first.
+    Sequences that end leave their state in `final`, those that begin (in the backward direction) bring theirs
+    from `initial`; both (batch, H).
     """
-
-    batch_sizes: list[int]
-    """For each time step, how many sequences have a token there."""
-    reverse: bool
-    """From the last time step to the first."""
-    starts_at_zero: bool
-    """The initial states are zero."""
-
-    @property
-    def order(self) -> slice:
-        """Puts time steps into the order of the recurrence, or back."""
-        return slice(None, None, -1 if self.reverse else 1)
+    had = state.shape[0]
+    if size < had:
+        final[size:had] = state[size:]
+        return state[:size]
+    return state if size == had else torch.cat([state, initial[had:size]])
 
 
-def _states_before(output: Tensor, h_0: Tensor, layout: Layout) -> Tensor:
-    """States h before each step (tokens, H), from those after each step and the initial states (batch, H)."""
-    befores, h, unused = [], h_0[:0].to(output.dtype), torch.empty_like(h_0)
-    for after in output.split(layout.batch_sizes)[layout.order]:
-        h = _carry(h, len(after), h_0.to(output.dtype), unused)
-        befores.append(h)
-        h = after
-    return torch.cat(befores[layout.order])
+def _order(reverse: bool) -> slice:
+    """Puts time steps into the order of the recurrence, or back."""
+    return slice(None, None, -1 if reverse else 1)
 
 
-def _input_products(inputs: Tensor, weight: Tensor, bias: Tensor | None, layout: Layout) -> Iterator[Tensor]:
-    """Products with the inputs, bias included, (n, 4H) for each time step in the order of the recurrence.
-
-    One product serves as many steps as `PRODUCT_ROWS` allows.
-    """
-    start = len(inputs) if layout.reverse else 0
-    steps: list[int] = []
-
-    def product() -> Sequence[Tensor]:
-        nonlocal start
-        rows = sum(steps)
-        first = start - rows if layout.reverse else start
-        gates = linear(inputs[first : first + rows], weight, bias)
-        start = first if layout.reverse else first + rows
-        return gates.split(steps[layout.order])[layout.order]
-
-    for size in layout.batch_sizes[layout.order]:
-        if steps and sum(steps) + size > PRODUCT_ROWS:
-            yield from product()
-            steps = []
-        steps.append(size)
-    if steps:
-        yield from product()
+def _input_products(
+    x: Tensor, weight: Tensor, bias: Tensor | None, batch_sizes: list[int], reverse: bool
+) -> Iterator[Tensor]:
+    """Products with the inputs, bias included, (n, 4H) for each time step in the order of the recurrence."""
+    order = _order(reverse)
+    groups: list[list[int]] = [[]]  # each group of steps is one product
+    for size in batch_sizes[order]:
+        if groups[-1] and sum(groups[-1]) + size > PRODUCT_ROWS:
+            groups.append([])
+        groups[-1].append(size)
+    parts = x.split([sum(group) for group in groups[order]])[order]
+    for part, group in zip(parts, groups, strict=True):
+        yield from linear(part, weight, bias).split(group[order])[order]
 
 
 def run_direction(
     x: Tensor,
-    output: Tensor,
-    h_0: Tensor,
-    c_0: Tensor,
-    weights: Weights,
-    layout: Layout,
-    product_type: torch.dtype,
-    history: list[_Step] | None = None,
-) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
-    """Run one direction of one layer over packed data, without gradients.
+    h_0: Tensor | None,
+    c_0: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor | None,
+    batch_sizes: list[int],
+    reverse: bool,
+    history: list[Tensor] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run one direction of one layer, without gradients.
 
     Args:
-        x: (tokens, input).
-        output: Receives h after each step (tokens, H).
-        h_0: (batch, H).
-        c_0: (batch, H).
-        weights: Of this direction.
-        layout: Of the data.
-        product_type: In which products are computed; states and activations are of float32 at least.
-        history: Receives the steps, for the backward pass.
+        x: (tokens, input), packed, in the type in which products are computed.
+        h_0: Initial states (batch, H), of float32 at least like all states; None for zeros.
+        c_0: The same for the cells.
+        weight_ih: (4H, input), in the type of x.
+        weight_hh: (4H, H), in the type of x.
+        bias: (4H,) or None.
+        batch_sizes: For each time step, how many sequences have a token there.
+        reverse: From the last time step to the first.
+        history: Receives the tensors that the backward pass needs: of each step h and c before it, the
+            activated gates and tanh(c).
 
     Returns:
-        The final h and c (batch, H), and x and the two weights in the type of the products.
+        h after each step (tokens, H), and the final h and c (batch, H).
     """
-    weight_ih, weight_hh, bias = weights
-    state_type = torch.promote_types(product_type, torch.float32)
-    with _without_autocast(x.device):
-        inputs, w_ih, w_hh = (tensor.to(product_type) for tensor in (x, weight_ih, weight_hh))
-        rows = max(layout.batch_sizes, default=0)
-        pack = history is None and rows >= PACKING_PAYS_FROM
-        products = (packed(w_ih, len(x)), packed(w_hh, rows)) if pack else (w_ih, w_hh)
-        h, c = _recurrence(
-            _input_products(inputs, products[0], None if bias is None else bias.to(product_type), layout),
-            output.split(layout.batch_sizes)[layout.order],
-            h_0.to(state_type),
-            c_0.to(state_type),
-            products[1],
-            layout.starts_at_zero,
-            history,
-        )
-    return h.to(h_0.dtype), c.to(c_0.dtype), (inputs, w_ih, w_hh)
+    has_states = h_0 is not None
+    if h_0 is None or c_0 is None:
+        state_type = torch.promote_types(x.dtype, torch.float32)
+        h_0 = c_0 = x.new_zeros(max(batch_sizes), weight_hh.shape[1], dtype=state_type)
+    h_n, c_n = torch.empty_like(h_0), torch.empty_like(c_0)
+    h, c = h_0[:0], c_0[:0]
+    outputs: list[Tensor] = []
+    with without_autocast(x.device):
+        step = fused(cell, x.device.type)
+        bias = None if bias is None else bias.to(x.dtype)
+        for gates in _input_products(x, weight_ih, bias, batch_sizes, reverse):
+            size = gates.shape[0]  # a tensor's len() takes longer, and one text's time is made of such calls
+            h, c = _carry(h, size, h_0, h_n), _carry(c, size, c_0, c_n)
+            before = h.to(x.dtype), c
+            if outputs or has_states:
+                gates = linear(before[0], weight_hh, gates)
+            h, c, activated, tanh_c = step(gates.to(c.dtype), c)
+            outputs.append(h)
+            if history is not None:
+                history += (*before, activated, tanh_c)
+    h_n[: len(h)], c_n[: len(c)] = h, c
+    return torch.cat(outputs[_order(reverse)]), h_n, c_n
 
 
 class PackedDirection(torch.autograd.Function):
-    """One direction of one layer over packed data, with a backward pass by hand.
-
-    Products are computed in `product_type`; states and activations in float32 at least.
-    """
+    """`run_direction` with gradients."""
 
     @staticmethod
     def forward(
         ctx: Any,
         x: Tensor,
-        h_0: Tensor,
-        c_0: Tensor,
+        h_0: Tensor | None,
+        c_0: Tensor | None,
         weight_ih: Tensor,
         weight_hh: Tensor,
         bias: Tensor | None,
-        layout: Layout,
-        product_type: torch.dtype,
+        batch_sizes: list[int],
+        reverse: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Give h after each step (tokens, H), and the final h and c (batch, H)."""
-        history: list[_Step] | None = [] if any(ctx.needs_input_grad) else None
-        output = x.new_empty(len(x), h_0.shape[1])
-        weights = weight_ih, weight_hh, bias
-        h, c, products = run_direction(x, output, h_0, c_0, weights, layout, product_type, history)
+        history: list[Tensor] | None = [] if any(ctx.needs_input_grad) else None
+        results = run_direction(x, h_0, c_0, weight_ih, weight_hh, bias, batch_sizes, reverse, history)
         if history is not None:
-            ctx.save_for_backward(*products, h_0, output, *(tensor for step in history for tensor in step))
-            ctx.layout = layout
-            ctx.types = [tensor.dtype for tensor in (x, h_0, c_0, weight_ih)]
-        return output, h, c
+            ctx.save_for_backward(x, weight_ih, weight_hh, *history)
+            ctx.layout = batch_sizes, _order(reverse)
+            ctx.bias_type = bias.dtype if bias is not None else None
+        return results
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor, grad_h: Tensor, grad_c: Tensor) -> tuple[Tensor | None, ...]:
@@ -336,66 +217,34 @@ class PackedDirection(torch.autograd.Function):
             raise RuntimeError(
                 "LSTMHardSigmoid has no second derivatives: take gradients without create_graph=True"
             )
-        inputs, w_ih, w_hh, h_0, output, *kept = ctx.saved_tensors
-        steps = [_Step(*kept[start : start + 3]) for start in range(0, len(kept), 3)]
-        product_type, state_type = w_hh.dtype, steps[0].gates.dtype
-        order = ctx.layout.order
-        with _without_autocast(inputs.device):
-            d_gates = inputs.new_empty(len(inputs), len(w_hh), dtype=state_type)
-            parts = d_gates.split(ctx.layout.batch_sizes)[order]
-            d_outputs = grad_output.split(ctx.layout.batch_sizes)[order]
-            dh, dc = grad_h.to(state_type, copy=True), grad_c.to(state_type, copy=True)
-            w_back = packed(w_hh.t().contiguous(), len(dh))
-            for step, part, d_output in zip(steps[::-1], parts[::-1], d_outputs[::-1], strict=True):
-                dh_t, dc_t = dh[: len(part)], dc[: len(part)]
+        x, weight_ih, weight_hh, *history = ctx.saved_tensors
+        batch_sizes, order = ctx.layout
+        steps = list(zip(*(history[kind::4] for kind in range(4)), strict=True))
+        d_outputs = grad_output.split(batch_sizes)[order]
+        dh, dc = grad_h.clone(), grad_c.clone()
+        d_gates = []
+        needs = ctx.needs_input_grad
+        with without_autocast(x.device):
+            step_backward = fused(cell_backward, x.device.type)
+            w_back = weight_hh.t().contiguous()
+            for d_output, (_, c_before, activated, tanh_c) in zip(d_outputs[::-1], steps[::-1], strict=True):
+                dh_t, dc_t = dh[: len(d_output)], dc[: len(d_output)]
                 dh_t += d_output
-                _step_backward(dh_t, dc_t, step, part)
-                dh_t.copy_(linear(part.to(product_type), w_back))
-            x_type, h_type, c_type, weight_type = ctx.types
-            products = d_gates.to(product_type)
+                dc_before, d_sums = step_backward(dh_t, dc_t, activated, c_before, tanh_c)
+                dc_t.copy_(dc_before)
+                dh_t.copy_(linear(d_sums.to(x.dtype), w_back))
+                d_gates.append(d_sums)
+            d_sums = torch.cat(d_gates[::-1][order])  # (tokens, 4H)
+            products = d_sums.to(x.dtype)
             transposed = products.t().contiguous()  # once for both weights
-            needed = ctx.needs_input_grad
-            h_before = _states_before(output, h_0, ctx.layout) if needed[4] else output
+            h_before = torch.cat([step[0] for step in steps][order]) if needs[4] else x
             return (
-                linear(products, w_ih.t()).to(x_type) if needed[0] else None,
-                dh.to(h_type) if needed[1] else None,
-                dc.to(c_type) if needed[2] else None,
-                linear(transposed, inputs.t()).to(weight_type) if needed[3] else None,
-                linear(transposed, h_before.to(product_type).t()).to(weight_type) if needed[4] else None,
-                d_gates.sum(0).to(weight_type) if needed[5] else None,
+                linear(products, weight_ih.t()) if needs[0] else None,
+                dh if needs[1] else None,
+                dc if needs[2] else None,
+                linear(transposed, x.t()) if needs[3] else None,
+                linear(transposed, h_before.t()) if needs[4] else None,
+                d_sums.sum(0).to(ctx.bias_type) if needs[5] else None,
                 None,
                 None,
             )
-
-
-def padded_direction(
-    x: Tensor, h: Tensor, c: Tensor, weights: Weights, reverse: bool, mask: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What `PackedDirection` computes, in operations that can be traced and exported.
-
-    Args:
-        x: (time, batch, input).
-        h: (batch, H).
-        c: (batch, H).
-        weights: Of this direction.
-        reverse: From the last time step to the first.
-        mask: (time, batch, 1), true where there is a token; elsewhere a state stays as it is. None: no
-            padding.
-
-    Returns:
-        h after each step (time, batch, H), and the final h and c.
-    """
-    weight_ih, weight_hh, bias = weights
-    times = range(x.shape[0])
-    outputs = []
-    for t in reversed(times) if reverse else times:
-        new_h, new_c = LSTMCell(x[t], (h, c), weight_ih, weight_hh, bias)
-        h = new_h if mask is None else torch.where(mask[t], new_h, h)
-        c = new_c if mask is None else torch.where(mask[t], new_c, c)
-        outputs.append(h)
-    return torch.stack(outputs[::-1] if reverse else outputs), h, c
-
-
-def is_traced() -> bool:
-    """Whether `torch.jit.trace`, `torch.export` or `torch.compile` is recording."""
-    return torch.jit.is_tracing() or torch.compiler.is_compiling()
