@@ -19,14 +19,14 @@ import numpy as np
 from torchmoji.balancing import Balance
 from torchmoji.batching import (
     WINDOW,
-    Cut,
     Floats,
-    TokenRows,
-    averaged,
+    TextWindows,
+    TruncationCounter,
     check_are_texts,
     checked_windows,
-    joined_attention,
-    token_rows,
+    merge_attention,
+    merge_rows,
+    split_texts,
     unit_rows,
 )
 from torchmoji.create_vocab import check_fits
@@ -257,7 +257,7 @@ class MojiPipeline:
         """`predict` for any number of texts, a window at a time, in order."""
         return self.predict(iter(texts), top_k)
 
-    def _predictions(self, texts: Sequence[str], cut: Cut, top_k: int) -> list[Prediction]:
+    def _predictions(self, texts: Sequence[str], cut: TruncationCounter, top_k: int) -> list[Prediction]:
         tokens = self._tokens(texts, cut)
         probabilities, attention = self._probabilities(tokens, len(texts))
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
@@ -278,10 +278,10 @@ class MojiPipeline:
         """Probabilities of the classes: float32 (n, C), (C,) for one string, an iterator for an iterator."""
         self._check_classes()
 
-        def run(window: Sequence[str], cut: Cut) -> Floats:
+        def run(window: Sequence[str], cut: TruncationCounter) -> Floats:
             tokens = self._tokens(window, cut)
             probabilities = self._balanced(self.engine.probabilities(tokens.ids)[0])
-            return averaged(probabilities, tokens.texts, len(window))
+            return merge_rows(probabilities, tokens.texts, len(window))
 
         return self._array(texts, run, len(self.classes))
 
@@ -376,9 +376,9 @@ class MojiPipeline:
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
-        def run(window: Sequence[str], cut: Cut) -> Floats:
+        def run(window: Sequence[str], cut: TruncationCounter) -> Floats:
             tokens = self._tokens(window, cut)
-            features: Floats = averaged(
+            features: Floats = merge_rows(
                 self.engine.features(tokens.ids, batch_size), tokens.texts, len(window)
             )
             if normalize_embeddings:
@@ -433,7 +433,7 @@ class MojiPipeline:
         """
         self._check_classes()
 
-        def run(window: Sequence[str], cut: Cut) -> list[list[WordAttention]]:
+        def run(window: Sequence[str], cut: TruncationCounter) -> list[list[WordAttention]]:
             _, weights = self._probabilities(self._tokens(window, cut), len(window))
             return [word_attention(text, row) for text, row in zip(window, weights, strict=True)]
 
@@ -476,26 +476,26 @@ class MojiPipeline:
     def _words(self, text: str) -> list[str]:
         return self._tokenizer.wordgen.get_words(text)
 
-    def _tokens(self, texts: Sequence[str], cut: Cut) -> TokenRows:
+    def _tokens(self, texts: Sequence[str], cut: TruncationCounter) -> TextWindows:
         found = [self._tokenizer.find_tokens(self._words(text)) for text in texts]
-        return token_rows(found, self.windows, cut)
+        return split_texts(found, self.windows, cut)
 
-    def _probabilities(self, tokens: TokenRows, nb_texts: int) -> tuple[Floats, list[Floats]]:
+    def _probabilities(self, tokens: TextWindows, nb_texts: int) -> tuple[Floats, list[Floats]]:
         """Probabilities (texts, C), and for each text the attention of its words."""
         probabilities, attention = self.engine.probabilities(tokens.ids)
         return (
-            averaged(self._balanced(probabilities), tokens.texts, nb_texts),
-            joined_attention(attention, tokens, nb_texts),
+            merge_rows(self._balanced(probabilities), tokens.texts, nb_texts),
+            merge_attention(attention, tokens, nb_texts),
         )
 
-    def _in_shape(self, texts: Any, run: Callable[[Sequence[str], Cut], Iterable[T]]) -> Any:
+    def _in_shape(self, texts: Any, run: Callable[[Sequence[str], TruncationCounter], Iterable[T]]) -> Any:
         """Run over a string, an iterator or several texts, window by window, and give the like."""
         if isinstance(texts, str):
-            with Cut(self._limit) as cut:
+            with TruncationCounter(self._limit) as cut:
                 return next(iter(run([texts], cut)))
 
         def results() -> Iterator[T]:
-            with Cut(self._limit) as cut:
+            with TruncationCounter(self._limit) as cut:
                 for window in checked_windows(texts):
                     yield from run(window, cut)
 
@@ -504,7 +504,7 @@ class MojiPipeline:
     def _array(
         self,
         texts: Any,
-        run: Callable[[Sequence[str], Cut], Floats],
+        run: Callable[[Sequence[str], TruncationCounter], Floats],
         columns: int,
         show_progress_bar: bool | None = False,
     ) -> Any:
@@ -519,7 +519,7 @@ class MojiPipeline:
 
         parts = []
         disable = not show_progress_bar
-        with Cut(self._limit) as cut, tqdm(total=size, unit=" texts", disable=disable) as bar:
+        with TruncationCounter(self._limit) as cut, tqdm(total=size, unit=" texts", disable=disable) as bar:
             for window in checked_windows(texts):
                 parts.append(run(window, cut))
                 bar.update(len(window))
