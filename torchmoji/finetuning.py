@@ -29,6 +29,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS, FINETUNING_MONITORS
+from torchmoji.model_def import output_size
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.tokenizer import tokenize
 from torchmoji.training.datasets import read_labelled_texts
@@ -217,7 +218,7 @@ def finetune(
     check_choice("method", method, FINETUNING_METHODS)
     check_choice("metric", metric, FINETUNING_METRICS)
     check_choice("monitor", monitor, FINETUNING_MONITORS)
-    check_model(model, nb_classes if nb_classes > 2 else 1, f"nb_classes={nb_classes}")
+    check_model(model, output_size(nb_classes), f"nb_classes={nb_classes}")
     parts = check_parts(model, texts, labels)
     for _, y in parts:
         check_class_numbers(y, nb_classes)

@@ -14,6 +14,7 @@ import torch
 from sklearn.metrics import f1_score
 from torch import Tensor, nn
 
+from torchmoji.model_def import output_size
 from torchmoji.training.sampling import Array, Batches, as_array
 
 F1_THRESHOLDS = np.arange(1, 50) / 100  # probabilities
@@ -202,7 +203,7 @@ def loss_of_classes(nb_classes: int, weights: Tensor | None = None) -> nn.Module
     Returns:
         For logits (batch, C), or for one output where there are two classes.
     """
-    if nb_classes > 2:
+    if output_size(nb_classes) > 1:
         return nn.CrossEntropyLoss(weight=weights)
     return nn.BCEWithLogitsLoss(pos_weight=None if weights is None else weights[1] / weights[0])
 
