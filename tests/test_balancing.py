@@ -23,17 +23,6 @@ def test_probabilities_are_divided_by_a_power_of_the_frequencies():
         assert found.dtype == np.float32
 
 
-def test_a_model_that_knows_nothing_of_the_text_is_left_with_nothing_at_the_full_strength():
-    prior = np.array([FREQUENCIES], dtype=np.float32)
-    np.testing.assert_allclose(Balance(1, FREQUENCIES, 3)(prior), 1 / 3, rtol=1e-6)
-
-
-def test_counts_of_any_kind_are_frequencies():
-    expected = Balance(1, [4, 2, 1], 3)(GIVEN)
-    for counts in (np.array([4, 2, 1]), [np.int64(4), np.int64(2), np.int64(1)], (4e-310, 2e-310, 1e-310)):
-        np.testing.assert_allclose(Balance(1, counts, 3)(GIVEN), expected, rtol=1e-5)
-
-
 def test_without_it_nothing_changes():
     assert Balance(0, FREQUENCIES, 3)(GIVEN) is GIVEN
     assert Balance(0, None, 3)(GIVEN) is GIVEN
@@ -45,12 +34,10 @@ def test_without_it_nothing_changes():
     [
         (-0.1, FREQUENCIES, r"from 0 \(as learned\) to 1 \(all classes alike\), got -0.1"),
         (1.5, FREQUENCIES, "got 1.5"),
-        (float("nan"), FREQUENCIES, "got nan"),
         (0.5, None, "leave balance out, or give class_frequencies"),
         (0.5, FREQUENCIES[:2], "2 frequencies for a model of 3 classes"),
         (0.0, [0.5, 0.5, 0.0], "must be a list of positive numbers"),
         (0.0, [0.5, 0.5, float("inf")], "must be a list of positive numbers"),
-        (0.0, [0.5, 0.5, 10**400], "must be a list of positive numbers"),
         (0.0, [[0.5, 0.5, 0.5]], "must be a list of positive numbers"),
         (0.0, "abc", "must be a list of positive numbers"),
     ],

@@ -47,7 +47,7 @@ def close(got, wanted, tolerance=1e-6):
 
 # --- inputs -------------------------------------------------------------------------------------------------
 
-KINDS = [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16, np.int32, np.int64, ">i4"]
+KINDS = [np.uint16, np.uint64, np.int8, ">i4"]
 
 
 @pytest.mark.parametrize("dtype", KINDS)
@@ -66,14 +66,7 @@ def test_numpy_views_are_read_as_they_are_indexed(ids):
     close([model(ids)], [model(np.ascontiguousarray(ids))])
 
 
-def test_a_numpy_array_that_cannot_be_written_is_taken():
-    ids = some_ids()
-    ids.flags.writeable = False
-    assert made()(ids).shape == (6, 4)
-
-
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16, torch.uint8])
+@pytest.mark.parametrize(("dtype", "training"), [(torch.int64, True), (torch.uint8, False)])
 def test_integer_tensors_give_tensors_with_gradients(dtype, training):
     model = made(return_attention=True).train(training)
     probabilities, attention = model(torch.from_numpy(some_ids()).to(dtype))
@@ -115,18 +108,11 @@ def test_packed_sequences_give_rows_in_the_original_order(enforce_sorted):
     ("ids", "error", "message"),
     [
         (np.ones((2, 3), dtype=np.float32), TypeError, "must be integers, got an array of float32"),
-        (np.ones((2, 3), dtype=bool), TypeError, "must be integers, got an array of bool"),
-        (np.array([["a"]]), TypeError, "must be integers, got an array of <U1"),
-        (np.array([[1, None]], dtype=object), TypeError, "must be integers, got an array of object"),
         (torch.ones(2, 3), TypeError, r"must be integers, got torch\.float32"),
         (torch.ones(2, 3, dtype=torch.bool), TypeError, r"must be integers, got torch\.bool"),
-        (torch.ones(2, 3, dtype=torch.complex64), TypeError, r"must be integers, got torch\.complex64"),
         ([[1, 2]], TypeError, "array, a tensor or a PackedSequence, got list"),
-        (None, TypeError, "array, a tensor or a PackedSequence, got NoneType"),
         ("text", TypeError, "SentenceTokenizer makes them from texts"),
         (np.ones(3, dtype=int), ValueError, r"two dimensions \(batch, time\), got \(3,\)"),
-        (np.ones((1, 2, 3), dtype=int), ValueError, r"two dimensions \(batch, time\), got \(1, 2, 3\)"),
-        (torch.ones(3, dtype=torch.long), ValueError, r"two dimensions \(batch, time\), got \(3,\)"),
         (
             torch.ones(1, 2, 3, dtype=torch.long),
             ValueError,
@@ -134,7 +120,6 @@ def test_packed_sequences_give_rows_in_the_original_order(enforce_sorted):
         ),
         (np.array([[1, -1]]), ValueError, "id -1 is outside the model's vocabulary of 30"),
         (np.array([[1, 30]]), ValueError, "id 30 is outside the model's vocabulary of 30"),
-        (torch.tensor([[1, -7]]), ValueError, "id -7 is outside the model's vocabulary of 30"),
         (torch.tensor([[1, 400]]), ValueError, "id 400 is outside the model's vocabulary of 30: use the voc"),
         (pack_padded_sequence(torch.ones(1, 2), [2], batch_first=True), TypeError, "must be integers"),
         (
@@ -147,12 +132,6 @@ def test_packed_sequences_give_rows_in_the_original_order(enforce_sorted):
 def test_wrong_input_is_refused(ids, error, message):
     with pytest.raises(error, match=message):
         made()(ids)
-
-
-def test_ids_of_an_embedding_made_larger_are_taken():
-    model = made()
-    model.embed = nn.Embedding(VOCABULARY + 5, 5)
-    assert model(np.array([[VOCABULARY + 4]])).shape == (1, 4)
 
 
 @pytest.mark.parametrize("shape", [(0, 7), (0, 0), (3, 0)])
@@ -173,13 +152,6 @@ def test_many_numpy_rows_keep_their_order():
     with torch.no_grad():
         close((probabilities, attention), model(torch.from_numpy(ids)))
     assert len(np.unique(probabilities[:, 0].round(5))) > 300
-
-
-def test_numpy_input_takes_no_gradients():
-    kept = []
-    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda tensor: tensor):
-        made().train()(some_ids())
-    assert kept == []
 
 
 # --- what must not change a result --------------------------------------------------------------------------
@@ -214,9 +186,10 @@ def zeros_between(model, ids):
     return probabilities, attention[:, 2::2]
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
-@pytest.mark.parametrize("features", [False, True])
-@pytest.mark.parametrize("kind", [np.ndarray, torch.Tensor])
+@pytest.mark.parametrize(
+    ("kind", "features", "dtype", "tolerance"),
+    [(np.ndarray, False, torch.float32, 1e-5), (torch.Tensor, True, torch.float64, 1e-12)],
+)
 @pytest.mark.parametrize("change", [reordered, alone, among_others, more_padding, zeros_between])
 def test_a_text_s_result_stays_the_same(change, kind, features, dtype, tolerance):
     model = made(dtype=dtype, feature_output=features, return_attention=True)
@@ -256,7 +229,7 @@ def test_attention_sums_to_one_on_every_text_with_tokens():
 # --- outputs ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("nb_classes", "nb_outputs"), [(1, 1), (2, 1), (3, 3), (64, 64)])
+@pytest.mark.parametrize(("nb_classes", "nb_outputs"), [(1, 1), (2, 1), (3, 3)])
 def test_the_number_of_outputs_follows_the_classes(nb_classes, nb_outputs):
     model = made(nb_classes)
     model_logits = made(nb_classes, output_logits=True)
@@ -274,14 +247,6 @@ def test_the_output_layer_takes_encoded_features():
     assert features.shape == (6, FEATURES)
     assert not hasattr(encoder, "output_layer")
     close(model.output_layer(features), model(ids))
-
-
-@pytest.mark.parametrize("features", [False, True])
-def test_a_pair_is_given_only_with_return_attention(features):
-    output = made(feature_output=features)(some_ids())
-    pair = made(feature_output=features, return_attention=True)(some_ids())
-    assert isinstance(pair, tuple)
-    close([output], [pair[0]])
 
 
 @pytest.mark.parametrize(
@@ -312,21 +277,6 @@ def test_sizes_are_the_original_s_by_default():
     assert shapes["lstm_1.weight_hh_l0"] == (2048, 512)
     assert shapes["attention_layer.attention_vector"] == (2304,)
     assert shapes["output_layer.0.weight"] == (64, 2304)
-
-
-def test_parameters_of_2017_may_be_given_by_position():
-    with torch.device("meta"):
-        model = TorchMoji(3, 100, True, True, 0.1, 0.2, True)
-    given = (model.nb_classes, model.nb_tokens, model.feature_output, model.output_logits)
-    assert given == (3, 100, True, True)
-    assert (model.embed_dropout_rate, model.final_dropout_rate, model.return_attention) == (0.1, 0.2, True)
-
-
-def test_state_dict_has_the_names_of_the_weights_files():
-    parts = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-    lstms = {f"lstm_{k}.{part}{end}" for k in (0, 1) for part in parts for end in ("", "_reverse")}
-    others = {"attention_layer.attention_vector", "output_layer.0.weight", "output_layer.0.bias"}
-    assert set(made().state_dict()) == {"embed.weight"} | lstms | others
 
 
 # --- initial weights ----------------------------------------------------------------------------------------
@@ -372,15 +322,6 @@ def test_biases_start_at_zero_but_the_forget_gates_at_one(initial):
             assert bias.view(4, 16).std(1).tolist() == [0, 0, 0, 0], name
         elif "bias" in name:
             assert not bias.any(), name
-
-
-def test_initial_weights_follow_the_seed():
-    states = []
-    for seed in (1, 1, 2):
-        torch.manual_seed(seed)
-        states.append(TorchMoji(3, 10, embedding_dim=4, hidden_size=3).state_dict())
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert not torch.equal(states[0]["embed.weight"], states[2]["embed.weight"])
 
 
 # --- dropout ------------------------------------------------------------------------------------------------
@@ -449,18 +390,6 @@ def test_dropout_follows_the_seed_and_rests_in_evaluation():
     assert not torch.equal(runs[0], runs[2])
 
 
-def test_embedding_dropout_can_be_switched_on_alone():
-    model = made(embed_dropout_rate=0.5)
-    ids = torch.from_numpy(some_ids())
-    model.embed_dropout.train()  # Monte Carlo dropout: chance in an otherwise fixed model
-    assert not torch.equal(model(ids), model(ids))
-
-
-def test_rates_are_kept():
-    model = made(embed_dropout_rate=0.1, final_dropout_rate=0.2)
-    assert (model.embed_dropout.p, model.final_dropout.p) == (0.1, 0.2)
-
-
 # --- a module like any other --------------------------------------------------------------------------------
 
 
@@ -489,12 +418,6 @@ def test_half_precision_stays_near_single(dtype, tolerance):
     assert output.dtype == dtype
     output.sum().backward()
     assert model.lstm_0.weight_hh_l0.grad.dtype == dtype
-
-
-def test_float64_gives_float64():
-    model = made(dtype=torch.float64)
-    assert model(some_ids()).dtype == np.float64
-    assert model(torch.from_numpy(some_ids())).dtype == torch.float64
 
 
 def test_autocast_stays_near_float32_and_gradients_flow():
@@ -534,14 +457,6 @@ def test_a_subclass_trains_as_a_part_of_a_larger_network():
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_hooks_on_the_lstms_are_called():
-    model, called = made(), []
-    for layer in (model.lstm_0, model.lstm_1):
-        layer.register_forward_hook(lambda module, arguments, output: called.append(module))
-    model(some_ids())
-    assert called == [model.lstm_0, model.lstm_1]
-
-
 # --- tracing and export -------------------------------------------------------------------------------------
 
 
@@ -564,16 +479,6 @@ def test_an_exported_model_takes_any_batch_size():
     for rows in (2, 6):
         ids = torch.from_numpy(some_ids(rows=rows))
         torch.testing.assert_close(exported(ids), model(ids), rtol=0, atol=1e-6)
-
-
-@traces
-def test_a_model_traced_in_training_drops_channels_of_a_sequence():
-    model = made(embed_dropout_rate=0.5, embedding_dim=8).train()
-    ids = torch.from_numpy(np.random.default_rng(7).integers(1, VOCABULARY, size=(4, 5)))
-    masks = []
-    model.embed_dropout.register_forward_hook(lambda module, arguments, output: masks.append(output))
-    torch.jit.trace(model, ids, check_trace=False)
-    assert masks[0].shape == (4, 1, 8)
 
 
 # --- other devices ------------------------------------------------------------------------------------------

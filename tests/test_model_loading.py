@@ -52,23 +52,17 @@ def weights_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_emojis_are_those_of_the_saved_model(tmp_path, name):
+def test_emojis_and_features_are_those_of_the_saved_model(tmp_path, name):
     model = made(return_attention=True)
-    loaded = torchmoji_emojis(save(model, tmp_path, name), return_attention=True)
+    path = save(model, tmp_path, name)
+    loaded = torchmoji_emojis(path, return_attention=True)
     assert not loaded.training
     tolerance = 0.1 if name.startswith("int8") else 1e-6
     for got, wanted in zip(loaded(IDS), model(IDS), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance)
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_features_are_those_of_the_saved_model(tmp_path, name):
-    model = made()
-    loaded = torchmoji_feature_encoding(save(model, tmp_path, name))
-    assert not loaded.training
+    encoder = torchmoji_feature_encoding(path)
     model.feature_output = True
-    tolerance = 0.1 if name.startswith("int8") else 1e-6
-    np.testing.assert_allclose(loaded(IDS), model(IDS), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(encoder(IDS), model(IDS)[0], rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -106,25 +100,10 @@ def test_transfer_without_a_file_has_the_original_s_sizes():
 
 
 @pytest.mark.parametrize("load", [torchmoji_emojis, torchmoji_feature_encoding])
-def test_loading_uses_no_random_numbers(weights_file, load):
-    before = torch.get_rng_state()
-    load(weights_file[1])
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.parametrize("load", [torchmoji_emojis, torchmoji_feature_encoding])
 def test_loaded_weights_are_parameters_that_train(weights_file, load):
     model = load(weights_file[1])
     model(torch.from_numpy(IDS.astype(np.int64))).square().sum().backward()
     assert all(weight.device.type == "cpu" and weight.grad is not None for weight in model.parameters())
-
-
-@pytest.mark.parametrize(("nb_classes", "nb_outputs"), [(1, 1), (2, 1), (3, 3)])
-def test_the_number_of_classes_is_the_file_s(tmp_path, nb_classes, nb_outputs):
-    model = made(nb_classes)
-    loaded = torchmoji_emojis(save(model, tmp_path, "model.bin"))
-    assert loaded(IDS).shape == (3, nb_outputs)
-    np.testing.assert_allclose(loaded(IDS), model(IDS), rtol=0, atol=1e-6)
 
 
 def test_an_encoder_s_file_gives_features_but_no_emojis(tmp_path):
@@ -187,21 +166,6 @@ def test_all_layers_are_copied(weights_file):
     torch.testing.assert_close(dict(model.state_dict()), dict(source.state_dict()), rtol=0, atol=0)
 
 
-def test_excluded_layers_keep_their_weights(weights_file):
-    model = other_model()
-    before = snapshot(model)
-    load_specific_weights(model, weights_file[1], exclude_names=["output_layer", "lstm_1"])
-    assert differing(before, model) == {"embed", "lstm_0", "attention_layer"}
-
-
-def test_the_call_of_2017_for_an_encoder_works(weights_file):
-    source, path = weights_file
-    encoder = TorchMoji(None, 20, feature_output=True, **SIZES).eval()
-    load_specific_weights(encoder, path, exclude_names=["output_layer"])
-    source.feature_output = True
-    np.testing.assert_allclose(encoder(IDS), source(IDS), rtol=0, atol=1e-6)
-
-
 def test_layers_that_a_subclass_adds_are_left_alone(weights_file):
     class Larger(TorchMoji):
         def __init__(self):
@@ -254,11 +218,6 @@ def test_a_layer_missing_from_the_file_is_named(tmp_path):
     path = save(made(None, feature_output=True), tmp_path, "encoder.bin")
     with pytest.raises(ValueError, match=r"the file has no output_layer\.0\.weight; put 'output_layer' into"):
         load_specific_weights(other_model(), path)
-
-
-def test_a_model_that_only_holds_one_is_refused(weights_file):
-    with pytest.raises(ValueError, match=r"the model has no embed\.weight"):
-        load_specific_weights(nn.Sequential(other_model()), weights_file[1])
 
 
 @pytest.mark.parametrize("verbose", [False, True])

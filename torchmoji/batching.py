@@ -1,8 +1,9 @@
-"""Batches for inference: texts alike in length together, identical ones once, results in input order.
+"""Texts of any number and length as batches for a model, and its results in the order of the texts.
 
-Sorted by length, a batch has next to no padding however much the lengths spread; the limit in tokens keeps
-memory flat where texts are long, and a stream is taken a window at a time.
-Neither torch nor any engine is imported here: `run_by_length` serves all.
+A stream of texts is taken a few thousand at a time; a long text may become several overlapping windows, whose
+results are merged; identical rows of token ids are computed once; and rows alike in length go together, so
+that a batch has next to no padding however much the lengths spread. A limit in tokens keeps memory flat.
+Neither torch nor any engine is imported here.
 """
 
 import logging
@@ -15,12 +16,19 @@ import numpy.typing as npt
 
 from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
 
+logger = logging.getLogger(__name__)
+
 Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
 Run = Callable[[Array], tuple[Array, Array]]
 """Token ids (batch, time) to outputs (batch, ...) and attention (batch, time)."""
 
+WINDOW = 2048
+"""Texts of a stream that are tokenized and sorted by length together."""
 
-def unique_rows(ids: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+
+def unique_rows(ids: Array) -> tuple[Integers, Integers]:
     """Find identical rows.
 
     Args:
@@ -41,7 +49,7 @@ def unique_rows(ids: Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
     return first, row_of
 
 
-def used_columns(ids: Array) -> npt.NDArray[np.int64]:
+def used_columns(ids: Array) -> Integers:
     """How many columns each row uses, up to its last token; id 0 is padding; (n,)."""
     if ids.shape[1] == 0:
         return np.zeros(len(ids), dtype=np.int64)
@@ -50,9 +58,7 @@ def used_columns(ids: Array) -> npt.NDArray[np.int64]:
     return np.where(is_token.any(axis=1), last, 0)
 
 
-def batches_by_length(
-    lengths: npt.NDArray[np.int64], max_rows: int, max_tokens: int
-) -> list[npt.NDArray[np.int64]]:
+def batches_by_length(lengths: Integers, max_rows: int, max_tokens: int) -> list[Integers]:
     """Divide texts into batches, longest texts first.
 
     Args:
@@ -89,30 +95,22 @@ def run_by_length(
         Outputs (n, ...) and attention (n, time), rows in the order of `ids`, attention zero where `run` did
         not see a column.
     """
+    if len(ids) == 0:
+        return run(ids)
     first, row_of = unique_rows(ids) if once else (np.arange(len(ids)), np.arange(len(ids)))
-    different = ids if len(first) == len(ids) else ids[first]
+    different = ids[first]
     lengths = used_columns(different)
-    if len(different) == 0:
-        return run(different)
-    batches = iter(batches_by_length(lengths, max_rows, max_tokens))
-
-    def run_rows(rows: npt.NDArray[np.int64]) -> tuple[Array, Array]:
-        return run(different[rows, : int(lengths[rows].max())])
-
-    rows = next(batches)
-    output, weights = run_rows(rows)  # says of what shape and type the results are
-    outputs = np.empty((len(different), *output.shape[1:]), output.dtype)
-    attention = np.zeros(different.shape, weights.dtype)
-    outputs[rows], attention[rows, : weights.shape[1]] = output, weights
-    for rows in batches:
-        output, weights = run_rows(rows)
-        outputs[rows], attention[rows, : weights.shape[1]] = output, weights
-    if different is not ids:
-        outputs, attention = outputs[row_of], attention[row_of]
-    return outputs, attention
+    batches = batches_by_length(lengths, max_rows, max_tokens)
+    results = [run(different[rows, : lengths[rows].max()]) for rows in batches]
+    outputs = np.concatenate([output for output, _ in results])
+    attention = np.zeros(different.shape, results[0][1].dtype)
+    for rows, (_, weights) in zip(batches, results, strict=True):
+        attention[rows, : weights.shape[1]] = weights
+    computed = np.argsort(np.concatenate(batches))  # of each row, its place among those computed
+    return outputs[computed[row_of]], attention[row_of]
 
 
-def text_windows(texts: Iterable[str], size: int, check: bool = True) -> Iterator[list[str]]:
+def stream_windows(texts: Iterable[str], size: int, check: bool = True) -> Iterator[list[str]]:
     """Give texts a window at a time.
 
     Args:
@@ -152,78 +150,68 @@ def stream_rows(
     """
     if window < 1:
         raise ValueError(f"window must be at least 1 text, got {window}")
-    for texts_of_window in text_windows(texts, window, check=not tokenizer.uses_custom_wordgen):
+    for texts_of_window in stream_windows(texts, window, check=not tokenizer.uses_custom_wordgen):
         result = model(tokenizer.tokenize_sentences(texts_of_window)[0])
         yield from zip(*result, strict=True) if isinstance(result, tuple) else result
 
 
-# --- Texts of any length as rows of token ids for a model, and rows of results as results of texts ---
+class TextWindows(NamedTuple):
+    """Token ids of texts; a text has one window, or several that overlap."""
 
-logger = logging.getLogger(__name__)
-
-Floats = npt.NDArray[np.float32]
-
-WINDOW = 2048
-"""Texts of a stream that are tokenized and sorted by length together."""
-
-
-class TokenRows(NamedTuple):
-    """Token ids of texts; a text has one row, or several that overlap."""
-
-    ids: npt.NDArray[np.int64]  # (rows, time)
-    texts: npt.NDArray[np.int64]  # (rows,) the text of each row
-    starts: list[int]  # (rows,) its first token's number in the text
-    lengths: list[int]  # (rows,) its tokens
+    ids: Integers  # (windows, time)
+    texts: Integers  # (windows,) the text of each window
+    starts: list[int]  # (windows,) its first token's number in the text
+    lengths: list[int]  # (windows,) its tokens
 
 
-class Cut:
-    """Counts the texts of a call that were cut, and says so once, at its end.
+class TruncationCounter:
+    """Counts the texts of a call that were truncated, and logs a warning once, at its end.
 
     Args:
         limit: Tokens of a text, at most.
     """
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.texts, self.cut = limit, 0, 0
+        self.limit, self.texts, self.truncated = limit, 0, 0
 
-    def __enter__(self) -> "Cut":
+    def __enter__(self) -> "TruncationCounter":
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.cut:
+        if self.truncated:
             logger.warning(
                 "%d of %d texts are longer than %d tokens and were cut: max_length= takes more, "
                 "windows=True averages over windows",
-                *(self.cut, self.texts, self.limit),
+                *(self.truncated, self.texts, self.limit),
             )
 
 
-def token_rows(tokens: Sequence[Sequence[int]], windows: bool, cut: Cut) -> TokenRows:
-    """Put the tokens of texts into rows.
+def split_texts(tokens: Sequence[Sequence[int]], windows: bool, counter: TruncationCounter) -> TextWindows:
+    """Put the tokens of texts into rows of token ids.
 
     Args:
         tokens: Ids of each text.
         windows: Give longer texts several rows in place of cutting them.
-        cut: Has the limit, and counts.
+        counter: Has the limit, and counts.
     """
-    cut.texts += len(tokens)
+    counter.texts += len(tokens)
     rows: list[Sequence[int]] = []
     of_text, starts = [], []
     for number, found in enumerate(tokens):
-        cut.cut += len(found) > cut.limit and not windows
-        last = max(0, len(found) - cut.limit) if windows else 0
-        for start in [*range(0, last, max(1, cut.limit // 2)), last]:
-            rows.append(found[start : start + cut.limit])
+        counter.truncated += len(found) > counter.limit and not windows
+        last = max(0, len(found) - counter.limit) if windows else 0
+        for start in [*range(0, last, max(1, counter.limit // 2)), last]:
+            rows.append(found[start : start + counter.limit])
             of_text.append(number)
             starts.append(start)
     lengths = [len(row) for row in rows]
     ids = np.zeros((len(rows), max(lengths, default=0)), dtype=np.int64)
     for number, row in enumerate(rows):
         ids[number, : len(row)] = row
-    return TokenRows(ids, np.array(of_text, dtype=np.int64), starts, lengths)
+    return TextWindows(ids, np.array(of_text, dtype=np.int64), starts, lengths)
 
 
-def averaged(rows: Floats, texts: npt.NDArray[np.int64], nb_texts: int) -> Floats:
+def merge_rows(rows: Floats, texts: Integers, nb_texts: int) -> Floats:
     """The mean of each text's rows, (texts, ...)."""
     if len(rows) == nb_texts:
         return rows
@@ -232,17 +220,14 @@ def averaged(rows: Floats, texts: npt.NDArray[np.int64], nb_texts: int) -> Float
     return np.asarray(sums / np.bincount(texts, minlength=nb_texts)[:, np.newaxis], dtype=np.float32)
 
 
-def joined_attention(attention: Floats, rows: TokenRows, nb_texts: int) -> list[Floats]:
+def merge_attention(attention: Floats, rows: TextWindows, nb_texts: int) -> list[Floats]:
     """The attention of each text's tokens, (tokens,), from that of its rows (rows, time); it sums up to 1."""
     counts = np.bincount(rows.texts, minlength=nb_texts)
-    weights: list[Floats] = [np.zeros(0, np.float32)] * nb_texts
-    for number, text, start, length in zip(
-        range(len(attention)), rows.texts.tolist(), rows.starts, rows.lengths, strict=True
-    ):
-        joined = np.zeros(max(len(weights[text]), start + length), np.float32)
-        joined[: len(weights[text])] = weights[text]
-        joined[start : start + length] += attention[number, :length] / counts[text]
-        weights[text] = joined
+    sizes = np.zeros(nb_texts, np.int64)
+    np.maximum.at(sizes, rows.texts, np.add(rows.starts, rows.lengths))
+    weights = [np.zeros(size, np.float32) for size in sizes]
+    for row, text, start, length in zip(attention, rows.texts, rows.starts, rows.lengths, strict=True):
+        weights[text][start : start + length] += row[:length] / counts[text]
     return weights
 
 
@@ -271,7 +256,7 @@ def checked_windows(texts: Iterable[str]) -> Iterator[list[str]]:
         TypeError: They are not several, or one is not a string.
     """
     check_are_texts(texts)
-    return text_windows(texts, WINDOW)
+    return stream_windows(texts, WINDOW)
 
 
 def unit_rows(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

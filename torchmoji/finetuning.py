@@ -26,6 +26,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS, FINETUNING_MONITORS
+from torchmoji.model_def import output_size
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.tokenizer import tokenize
 from torchmoji.training.datasets import read_labelled_texts
@@ -48,7 +49,6 @@ from torchmoji.training.metrics import (
     evaluate_using_weighted_f1,
     find_f1_threshold,
     make_loss,
-    output_size,
 )
 from torchmoji.training.optimizer import (
     EMBED_L2,

@@ -48,7 +48,12 @@ MAX_ROWS_GPU = 2048
 MAX_TOKENS_GPU = 1 << 16
 
 
-class _Layout(NamedTuple):
+def output_size(nb_classes: int) -> int:
+    """Outputs of a classifier: one for each class, but of two classes only the second one's."""
+    return nb_classes if nb_classes > 2 else 1
+
+
+class _Packing(NamedTuple):
     """Where the tokens of a batch stand, once in the array of ids and once packed.
 
     Packed data hold all sequences' first tokens, then their second ones and so on, longest sequence first.
@@ -62,17 +67,17 @@ class _Layout(NamedTuple):
     order: Tensor  # (batch,) for each array row, its row when sorted
 
 
-def _layout(mask: Tensor) -> _Layout:
-    """Lay out the tokens of a (batch, time) mask that is true where there is a token."""
+def _packing(mask: Tensor) -> _Packing:
+    """Find the packed order of the tokens of a (batch, time) mask that is true where there is a token."""
     batch = len(mask)
     lengths = mask.sum(1)
     order = torch.empty_like(lengths)
     order[torch.argsort(lengths, descending=True, stable=True)] = torch.arange(batch, device=mask.device)
     rows, columns = mask.nonzero(as_tuple=True)
     times = (mask.cumsum(1) - 1)[rows, columns]
-    packing = torch.argsort(times * batch + order[rows])
-    rows, columns, times = rows[packing], columns[packing], times[packing]
-    return _Layout(rows, columns, order[rows], times, torch.bincount(times).cpu(), order)
+    packed = torch.argsort(times * batch + order[rows])
+    rows, columns, times = rows[packed], columns[packed], times[packed]
+    return _Packing(rows, columns, order[rows], times, torch.bincount(times).cpu(), order)
 
 
 class TorchMoji(nn.Module):
@@ -134,9 +139,10 @@ class TorchMoji(nn.Module):
         self.attention_layer = Attention(self.attention_size, return_attention=return_attention)
         if not feature_output and nb_classes is not None:
             self.final_dropout = nn.Dropout(final_dropout_rate)
-            layers: list[nn.Module] = [nn.Linear(self.attention_size, nb_classes if nb_classes > 2 else 1)]
+            nb_outputs = output_size(nb_classes)
+            layers: list[nn.Module] = [nn.Linear(self.attention_size, nb_outputs)]
             if not output_logits:
-                layers.append(nn.Softmax(dim=1) if nb_classes > 2 else nn.Sigmoid())
+                layers.append(nn.Softmax(dim=1) if nb_outputs > 1 else nn.Sigmoid())
             self.output_layer = nn.Sequential(*layers)
         self.init_weights()
 
@@ -267,22 +273,24 @@ class TorchMoji(nn.Module):
     def _pool_packed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Features (batch, F) and attention (batch, time), computed on the tokens alone."""
         batch = len(ids)
-        layout = _layout(ids != 0)
-        x = torch.tanh(self.embed(ids[layout.rows, layout.columns]))
+        packing = _packing(ids != 0)
+        x = torch.tanh(self.embed(ids[packing.rows, packing.columns]))
         if self.embed_dropout.training and self.embed_dropout.p > 0:
-            x = x * self.embed_dropout(x.new_ones(batch, self.embedding_dim))[layout.places]
+            x = x * self.embed_dropout(x.new_ones(batch, self.embedding_dim))[packing.places]
         if len(x) == 0:
             return F.pad(x, (4 * self.hidden_size, 0, 0, batch)), x.new_zeros(ids.shape)
-        a, _ = self.lstm_0(PackedSequence(x, layout.batch_sizes))
+        a, _ = self.lstm_0(PackedSequence(x, packing.batch_sizes))
         b, _ = self.lstm_1(a)
 
         z = torch.cat([b.data, a.data, x], dim=1)
         del a, b  # z has them
-        features, weights = self.attention_layer.pool_packed(z, layout.batch_sizes)
+        features, weights = self.attention_layer.pool_packed(z, packing.batch_sizes)
         features = F.pad(features, (0, 0, 0, batch - len(features)))  # texts without tokens are last
         attention = weights.new_zeros(ids.shape)
-        attention = attention.index_put((layout.rows, layout.columns), weights[layout.places, layout.times])
-        return features[layout.order], attention
+        attention = attention.index_put(
+            (packing.rows, packing.columns), weights[packing.places, packing.times]
+        )
+        return features[packing.order], attention
 
     def _pool_padded(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The same in operations that can be traced and exported, for any batch size."""
@@ -305,7 +313,7 @@ def _to_numpy(tensor: Tensor) -> npt.NDArray[Any]:
 def load_model(
     weight_path: str | os.PathLike[str], features: bool | None = None, return_attention: bool = False
 ) -> TorchMoji:
-    """Load a whole model, in evaluation mode; it gives probabilities or features.
+    """Load a whole model, in evaluation mode, on the CPU; it gives probabilities or features.
 
     Args:
         weight_path: A torch, safetensors or Keras file.
@@ -404,16 +412,19 @@ def torchmoji_transfer(
         ValueError: The file does not hold weights of this model; the message says what differs.
     """
     _check_extension(extend_embedding)
+    nb_tokens, embedding_dim, hidden_size = NB_TOKENS, EMBEDDING_DIM, HIDDEN_SIZE
     state = None if weight_path is None else load_state_dict(weight_path)
-    sizes = None if state is None else model_sizes(state)
+    if state is not None:
+        sizes = model_sizes(state)
+        nb_tokens, embedding_dim, hidden_size = sizes.nb_tokens, sizes.embedding_dim, sizes.hidden_size
     model = TorchMoji(
-        nb_classes=nb_classes,
-        nb_tokens=(sizes.nb_tokens if sizes else NB_TOKENS) + extend_embedding,
+        nb_classes,
+        nb_tokens + extend_embedding,
         output_logits=True,
         embed_dropout_rate=embed_dropout_rate,
         final_dropout_rate=final_dropout_rate,
-        embedding_dim=sizes.embedding_dim if sizes else EMBEDDING_DIM,
-        hidden_size=sizes.hidden_size if sizes else HIDDEN_SIZE,
+        embedding_dim=embedding_dim,
+        hidden_size=hidden_size,
     )
     if state is not None:
         _copy_weights(model, state, ["output_layer"], extend_embedding)

@@ -20,14 +20,14 @@ import numpy as np
 from torchmoji.balancing import Balance
 from torchmoji.batching import (
     WINDOW,
-    Cut,
     Floats,
-    TokenRows,
-    averaged,
+    TextWindows,
+    TruncationCounter,
     check_are_texts,
     checked_windows,
-    joined_attention,
-    token_rows,
+    merge_attention,
+    merge_rows,
+    split_texts,
     unit_rows,
 )
 from torchmoji.create_vocab import check_fits
@@ -260,7 +260,7 @@ class MojiPipeline:
             raise ValueError(f"top_k must be at least 1, got {top_k}")
         self._check_classes()
 
-        def run(window: Sequence[str], cut: Cut) -> list[Prediction]:
+        def run(window: Sequence[str], cut: TruncationCounter) -> list[Prediction]:
             probabilities, attention = self._probabilities(window, cut)
             best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
             return [
@@ -379,9 +379,9 @@ class MojiPipeline:
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
-        def run(window: Sequence[str], cut: Cut) -> Floats:
+        def run(window: Sequence[str], cut: TruncationCounter) -> Floats:
             tokens = self._tokens(window, cut)
-            rows = averaged(self.engine.features(tokens.ids, batch_size), tokens.texts, len(window))
+            rows = merge_rows(self.engine.features(tokens.ids, batch_size), tokens.texts, len(window))
             return np.asarray(unit_rows(rows), dtype=np.float32) if normalize_embeddings else rows
 
         def converted(array: Floats) -> Any:
@@ -430,7 +430,7 @@ class MojiPipeline:
         """
         self._check_classes()
 
-        def run(window: Sequence[str], cut: Cut) -> list[list[WordAttention]]:
+        def run(window: Sequence[str], cut: TruncationCounter) -> list[list[WordAttention]]:
             _, weights = self._probabilities(window, cut)
             return [word_attention(text, row) for text, row in zip(window, weights, strict=True)]
 
@@ -473,28 +473,30 @@ class MojiPipeline:
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer.find_tokens(self._tokenizer.wordgen.get_words(text))
 
-    def _tokens(self, texts: Sequence[str], cut: Cut) -> TokenRows:
-        return token_rows([self._ids(text) for text in texts], self.windows, cut)
+    def _tokens(self, texts: Sequence[str], cut: TruncationCounter) -> TextWindows:
+        return split_texts([self._ids(text) for text in texts], self.windows, cut)
 
-    def _probabilities(self, texts: Sequence[str], cut: Cut) -> tuple[Floats, list[Floats]]:
+    def _probabilities(self, texts: Sequence[str], cut: TruncationCounter) -> tuple[Floats, list[Floats]]:
         """Probabilities (texts, C), and for each text the attention of its words."""
         tokens = self._tokens(texts, cut)
         probabilities, attention = self.engine.probabilities(tokens.ids)
         return (
-            averaged(self._balanced(probabilities), tokens.texts, len(texts)),
-            joined_attention(attention, tokens, len(texts)),
+            merge_rows(self._balanced(probabilities), tokens.texts, len(texts)),
+            merge_attention(attention, tokens, len(texts)),
         )
 
-    def _windows(self, texts: Iterable[str], run: Callable[[Sequence[str], Cut], T]) -> Iterator[T]:
+    def _windows(
+        self, texts: Iterable[str], run: Callable[[Sequence[str], TruncationCounter], T]
+    ) -> Iterator[T]:
         """The results of each window of texts."""
-        with Cut(self._limit) as cut:
+        with TruncationCounter(self._limit) as cut:
             for window in checked_windows(texts):
                 yield run(window, cut)
 
-    def _in_shape(self, texts: Any, run: Callable[[Sequence[str], Cut], Iterable[Any]]) -> Any:
+    def _in_shape(self, texts: Any, run: Callable[[Sequence[str], TruncationCounter], Iterable[Any]]) -> Any:
         """A result for a string, an iterator of them for an iterator, a list for several texts."""
         if isinstance(texts, str):
-            with Cut(self._limit) as cut:
+            with TruncationCounter(self._limit) as cut:
                 return next(iter(run([texts], cut)))
         results = chain.from_iterable(self._windows(texts, run))
         return results if isinstance(texts, Iterator) else list(results)
@@ -502,7 +504,7 @@ class MojiPipeline:
     def _array(
         self,
         texts: Any,
-        run: Callable[[Sequence[str], Cut], Floats],
+        run: Callable[[Sequence[str], TruncationCounter], Floats],
         columns: int,
         show_progress_bar: bool | None = False,
     ) -> Any:

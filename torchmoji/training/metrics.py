@@ -15,14 +15,10 @@ from sklearn.metrics import f1_score
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
+from torchmoji.model_def import output_size
 from torchmoji.training.sampling import Array, Batches, as_array
 
 F1_THRESHOLDS = np.arange(1, 50) / 100  # probabilities
-
-
-def output_size(nb_classes: int) -> int:
-    """How many outputs a classifier has: one where there are two classes."""
-    return nb_classes if nb_classes > 2 else 1
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -12,7 +12,7 @@ from torchmoji.batching import batches_by_length, run_by_length, stream_rows, un
 from torchmoji.model_def import TorchMoji
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 
-SEEDS = range(5)
+SEEDS = range(2)
 
 
 def random_rows(seed, rows=30, columns=6, words=3):
@@ -29,60 +29,21 @@ def test_unique_rows_are_in_the_order_of_their_first_occurrence():
     assert row_of.tolist() == [0, 1, 0, 2, 1]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_unique_rows_bring_all_rows_back(seed):
-    ids = random_rows(seed, columns=3)
-    first, row_of = unique_rows(ids)
-    np.testing.assert_array_equal(ids[first][row_of], ids)
-    assert len(first) == len(np.unique(ids, axis=0)) < len(ids)
-    assert first.tolist() == sorted(first)
-
-
-def test_unique_rows_of_a_strided_array():
-    ids = random_rows(0, columns=3)
-    for got, expected in zip(unique_rows(np.asfortranarray(ids)), unique_rows(ids), strict=True):
-        np.testing.assert_array_equal(got, expected)
-
-
-@pytest.mark.parametrize(("shape", "different"), [((0, 4), 0), ((3, 0), 1)])
-def test_unique_rows_of_empty_arrays(shape, different):
-    first, row_of = unique_rows(np.zeros(shape, np.int64))
-    assert len(first) == different
-    assert row_of.tolist() == [0] * shape[0]
-
-
 def test_used_columns_end_at_the_last_token():
     ids = np.array([[1, 2, 3], [1, 0, 0], [0, 4, 0], [0, 0, 0], [1, 0, 1]])
     assert used_columns(ids).tolist() == [3, 1, 2, 0, 3]
-
-
-def test_without_columns_none_is_used():
-    assert used_columns(np.zeros((2, 0), np.int64)).tolist() == [0, 0]
 
 
 # --- batches ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_each_text_is_in_one_batch(seed):
-    lengths = np.random.default_rng(seed).integers(0, 50, 40)
-    batches = batches_by_length(lengths, max_rows=7, max_tokens=90)
-    assert sorted(np.concatenate(batches).tolist()) == list(range(40))
-
-
-@pytest.mark.parametrize("seed", SEEDS)
 def test_batches_keep_to_both_limits(seed):
     lengths = np.random.default_rng(seed).integers(0, 50, 40)
     batches = batches_by_length(lengths, max_rows=4, max_tokens=90)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(40))
     assert max(len(batch) for batch in batches) == 4
     assert max(len(batch) * lengths[batch].max() for batch in batches) <= 90
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_longest_texts_are_first(seed):
-    lengths = np.random.default_rng(seed).integers(0, 50, 40)
-    in_order = lengths[np.concatenate(batches_by_length(lengths, max_rows=7, max_tokens=90))]
-    assert in_order.tolist() == sorted(lengths.tolist(), reverse=True)
 
 
 def test_texts_of_one_length_keep_their_order():
@@ -98,10 +59,6 @@ def test_a_text_beyond_the_limit_is_alone():
 def test_texts_without_tokens_are_limited_in_rows():
     batches = batches_by_length(np.zeros(5, np.int64), max_rows=3, max_tokens=100)
     assert [batch.tolist() for batch in batches] == [[0, 1, 2], [3, 4]]
-
-
-def test_no_texts_give_no_batches():
-    assert batches_by_length(np.zeros(0, np.int64), max_rows=3, max_tokens=100) == []
 
 
 # --- runs -------------------------------------------------------------------------------------------------
@@ -147,28 +104,11 @@ def test_identical_rows_are_computed_once():
     assert engine.rows == 2
 
 
-def test_identical_rows_are_each_computed_where_asked_for():
-    ids = np.array([[1, 2], [3, 0], [1, 2], [3, 0], [1, 2]])
-    engine = Engine()
-    run_by_length(ids, engine, max_rows=4, max_tokens=100, once=False)
-    assert engine.rows == 5
-
-
 @pytest.mark.parametrize("once", [False, True])
 def test_no_rows_are_given_to_the_model_as_they_are(once):
     outputs, attention = run_by_length(np.zeros((0, 4), np.int64), Engine(), 4, 100, once=once)
     assert outputs.shape == (0, 2)
     assert attention.shape == (0, 4)
-
-
-def test_attention_is_as_wide_as_the_rows():
-    _, attention = run_by_length(np.array([[2, 0, 0, 0], [0, 4, 0, 0]]), Engine(), 4, 100)
-    assert attention.tolist() == [[1, 0, 0, 0], [0, 2, 0, 0]]
-
-
-def test_results_keep_their_types():
-    outputs, attention = run_by_length(random_rows(0), Engine(), 4, 100)
-    assert (outputs.dtype, attention.dtype) == (np.float32, np.float64)
 
 
 # --- the model on arrays ----------------------------------------------------------------------------------
@@ -200,22 +140,10 @@ def test_a_row_gives_what_it_gives_alone(monkeypatch, max_tokens):
     np.testing.assert_allclose(attention, np.concatenate([a for _, a in alone]), rtol=0, atol=1e-5)
 
 
-def test_an_array_gives_what_a_tensor_gives():
-    model, ids = classifier(return_attention=True), texts_of_many_lengths()
-    expected = model(torch.from_numpy(ids.astype(np.int64)))
-    for got, wanted in zip(model(ids), expected, strict=True):
-        np.testing.assert_allclose(got, wanted.detach().numpy(), rtol=0, atol=1e-5)
-
-
 def test_equal_texts_differ_by_dropout_in_training():
     model = classifier(embed_dropout_rate=0.5).train()
     outputs = model(np.array([[11, 12, 13]] * 6))
     assert len(np.unique(outputs, axis=0)) > 1
-
-
-def test_equal_texts_are_equal_in_evaluation():
-    outputs = classifier(embed_dropout_rate=0.5)(np.array([[11, 12, 13]] * 6))
-    assert len(np.unique(outputs, axis=0)) == 1
 
 
 def feature_model(model):
@@ -235,20 +163,10 @@ def test_encoded_ids_are_the_features():
     np.testing.assert_allclose(got.numpy(), feature_model(model)(ids), rtol=0, atol=1e-5)
 
 
-def test_encoded_ids_have_the_type_of_the_model():
-    assert classifier().bfloat16().encode_ids(texts_of_many_lengths()).dtype == torch.bfloat16
-
-
 def test_features_of_tensors_are_the_features():
     model, ids = classifier(), texts_of_many_lengths()
     got = model.features_of(torch.from_numpy(ids.astype(np.int64)))
     np.testing.assert_allclose(got.detach().numpy(), feature_model(model)(ids), rtol=0, atol=1e-5)
-
-
-def test_features_of_tensors_have_gradients():
-    model = classifier()
-    model.features_of(torch.tensor([[11, 12, 0]])).sum().backward()
-    assert model.embed.weight.grad[11].any()
 
 
 @pytest.mark.parametrize("method", ["encode_ids", "features_of"])
