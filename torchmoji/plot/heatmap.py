@@ -84,7 +84,15 @@ def attention_heatmap(predictions: Prediction | Sequence[Prediction], *, ax: Axe
         ax = new_axes(width / 72, height / 72, pad=0)
     else:
         width, height = size_in_points(ax)
-        layout = _fitting(several, width, height)
+        for size in _SIZES:
+            layout = _laid_out(several, width, size)
+            if layout.height + _BAR <= height and layout.width <= width:
+                break
+        else:
+            raise ValueError(
+                f"the axes have {width:.0f} x {height:.0f} points, but in the smallest font the words want "
+                f"{layout.width:.0f} x {layout.height + _BAR:.0f}: give larger axes, fewer texts, or no ax"
+            )
     ax.axis("off")
     ax.set(xlim=(0, width), ylim=(height, 0))
     norm, colours = Normalize(0, max(weights, default=0.0) or 1.0), colormaps["Oranges"]
@@ -129,18 +137,6 @@ def _laid_out(predictions: Sequence[Prediction], width: float, size: float) -> _
         y += 0.8 * size
     right = max(cell.x + cell.width for cell in cells) + margin
     return _Layout(size, left, right, y, cells)
-
-
-def _fitting(predictions: Sequence[Prediction], width: float, height: float) -> _Layout:
-    """The layout with the largest font that fits axes."""
-    for size in _SIZES:
-        layout = _laid_out(predictions, width, size)
-        if layout.height + _BAR <= height and layout.width <= width:
-            return layout
-    raise ValueError(
-        f"the axes have {width:.0f} x {height:.0f} points, but in the smallest font the words want "
-        f"{layout.width:.0f} x {layout.height + _BAR:.0f}: give larger axes, fewer texts, or no ax"
-    )
 
 
 def _written(prediction: Prediction) -> list[tuple[str, float]]:
