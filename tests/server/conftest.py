@@ -1,4 +1,4 @@
-"""One page of the default model for the tests of a module."""
+"""One page of the default model for all tests of the server."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def pipeline():
     return MojiPipeline.from_pretrained(backend="onnx")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(pipeline):
     with demo.served(pipeline) as found:
         yield found

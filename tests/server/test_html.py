@@ -1,6 +1,5 @@
 """The HTML of the demo page: escaped, with every number as text, for emojis and for other classes."""
 
-import re
 from html.parser import HTMLParser
 
 import pytest
@@ -59,17 +58,6 @@ def test_a_reading_has_all_numbers_as_text(reader):
     assert "Emotions" in shown.text
 
 
-def test_emojis_are_hidden_where_their_name_stands_and_words_have_none(reader):
-    shown = html.reading(reader.read("good"), "your text")
-    for element in re.findall(r'<span class="(?:sign|big|track)"[^>]*>', shown):
-        assert 'aria-hidden="true"' in element
-    shown = html.reading(Reader(small(2, ["very_bad", "fine"])).read("good"), "your text")
-    assert 'class="sign"' not in shown
-    assert 'class="big"' not in shown
-    assert "very bad" in shown
-    assert "Emotions" not in shown
-
-
 def test_notes():
     found = Reader(small(3, ["a", "b", "c"], multi_label=True, max_length=2)).read("good day bad")
     shown = html.reading(found, "your text", several=True)
@@ -78,46 +66,3 @@ def test_notes():
     shown = html.reading(Reader(small(2)).read("good"), "your text")
     assert "judged on its own" not in shown
     assert "The model read" not in shown
-
-
-def test_shades_are_relative_to_the_highest_weight():
-    words = [
-        {"word": "good", "weight": 0.6, "start": 0, "end": 4},
-        {"word": "day", "weight": 0.3, "start": 5, "end": 8},
-    ]
-    assert html.shaded("Good day!", words) == (
-        '<mark style="--shade:1.00" title="Good: 60%">Good</mark> '
-        '<mark style="--shade:0.50" title="day: 30%">day</mark>!'
-    )
-
-
-def test_words_made_of_one_character_are_shaded_once():
-    words = [{"word": word, "weight": 0.5, "start": 0, "end": 1} for word in "ab"]
-    assert html.shaded("½ day", words).count("<mark") == 1
-
-
-@pytest.mark.parametrize(
-    ("share", "shown"),
-    [(0, "0%"), (0.001, "<1%"), (0.0099, "<1%"), (0.01, "1%"), (0.374, "37%"), (1, "100%")],
-)
-def test_percent(share, shown):
-    assert html.percent(share) == shown
-
-
-def test_similarity_is_a_number_and_a_share(reader):
-    found = reader.compare("good", "bad") | {"similarity": -0.25, "closer_than": 0.5}
-    shown = html.similarity(found)
-    assert "-0.25" in shown
-    assert "closer than 50% of pairs" in shown
-    assert "width:0.0%" in shown
-    assert html.similarity(None) == ""
-
-
-def test_a_preview_has_a_header_and_short_cells():
-    shown = Elements(html.file_preview(["text", "emoji_1"], [["long " * 50, "😋"], ["short", "😂"]], 1200))
-    assert (shown.count("th"), shown.count("td")) == (2, 4)
-    assert "Done: 1,200 rows." in shown.text
-    assert "The first 2 rows" in shown.text
-    assert "long " * 13 not in shown.text
-    assert "Done: 1 row." in html.file_preview(["text"], [["a"]], 1)
-    assert "<table" not in html.file_preview(["text"], [], 0)

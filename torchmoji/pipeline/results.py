@@ -94,8 +94,10 @@ def word_attention(text: str, weights: Sequence[float] | npt.NDArray[np.float32]
     ]
 
 
-def shaded_html(text: str, words: Iterable[WordAttention]) -> str:
-    """The text as HTML, words shaded by attention; the weight is in each word's title."""
+def shaded_html(
+    text: str, words: Iterable[WordAttention], style: str = "background:rgba(255,160,0,{});color:inherit"
+) -> str:
+    """The text as HTML, words shaded by attention, at most 0.6; the weight is in each word's title."""
     words = sorted(words, key=lambda word: word.start)
     highest = max((word.weight for word in words), default=0.0) or 1.0
     pieces, position = [], 0
@@ -105,7 +107,7 @@ def shaded_html(text: str, words: Iterable[WordAttention]) -> str:
         shade = 0.6 * word.weight / highest
         pieces.append(escape(text[position : word.start]))
         pieces.append(
-            f'<mark style="background:rgba(255,160,0,{shade:.2f});color:inherit" '
+            f'<mark style="{style.format(f"{shade:.2f}")}" '
             f'title="{escape(word.word)}: {word.weight:.0%}">{escape(text[word.start : word.end])}</mark>'
         )
         position = word.end

@@ -5,18 +5,16 @@ SIL Open Font License 1.1, see `emojis.OFL.txt`) by `docs/tools/make_glyphs.py`,
 of `torchmoji.emojis.EMOJIS`. Needs Pillow, which comes with the extra `plot`.
 """
 
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import Any
 
 import emoji as emoji_names
 import numpy as np
 import numpy.typing as npt
 
 from torchmoji.emojis import EMOJIS, alias
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from torchmoji.files.extras import require
 
 SHEET_NAME = "emojis.png"
 CELL = 96
@@ -44,15 +42,18 @@ def emoji_image(emoji: str, size: int = 72) -> npt.NDArray[np.uint8]:
     """
     if not isinstance(emoji, str):
         raise TypeError(f"expected an emoji, got {type(emoji).__name__}")
-    if size < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {size}")
     if not is_emoji(emoji):
         raise ValueError(f"{emoji!r} is not one emoji: give one such as {EMOJIS[0]!r}")
     if not has_image(emoji):
         raise ValueError(
             f"there is no picture of {emoji!r} ({alias(emoji)}): use one of torchmoji.emojis.EMOJIS"
         )
-    return _scaled(emoji.removesuffix(_SELECTOR), size).copy()
+    if size < 1:
+        raise ValueError(f"size must be at least 1 pixel, got {size}")
+    image = require("PIL.Image", "plot", "a picture of an emoji")
+    top, left = divmod(EMOJIS.index(emoji.removesuffix(_SELECTOR)), ROW)
+    glyph = _sheet().crop((left * CELL, top * CELL, (left + 1) * CELL, (top + 1) * CELL))
+    return np.array(glyph.resize((size, size), image.Resampling.LANCZOS))
 
 
 def is_emoji(text: str) -> bool:
@@ -65,24 +66,8 @@ def has_image(emoji: str) -> bool:
     return emoji.removesuffix(_SELECTOR) in EMOJIS
 
 
-@lru_cache(maxsize=256)
-def _scaled(emoji: str, size: int) -> npt.NDArray[np.uint8]:
-    sheet = _sheet()
-    from PIL.Image import Resampling
-
-    top, left = divmod(EMOJIS.index(emoji), ROW)
-    glyph = sheet.crop((left * CELL, top * CELL, (left + 1) * CELL, (top + 1) * CELL))
-    return np.asarray(glyph.resize((size, size), Resampling.LANCZOS))
-
-
-@lru_cache(maxsize=1)
-def _sheet() -> "Image":
-    try:
-        import PIL.Image
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'pictures of emojis need Pillow, which is not installed: pip install "torchmoji[plot]"',
-            name="PIL",
-        ) from error
+@cache
+def _sheet() -> Any:
+    image = require("PIL.Image", "plot", "a picture of an emoji")
     with files("torchmoji.plot").joinpath(SHEET_NAME).open("rb") as file:
-        return PIL.Image.open(file).convert("RGBA")
+        return image.open(file).convert("RGBA")

@@ -32,13 +32,15 @@ _SIZES = (11.0, 10.0, 9.0, 8.0, 7.0, 6.0, 5.0)
 """Of the font: the first at which all words are within the axes."""
 _BAR = 46.0
 """Height of the colour bar with its label."""
+_LINE = 1.9
+"""Height of a line, in font sizes."""
 _LONGEST_WORD = 28
 _INVISIBLE = "·"
 """Written for a word of control characters alone."""
 
 
 class _Cell(NamedTuple):
-    """A word or emoji and its place in points, from the left and from the top down."""
+    """A word and its place in points, from the left and from the top down; other texts have no weight."""
 
     text: str
     weight: float | None
@@ -48,15 +50,13 @@ class _Cell(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """Where everything is, in points."""
+    """Where everything is, in points; `size` is that of the font."""
 
-    size: float  # of the font
-    line: float  # height of a line
+    size: float
     left: float
     width: float
     height: float
     cells: list[_Cell]
-    emojis: list[_Cell]
 
 
 def attention_heatmap(predictions: Prediction | Sequence[Prediction], *, ax: Axes | None = None) -> Axes:
@@ -84,7 +84,15 @@ def attention_heatmap(predictions: Prediction | Sequence[Prediction], *, ax: Axe
         ax = new_axes(width / 72, height / 72, pad=0)
     else:
         width, height = size_in_points(ax)
-        layout = _fitting(several, width, height)
+        for size in _SIZES:
+            layout = _laid_out(several, width, size)
+            if layout.height + _BAR <= height and layout.width <= width:
+                break
+        else:
+            raise ValueError(
+                f"the axes have {width:.0f} x {height:.0f} points, but in the smallest font the words want "
+                f"{layout.width:.0f} x {layout.height + _BAR:.0f}: give larger axes, fewer texts, or no ax"
+            )
     ax.axis("off")
     ax.set(xlim=(0, width), ylim=(height, 0))
     norm, colours = Normalize(0, max(weights, default=0.0) or 1.0), colormaps["Oranges"]
@@ -97,25 +105,22 @@ def attention_heatmap(predictions: Prediction | Sequence[Prediction], *, ax: Axe
 
 def _several(predictions: Any) -> list[Prediction]:
     several = [predictions] if isinstance(predictions, Prediction) else predictions
-    if isinstance(several, str) or not isinstance(several, Sequence):
+    if not isinstance(several, Sequence) or not all(isinstance(one, Prediction) for one in several):
         raise TypeError(f"expected predictions, got {type(predictions).__name__}: use pipe.predict(texts)")
     if not several:
         raise ValueError("there are no predictions: give one or more")
-    for prediction in several:
-        if not isinstance(prediction, Prediction):
-            raise TypeError(f"expected what pipe.predict gives, got {type(prediction).__name__} among them")
-        for word in prediction.words:
-            if not 0 <= word.weight <= 1:  # NaN too
-                raise ValueError(f"the attention of {word.word!r} is {word.weight}; it must be from 0 to 1")
+    for word in (word for prediction in several for word in prediction.words):
+        if not 0 <= word.weight <= 1:  # NaN too
+            raise ValueError(f"the attention of {word.word!r} is {word.weight}; it must be from 0 to 1")
     return list(several)
 
 
 def _laid_out(predictions: Sequence[Prediction], width: float, size: float) -> _Layout:
     """Put the words one behind the other, in lines of at most `width` points."""
-    line, gap, margin = 1.9 * size, 2.0, 6.0
+    line, gap, margin = _LINE * size, 2.0, 6.0
     pictured = any(has_image(prediction[0].emoji) for prediction in predictions if prediction)
     left = margin + (2.2 * size if pictured else 0)
-    cells, emojis, y = list[_Cell](), list[_Cell](), margin
+    cells, y = list[_Cell](), margin
     for prediction in predictions:
         x, top = left, y
         for name, weight in _written(prediction):
@@ -128,22 +133,10 @@ def _laid_out(predictions: Sequence[Prediction], width: float, size: float) -> _
             cells.append(_Cell("(no words)", None, left, y, text_width("(no words)", size)))
         y += line
         if prediction and has_image(prediction[0].emoji):
-            emojis.append(_Cell(prediction[0].emoji, None, margin, (top + y - line) / 2, 1.7 * size))
+            cells.append(_Cell(prediction[0].emoji, None, margin, (top + y - line) / 2, 1.7 * size))
         y += 0.8 * size
     right = max(cell.x + cell.width for cell in cells) + margin
-    return _Layout(size, line, left, right, y, cells, emojis)
-
-
-def _fitting(predictions: Sequence[Prediction], width: float, height: float) -> _Layout:
-    """The layout with the largest font that fits axes."""
-    for size in _SIZES:
-        layout = _laid_out(predictions, width, size)
-        if layout.height + _BAR <= height and layout.width <= width:
-            return layout
-    raise ValueError(
-        f"the axes have {width:.0f} x {height:.0f} points, but in the smallest font the words want "
-        f"{layout.width:.0f} x {layout.height + _BAR:.0f}: give larger axes, fewer texts, or no ax"
-    )
+    return _Layout(size, left, right, y, cells)
 
 
 def _written(prediction: Prediction) -> list[tuple[str, float]]:
@@ -157,13 +150,13 @@ def _written(prediction: Prediction) -> list[tuple[str, float]]:
 
 
 def _draw(ax: Axes, layout: _Layout, norm: Normalize, colours: Colormap) -> None:
+    line = _LINE * layout.size
     for text, weight, x, y, width in layout.cells:
-        middle = y + layout.line / 2
+        middle = y + line / 2
         if weight is None:
-            put(ax, text_box(text, layout.size, muted()), (x, middle), box_alignment=(0, 0.5))
+            box = emoji_box(text, width) if has_image(text) else text_box(text, layout.size, muted())
+            put(ax, box, (x, middle), box_alignment=(0, 0.5))
             continue
         colour = colours(norm(weight))
-        ax.add_patch(Rectangle((x, y), width, layout.line, facecolor=colour, edgecolor="0.8", linewidth=0.5))
+        ax.add_patch(Rectangle((x, y), width, line, facecolor=colour, edgecolor="0.8", linewidth=0.5))
         put(ax, text_box(text, layout.size, ink_on(colour)), (x + width / 2, middle))
-    for emoji, _, x, y, width in layout.emojis:
-        put(ax, emoji_box(emoji, width), (x, y + layout.line / 2), box_alignment=(0, 0.5))

@@ -11,16 +11,17 @@ from typing import Any, Literal
 
 import numpy as np
 
+from torchmoji.emojis import Guess
+from torchmoji.files.extras import require
+from torchmoji.pipeline.results import EmojiScore
+
 try:
     from matplotlib.axes import Axes
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        'pictures need matplotlib, which is not installed: pip install "torchmoji[plot]"', name="matplotlib"
-    ) from error
+except ModuleNotFoundError:
+    require("matplotlib", "plot", "a picture")  # says what to install
+    raise
 from matplotlib.ticker import MaxNLocator
 
-from torchmoji.emojis import Guess
-from torchmoji.pipeline.results import EmojiScore
 from torchmoji.plot.heatmap import attention_heatmap
 from torchmoji.plot.lettering import (
     SERIES,
@@ -76,22 +77,18 @@ def emoji_bars(
     return ax
 
 
-def _scores_of_one_text(prediction: Sequence[EmojiScore | Guess]) -> list[EmojiScore | Guess]:
-    if isinstance(prediction, str) or not isinstance(prediction, Sequence):
-        raise TypeError(
-            f"expected the prediction of a text, got {type(prediction).__name__}: use pipe.predict(text)"
-        )
-    scores = list(prediction)
-    if scores and not all(isinstance(score, EmojiScore | Guess) for score in scores):
-        raise TypeError(
-            "expected the prediction of one text, a list of EmojiScore, got a list of "
-            f"{type(scores[0]).__name__}: choose one, such as predictions[0]"
-        )
-    if not scores:
-        raise ValueError("the prediction is empty: predict with top_k of 1 or more")
+def _scores_of_one_text(prediction: Any) -> list[EmojiScore | Guess]:
+    scores = list(prediction) if isinstance(prediction, Sequence) else [prediction]
     for score in scores:
+        if not isinstance(score, EmojiScore | Guess):
+            raise TypeError(
+                f"expected the prediction of one text, a list of EmojiScore, got {type(score).__name__}: "
+                "use pipe.predict(text), or choose one, such as predictions[0]"
+            )
         if not 0 <= score.probability <= 1:  # NaN too
             raise ValueError(f"{score.emoji} has the probability {score.probability}; it must be from 0 to 1")
+    if not scores:
+        raise ValueError("the prediction is empty: predict with top_k of 1 or more")
     return scores
 
 
@@ -159,43 +156,31 @@ def _counted(
     """The matrix (C, C) and the names of the classes."""
     from sklearn import metrics
 
-    true, predicted = _classes("y_true", y_true), _classes("y_pred", y_pred)
-    if len(true) != len(predicted) or not true:
+    true, predicted = np.asarray(y_true), np.asarray(y_pred)
+    if true.ndim != 1 or true.shape != predicted.shape or not len(true):
         raise ValueError(
-            f"y_true has {len(true)} classes, y_pred {len(predicted)}: give one of each for each text"
+            "y_true and y_pred must be classes (n,), one of each for each text, "
+            f"got the shapes {true.shape} and {predicted.shape}"
         )
+    pairs = true.tolist(), predicted.tolist()
+    occurring = {label for part in pairs for label in part}
+    if missing := [label for label in occurring if label is None or label != label]:
+        raise ValueError(f"each text must have a class in y_true and in y_pred, got {missing[0]}")
     try:
-        known = sorted({*true, *predicted}) if labels is None else _classes("labels", labels)
+        names = sorted(occurring) if labels is None else list(labels)
     except TypeError as error:
         raise ValueError(
             f"classes cannot be sorted ({error}): give them as labels, in the order you want"
         ) from error
-    number = {label: index for index, label in enumerate(known)}
-    if len(number) < len(known):
-        raise ValueError(f"labels has a class twice: {known}")
-    if unknown := {*true, *predicted} - number.keys():
+    unknown = sorted(map(repr, occurring.difference(names)))
+    if unknown or len(set(names)) < len(names):
         raise ValueError(
-            f"labels lacks {', '.join(sorted(map(repr, unknown)))}: give all classes of y_true and y_pred"
+            f"labels must have each class once, got {names}, lacking {', '.join(unknown) or 'none'}"
         )
-    codes = [[number[label] for label in part] for part in (true, predicted)]
-    matrix = metrics.confusion_matrix(*codes, labels=list(range(len(known))), normalize=normalize)
-    return matrix, [str(label) for label in known]
-
-
-def _classes(what: str, values: Any) -> list[Any]:
-    """Classes as Python's own values."""
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        raise ValueError(f"{what} must be classes (n,), got {type(values).__name__}")
-    found = values.tolist() if hasattr(values, "tolist") else list(values)
-    found = [value.item() if isinstance(value, np.generic) else value for value in found]
-    for place, value in enumerate(found):
-        if isinstance(value, list | tuple | np.ndarray):
-            raise ValueError(
-                f"{what} must be classes (n,), but {place} is {value!r}: draw one label at a time"
-            )
-        if value is None or value != value:
-            raise ValueError(f"{what} has no class at {place}: it is {value!r}")
-    return found
+    true_codes, predicted_codes = ([names.index(label) for label in part] for part in pairs)
+    codes = range(len(names))
+    matrix = metrics.confusion_matrix(true_codes, predicted_codes, labels=codes, normalize=normalize)
+    return matrix, [str(label) for label in names]
 
 
 def _cell_inches(classes: int) -> float:
@@ -251,7 +236,7 @@ def learning_curve(history: Any, *, ax: Axes | None = None) -> Axes:
 
 def _epochs(history: Any) -> list[Mapping[str, Any]]:
     rows = getattr(history, "history_", history)
-    if isinstance(rows, str | Mapping) or not isinstance(rows, Sequence):
+    if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
         raise TypeError(
             f"expected a fitted TorchMojiClassifier or its history_, got {type(history).__name__}: "
             "call fit first"
@@ -259,8 +244,6 @@ def _epochs(history: Any) -> list[Mapping[str, Any]]:
     if not rows:
         raise ValueError("the history has no epochs: fit with epochs of 1 or more")
     for number, row in enumerate(rows, start=1):
-        if not isinstance(row, Mapping):
-            raise TypeError(f"epoch {number} is {row!r}; expected stage, train_loss and val_loss")
         for name in {"train_loss", "val_loss", *rows[0]} - {"stage"}:
             value = row.get(name)
             if not isinstance(value, int | float | np.number) or not np.isfinite(value):

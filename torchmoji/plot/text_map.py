@@ -31,16 +31,12 @@ METHODS = ("pca", "tsne")
 _MARKERS = "osD^vPX*"
 _LONGEST_TEXT = 40
 _TEXT_SIZE = 8.0
-_MOST_COVERED = 1
-"""Points that a text may lie on."""
 _TRIED = 20
 """Points looked at for each text to be written."""
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 """From a point to its text, the best first: right, left, above, below, and between these."""
 _BEFORE_TSNE = 50
 """Components of PCA that t-SNE starts from, as its authors advise."""
-_FEW = 200
-"""Texts for which the exact t-SNE is as fast as the approximate one."""
 
 
 def encoding_map(
@@ -72,7 +68,10 @@ def encoding_map(
         ValueError: The encodings are not (n, F) with n and F of 2 or more (n of 3 for t-SNE), all equal, or
             not finite; the numbers of texts or labels are others; `method` or `annotate` is not as described.
     """
-    rows = _checked(encodings, texts, labels, method, annotate)
+    rows = _checked(encodings, method, annotate)
+    for what, given in {"texts": texts, "labels": texts if labels is None else labels}.items():
+        if isinstance(given, str) or len(given) != len(rows):
+            raise ValueError(f"there are {len(rows)} encodings, but {len(given)} {what}: give one for each")
     points, names = _plane(rows, method, seed)
     ax = ax or new_axes(8.2, 6.2)
     ax.set(xlabel=names[0], ylabel=names[1])
@@ -85,7 +84,7 @@ def encoding_map(
     return ax
 
 
-def _checked(encodings: Any, texts: Any, labels: Any, method: str, annotate: int) -> Array:
+def _checked(encodings: Any, method: str, annotate: int) -> Array:
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
     if annotate < 0:
@@ -97,10 +96,6 @@ def _checked(encodings: Any, texts: Any, labels: Any, method: str, annotate: int
             f"{method} wants encodings (n, F) of {least} texts or more, got the shape {rows.shape}: "
             "use pipe.encode(texts)"
         )
-    if isinstance(texts, str) or len(texts) != len(rows):
-        raise ValueError(f"there are {len(rows)} encodings, but {len(texts)} texts: give one for each")
-    if labels is not None and (isinstance(labels, str) or len(labels) != len(rows)):
-        raise ValueError(f"there are {len(rows)} encodings, but {len(labels)} labels: give one for each")
     if not np.isfinite(rows).all():
         broken = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
         raise ValueError(
@@ -120,13 +115,11 @@ def _plane(rows: Array, method: str, seed: int) -> tuple[Array, list[str]]:
         pca = PCA(2, random_state=seed)
         points = pca.fit_transform(rows)
         shares = pca.explained_variance_ratio_
-        return points, [
-            f"component {n} ({part:.0%} of the variance)" for n, part in enumerate(shares, start=1)
-        ]
+        return points, [f"component {n} ({part:.0%} of the variance)" for n, part in enumerate(shares, 1)]
     if min(rows.shape) > _BEFORE_TSNE:
         rows = PCA(_BEFORE_TSNE, random_state=seed).fit_transform(rows)
     perplexity = min(30, (len(rows) - 1) / 3)
-    kind = "exact" if len(rows) <= _FEW else "barnes_hut"
+    kind: Any = "exact" if len(rows) <= 200 else "barnes_hut"  # as fast for few
     tsne = TSNE(2, perplexity=perplexity, init="pca", method=kind, random_state=seed)
     return tsne.fit_transform(rows), ["t-SNE 1", "t-SNE 2"]
 
@@ -195,7 +188,7 @@ def _write_texts(ax: Axes, points: Array, texts: Sequence[str], most: int, radiu
     """Write texts beside their points, none over another, and first those that lie on no point."""
     page, taken = Bbox.from_bounds(0, 0, *size_in_points(ax)), dict[int, Bbox]()
     places = ax.transAxes.inverted().transform(ax.transData.transform(points)) * page.size  # points of print
-    for covering in range(_MOST_COVERED + 1):
+    for covering in (0, 1):  # other points that a text may lie on
         for number in _spread(places, _TRIED * most):
             text = shortened(texts[number], _LONGEST_TEXT)
             if len(taken) == most or number in taken or not text:

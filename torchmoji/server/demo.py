@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from torchmoji.files.extras import require
 from torchmoji.pipeline.pipeline import MojiPipeline
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from torchmoji.server.server import Server
 
 PORT = 7860
-_SECONDS_TO_START = 60
 
 
 def build(pipeline: MojiPipeline | None = None) -> "gradio.Blocks":
@@ -40,7 +40,7 @@ def build(pipeline: MojiPipeline | None = None) -> "gradio.Blocks":
         ValueError: The model has no classes.
         ModuleNotFoundError: gradio is missing.
     """
-    _check_gradio()
+    require("gradio", "demo", "the page")
     from torchmoji.server.page import blocks
 
     return blocks(_reader(pipeline))
@@ -94,8 +94,8 @@ def served(
         thread = threading.Thread(target=running.run, args=([listener],), name="torchmoji-demo")
         thread.start()
         try:
-            if not has_started.wait(_SECONDS_TO_START):
-                raise OSError(f"the page did not start within {_SECONDS_TO_START} seconds")
+            if not has_started.wait(60):
+                raise OSError("the page did not start within a minute")
             yield running.address
         finally:
             running.should_exit = True
@@ -105,7 +105,7 @@ def served(
 def _server(
     pipeline: MojiPipeline | None, host: str, port: int | None, started: Callable[[str], None]
 ) -> "AbstractContextManager[tuple[Server, socket.socket]]":
-    _check_gradio()
+    require("gradio", "demo", "the page")
     from torchmoji.server.server import server
 
     return server(lambda: _reader(pipeline), host, port, started)
@@ -118,10 +118,3 @@ def _reader(pipeline: MojiPipeline | None) -> "Reader":
         has_onnx = all(find_spec(package) for package in ("onnx", "onnxruntime"))
         pipeline = MojiPipeline.from_pretrained("default", backend="onnx" if has_onnx else "torch")
     return Reader(pipeline)
-
-
-def _check_gradio() -> None:
-    if find_spec("gradio") is None:
-        raise ModuleNotFoundError(
-            'the page needs gradio, which is not installed: pip install "torchmoji[demo]"', name="gradio"
-        )

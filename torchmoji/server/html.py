@@ -7,8 +7,9 @@ user stops typing.
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
-from torchmoji.server.reading import Comparison, Neighbour, Reading, Score, Word
+from torchmoji.pipeline.results import WordAttention, shaded_html
 
 HEADER = """
 <header class="intro"><h1>torchMoji</h1>
@@ -32,7 +33,7 @@ _LONG = 200
 """Characters of a text that fit without scrolling, on a phone too."""
 
 
-def reading(found: Reading, which: str, several: bool = False) -> str:
+def reading(found: dict[str, Any], which: str, several: bool = False) -> str:
     """Show what a model says about a text.
 
     Args:
@@ -40,9 +41,10 @@ def reading(found: Reading, which: str, several: bool = False) -> str:
         which: Names the text, such as "your text".
         several: Each class is judged on its own.
     """
-    text, words, top = found["text"], found["words"], found["emojis"][0]
+    text, top = found["text"], found["emojis"][0]
+    words = [WordAttention(**word) for word in found["words"]]
     share = percent(top["probability"])
-    weights = ", ".join(f"{text[w['start'] : w['end']]} {percent(w['weight'])}" for w in words) or "none"
+    weights = ", ".join(f"{text[w.start : w.end]} {percent(w.weight)}" for w in words) or "none"
     scrolls = ' tabindex="0"' if len(text) > _LONG else ""  # what scrolls needs the focus
     parts = [
         f'<section class="reading" aria-label="Result for {escape(which)}">',
@@ -52,7 +54,7 @@ def reading(found: Reading, which: str, several: bool = False) -> str:
         f'<ol class="bars">{"".join(map(_bar, found["emojis"]))}</ol>',
         '<p class="note">Each class is judged on its own.</p>' if several else "",
         _emotions(found["emotions"]) if found["emotions"] is not None else "",
-        f'<h2>Words by attention</h2><p class="words"{scrolls}>{shaded(text, words)}</p>',
+        f'<h2>Words by attention</h2><p class="words"{scrolls}>{shaded_html(text, words, "--shade:{}")}</p>',
         f'<p class="hidden-text">Weights: {escape(weights)}.</p>',
         f'<p class="note">The model read the first {len(words)} words.</p>' if found["cut"] else "",
         f'<h2>Nearest example sentences</h2><ol class="nearest">{"".join(map(_neighbour, found["nearest"]))}',
@@ -66,7 +68,7 @@ def empty(invitation: str) -> str:
     return f'<p class="empty">{escape(invitation)}</p>'
 
 
-def similarity(found: Comparison | None) -> str:
+def similarity(found: dict[str, Any] | None) -> str:
     """Show how similar two texts are."""
     if found is None:
         return ""
@@ -76,27 +78,6 @@ def similarity(found: Comparison | None) -> str:
         + f'<p class="similarity"><span>Similarity of both <b>{value:.2f}</b></span>{_track(value)}'
         + f"<span>closer than {share} of pairs of example sentences</span></p>"
     )
-
-
-def shaded(text: str, words: Sequence[Word]) -> str:
-    """The text with its words shaded by attention; the weight is in each word's title.
-
-    Unlike `torchmoji.pipeline.results.shaded_html`, the colour is left to the style sheet, which knows of
-    dark pages.
-    """
-    highest = max((word["weight"] for word in words), default=0.0) or 1.0
-    pieces, position = [], 0
-    for word in words:
-        start, end = word["start"], word["end"]
-        if start < position:  # several words made of one character
-            continue
-        written = escape(text[start:end])
-        pieces.append(
-            f'{escape(text[position:start])}<mark style="--shade:{word["weight"] / highest:.2f}" '
-            f'title="{written}: {percent(word["weight"])}">{written}</mark>'
-        )
-        position = end
-    return "".join(pieces) + escape(text[position:])
 
 
 def file_preview(header: Sequence[str], rows: Sequence[Sequence[str]], done: int) -> str:
@@ -140,7 +121,7 @@ def percent(share: float) -> str:
     return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
-def _bar(score: Score) -> str:
+def _bar(score: dict[str, Any]) -> str:
     return (
         f'<li>{_sign(score, "sign")}<span class="name">{escape(_name(score["alias"]))}</span>'
         f'{_track(score["probability"])}<span class="share">{percent(score["probability"])}</span></li>'
@@ -153,7 +134,7 @@ def _emotions(emotions: dict[str, float]) -> str:
     return f'<h2>Emotions</h2><ul class="emotions">{shown}</ul>'
 
 
-def _neighbour(near: Neighbour) -> str:
+def _neighbour(near: dict[str, Any]) -> str:
     sign = _sign(near, "sign")
     described = "hidden-text" if sign else "tag"
     return (
@@ -170,7 +151,7 @@ def _track(share: float) -> str:
     return f'<span class="track" aria-hidden="true"><span style="width:{width}"></span></span>'
 
 
-def _sign(score: Score | Neighbour, kind: str) -> str:
+def _sign(score: dict[str, Any], kind: str) -> str:
     """An emoji, whose name stands beside it; nothing for a class that is a word."""
     if score["emoji"] == score["alias"]:
         return ""

@@ -229,11 +229,11 @@ def _add_endpoints(reader: Reader) -> None:
 
     def predict(text: str, top_k: int = 5) -> dict[str, Any]:
         with _told():
-            return dict(reader.read(text, top_k))
+            return reader.read(text, top_k)
 
     def compare(first: str, second: str, top_k: int = 5) -> dict[str, Any]:
         with _told():
-            return dict(reader.compare(first, second, top_k))
+            return reader.compare(first, second, top_k)
 
     def file(path: str | None, column: str | None, top_k: float | None) -> str:
         with _told():

@@ -1,18 +1,14 @@
-"""What the page of `torchmoji.server.demo` says about a text, as plain values that go through JSON.
-
-A reading has the likeliest classes, the words with their attention, the eight emotions where the classes are
-the 64 emojis, and the nearest of the example sentences by cosine similarity of encodings.
-"""
+"""What the page of `torchmoji.server.demo` says about a text, as plain values that go through JSON."""
 
 import re
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import TypedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.emojis import EMOJIS, EMOTIONS, emotion_scores
+from torchmoji.emojis import EMOJIS, EMOTIONS
 from torchmoji.pipeline.pipeline import LONGEST, MojiPipeline
 from torchmoji.pipeline.spans import placed_words
 
@@ -26,56 +22,6 @@ Floats = npt.NDArray[np.float32]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Half of a character, which JSON can bring but UTF-8 cannot take back."""
-
-
-class Score(TypedDict):
-    """A class and its probability, 0 to 1; `alias` is an emoji's name, or again the class."""
-
-    emoji: str
-    alias: str
-    probability: float
-
-
-class Word(TypedDict):
-    """A word, its attention, 0 to 1, and its place: `text[start:end]`, counted in code points."""
-
-    word: str
-    weight: float
-    start: int
-    end: int
-
-
-class Neighbour(TypedDict):
-    """An example sentence, its likeliest class, and its similarity, -1 to 1."""
-
-    text: str
-    emoji: str
-    alias: str
-    similarity: float
-
-
-class Reading(TypedDict):
-    """What a model says about a text."""
-
-    text: str
-    emojis: list[Score]
-    words: list[Word]
-    emotions: dict[str, float] | None
-    """None where the classes are not the 64 emojis."""
-    nearest: list[Neighbour]
-    """Empty for a text without words."""
-    cut: bool
-    """The text is longer than what the model reads; `words` are those that it read."""
-
-
-class Comparison(TypedDict):
-    """Two readings, the similarity of the texts, -1 to 1, and how it compares."""
-
-    similarity: float
-    closer_than: float
-    """The share of all pairs of example sentences that are less similar, 0 to 1."""
-    first: Reading
-    second: Reading
 
 
 class Reader:
@@ -103,8 +49,14 @@ class Reader:
         of_pairs = (self._encodings @ self._encodings.T)[np.triu_indices(len(examples), 1)]
         self._similarities = np.sort(of_pairs)  # (n (n - 1) / 2,)
 
-    def read(self, text: str, top_k: int = 5) -> Reading:
+    def read(self, text: str, top_k: int = 5) -> dict[str, Any]:
         """Read one text.
+
+        Returns:
+            `text`; `emojis`, the likeliest classes: `emoji`, `alias` (its name, or again the class) and
+            `probability`; `words` with `weight` and place, `text[start:end]`; `emotions`, None where the
+            classes are not the 64 emojis; `nearest`, examples with `emoji`, `alias` and `similarity`,
+            none for a text without words; `cut`: the text is longer than what the model reads.
 
         Raises:
             TypeError: It is no string, or `top_k` no whole number.
@@ -112,38 +64,39 @@ class Reader:
         """
         return self._read(text, top_k)[0]
 
-    def compare(self, first: str, second: str, top_k: int = 5) -> Comparison:
-        """Read two texts and say how similar they are; errors as of `read`."""
+    def compare(self, first: str, second: str, top_k: int = 5) -> dict[str, Any]:
+        """Read two texts and say how similar they are; errors as of `read`.
+
+        Returns:
+            The readings `first` and `second`; `similarity`, -1 to 1; `closer_than`, the share of all pairs of
+            example sentences that are less similar, 0 to 1.
+        """
         (one, its), (other, others) = self._read(first, top_k), self._read(second, top_k)
         similarity = float(its @ others)
         below = int(np.searchsorted(self._similarities, similarity))
-        return {
-            "similarity": similarity,
-            "closer_than": below / max(1, len(self._similarities)),
-            "first": one,
-            "second": other,
-        }
+        closer_than = below / max(1, len(self._similarities))
+        return {"similarity": similarity, "closer_than": closer_than, "first": one, "second": other}
 
-    def _read(self, text: str, top_k: int) -> tuple[Reading, Floats]:
+    def _read(self, text: str, top_k: int) -> tuple[dict[str, Any], Floats]:
         """A reading, and the text's encoding (F,) of length 1."""
-        _check(text, top_k)
+        if not isinstance(text, str):
+            raise TypeError(f"a text must be a string, got {text!r}")
+        if not isinstance(top_k, int) or isinstance(top_k, bool):
+            raise TypeError(f"top_k must be a whole number, got {top_k!r}")
+        if top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {top_k}")
         text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
         part = self._readable(text)
-        prediction = self.pipeline.predict(part, len(self.pipeline.classes))
+        prediction = self.pipeline.predict(part, top_k)
         encoding: Floats = self.pipeline.encode(part, normalize_embeddings=True)
         emotions = None
         if self.has_emotions:
-            probabilities = np.zeros((1, len(self.pipeline.classes)), np.float32)
-            for score in prediction:
-                probabilities[0, score.index] = score.probability
-            values = emotion_scores(probabilities, self.pipeline.classes)[0]
-            emotions = dict(zip(EMOTIONS, map(float, values), strict=True))
-        reading: Reading = {
+            emotions = dict(zip(EMOTIONS, map(float, self.pipeline.emotions(part)), strict=True))
+        scores = [{"emoji": s.emoji, "alias": s.alias, "probability": s.probability} for s in prediction]
+        reading = {
             "text": text,
-            "emojis": [
-                Score(emoji=s.emoji, alias=s.alias, probability=s.probability) for s in prediction[:top_k]
-            ],
-            "words": [Word(word=w.word, weight=w.weight, start=w.start, end=w.end) for w in prediction.words],
+            "emojis": scores,
+            "words": [word._asdict() for word in prediction.words],
             "emotions": emotions,
             "nearest": self._nearest(encoding) if encoding.any() else [],
             "cut": len(part) < len(text),
@@ -158,23 +111,15 @@ class Reader:
         limit = self.pipeline.max_length or LONGEST
         return text if len(words) <= limit else text[: words[limit][1]]
 
-    def _nearest(self, encoding: Floats) -> list[Neighbour]:
+    def _nearest(self, encoding: Floats) -> list[dict[str, Any]]:
         similarities = self._encodings @ encoding
+        best = np.argsort(-similarities, kind="stable")[:NEAREST]
         return [
             {
-                "text": self.examples[index],
-                "emoji": self._tops[index].emoji,
-                "alias": self._tops[index].alias,
-                "similarity": float(similarities[index]),
+                "text": self.examples[n],
+                "emoji": top.emoji,
+                "alias": top.alias,
+                "similarity": float(similarities[n]),
             }
-            for index in np.argsort(-similarities, kind="stable")[:NEAREST]
+            for n, top in ((n, self._tops[n]) for n in best)
         ]
-
-
-def _check(text: object, top_k: object) -> None:
-    if not isinstance(text, str):
-        raise TypeError(f"a text must be a string, got {text!r}")
-    if not isinstance(top_k, int) or isinstance(top_k, bool):
-        raise TypeError(f"top_k must be a whole number, got {top_k!r}")
-    if top_k < 1:
-        raise ValueError(f"top_k must be at least 1, got {top_k}")

@@ -5,13 +5,13 @@ another port where one is in use, and cannot add a header to what it sends.
 """
 
 import errno
-import inspect
 import os
 import re
 import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import fastapi
@@ -65,7 +65,7 @@ class Server(uvicorn.Server):
     def __init__(
         self, page: gr.Blocks, address: str, started: Callable[[str], None], stopped: Callable[[], None]
     ) -> None:
-        mounted = in_a_loop(lambda: _mounted(page))
+        mounted = in_a_loop(partial(_mounted, page))
         config = uvicorn.Config(
             SameOrigin(mounted),
             log_config=None,  # the process's logging is not ours to set up
@@ -92,6 +92,7 @@ class Server(uvicorn.Server):
 
 
 def _mounted(page: gr.Blocks) -> fastapi.FastAPI:
+    page.has_launched = True  # else gradio takes any path of this machine for an upload
     options: dict[str, Any] = {
         "footer_links": ["api"],
         "run_history": False,  # texts are not kept, in the browser neither
@@ -102,11 +103,7 @@ def _mounted(page: gr.Blocks) -> fastapi.FastAPI:
         "max_file_size": LARGEST_UPLOAD,
         **looks(),
     }
-    known = inspect.signature(gr.mount_gradio_app).parameters  # run_history is younger than gradio 6.0
-    options = {name: value for name, value in options.items() if name in known}
-    page.has_launched = True  # else gradio takes any path of this machine for an upload
-    app = fastapi.FastAPI(openapi_url=None)
-    return gr.mount_gradio_app(app, page, path="/", **options)
+    return gr.mount_gradio_app(fastapi.FastAPI(openapi_url=None), page, path="/", **options)
 
 
 class SameOrigin:
@@ -124,42 +121,35 @@ class SameOrigin:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
         """See ASGI."""
-        if scope["type"] != "http":
-            await self._application(scope, receive, send)
-            return
-        if _FETCHES.match(scope["path"]):
-            await _refuse(send)
-            return
-        is_page = scope["path"] == "/"
-        if is_page:  # it is changed below, which it could not be while packed
-            scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]}
+        is_page = scope["type"] == "http" and scope["path"] == "/"
         start: _Message = {}
         body = b""
 
         async def guarded(message: _Message) -> None:
             nonlocal start, body
             if message["type"] == "http.response.start":
-                start = {**message, "headers": [*message.get("headers", []), *_HEADERS]}
-                if not is_page:
-                    await send(start)
-            elif not is_page:
+                message = {**message, "headers": [*message.get("headers", []), *_HEADERS]}
+            if not is_page:
                 await send(message)
-            elif message["type"] == "http.response.body":
+            elif message["type"] == "http.response.start":
+                start = message  # sent with the length of the changed page
+            else:
                 body += message.get("body", b"")
-                if message.get("more_body"):
-                    return
-                body = _ELSEWHERE.sub(b"", body)
-                others = [pair for pair in start["headers"] if pair[0] != b"content-length"]
-                await send({**start, "headers": [*others, (b"content-length", str(len(body)).encode())]})
-                await send({**message, "body": body})
+                if not message.get("more_body"):
+                    body = _ELSEWHERE.sub(b"", body)
+                    others = [pair for pair in start["headers"] if pair[0] != b"content-length"]
+                    await send({**start, "headers": [*others, (b"content-length", str(len(body)).encode())]})
+                    await send({**message, "body": body})
 
+        if scope["type"] == "http" and _FETCHES.match(scope["path"]):
+            await guarded({"type": "http.response.start", "status": 403, "headers": []})
+            await guarded(
+                {"type": "http.response.body", "body": b"this server fetches nothing from elsewhere\n"}
+            )
+            return
+        if is_page:  # it is changed, which it could not be while packed
+            scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]}
         await self._application(scope, receive, guarded)
-
-
-async def _refuse(send: _Send) -> None:
-    headers = [(b"content-type", b"text/plain"), *_HEADERS]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
-    await send({"type": "http.response.body", "body": b"this server fetches nothing from elsewhere\n"})
 
 
 @contextmanager
