@@ -18,7 +18,6 @@ from benchmarks.tweeteval import (
     score_with_threshold,
     tokenizer_for,
 )
-from torchmoji import finetuning
 from torchmoji.create_vocab import save_vocabulary
 from torchmoji.global_variables import SPECIAL_TOKENS
 
@@ -133,21 +132,6 @@ def test_runs_with_other_weights_of_classes_are_other_runs(benchmark, data):
     assert results[0]["score"] == 0
     assert results[1]["score"] > 0.3  # all texts are alike, so all get the class that weighs more
     assert benchmark(*options, "--class-weight-power", "2") == results
-
-
-def test_settings_of_training_reach_it_and_make_other_runs(benchmark, monkeypatch):
-    told = []
-
-    def recording(model, train_gen, *others, next_lr, embed_l2, first_stage_dropout, **options):
-        told.append((train_gen.batch_sampler.batch_size, next_lr, embed_l2, first_stage_dropout))
-        return 0.5
-
-    monkeypatch.setattr(finetuning, "chain_thaw", recording)
-    options = ["--methods", "chain-thaw", "--datasets", "irony"]
-    chosen = ["--pretrained-lr", "0.002", "--embed-l2", "0", "--batch-size", "7", "--no-first-stage-dropout"]
-    benchmark(*options, *chosen)
-    benchmark(*options)
-    assert told == [(7, 0.002, 0, False), (250, 1e-4, 1e-6, True)]
 
 
 def test_weights_of_classes_are_a_power_of_the_balanced_ones():
