@@ -226,3 +226,18 @@ def test_copied_layers_are_logged_when_asked_for(weights_file, caplog, verbose):
     load_specific_weights(other_model(), weights_file[1], exclude_names=["embed"], verbose=verbose)
     assert ("lstm_0.weight_ih_l0" in caplog.text) == verbose
     assert "embed.weight" not in caplog.text
+
+
+def test_parameters_of_2017_may_be_given_by_position():
+    with torch.device("meta"):
+        model = TorchMoji(3, 100, True, True, 0.1, 0.2, True)
+    options = (model.nb_classes, model.nb_tokens, model.feature_output, model.output_logits)
+    assert options == (3, 100, True, True)
+    assert (model.embed_dropout_rate, model.final_dropout_rate, model.return_attention) == (0.1, 0.2, True)
+
+
+@pytest.mark.parametrize("load", [torchmoji_emojis, torchmoji_feature_encoding])
+def test_loading_uses_no_random_numbers(weights_file, load):
+    before = torch.get_rng_state()
+    load(weights_file[1])
+    assert torch.equal(torch.get_rng_state(), before)
