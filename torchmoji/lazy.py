@@ -1,5 +1,6 @@
 """Names of a package that are loaded when they are first used: importing the package stays quick."""
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -45,6 +46,4 @@ class MovedModules(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Put the module itself in the place of the one that Python has made."""
-        import sys
-
         sys.modules[module.__name__] = import_module(self.homes[module.__name__])

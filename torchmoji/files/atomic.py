@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _READ_BYTES = 1 << 20
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.[^.]*)?")
+"""A name that `atomic_path` gives."""
 
 
 @contextmanager
@@ -56,13 +58,8 @@ def sha256(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-# --- Removes what a process left that was killed while it wrote a file with
-
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.[^.]*)?")
-
-
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files in a folder; no other process may be writing there."""
+    """Remove what a process left that was killed in `atomic_path`; no other may be writing there."""
     for path in folder.iterdir():
         if _TEMPORARY.fullmatch(path.name) and path.is_file():
             with suppress(FileNotFoundError):

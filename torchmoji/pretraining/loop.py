@@ -8,8 +8,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -31,6 +31,7 @@ from torchmoji.pretraining.progress import TrainingProgress, deferred_signals
 from torchmoji.pretraining.scores import score_emojis
 from torchmoji.pretraining.settings import Settings, learning_rate
 from torchmoji.products import has_fast_bfloat16
+from torchmoji.training.loop import seeded
 
 logger = logging.getLogger(__name__)
 
@@ -122,17 +123,6 @@ def resolve_precision(settings: Settings, processes: Processes) -> Settings:
         return settings
     fast = processes.total_of(has_fast_bfloat16(processes.device))
     return replace(settings, bfloat16=fast == processes.count)
-
-
-@contextmanager
-def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed torch's generators, of the CPU and of a device, within the block; after it they are as before."""
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed all devices
-        if cuda:
-            torch.cuda.manual_seed(seed)
-        yield
 
 
 def weight_average(model: nn.Module, decay: float) -> AveragedModel:

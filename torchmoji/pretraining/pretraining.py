@@ -15,19 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from torchmoji.corpus.shards import Corpus
 from torchmoji.files.atomic import atomic_write_text
+from torchmoji.files.lock import locked
 from torchmoji.model_def import TorchMoji, load_model
 from torchmoji.pretraining.card import Report, model_card
 from torchmoji.pretraining.distributed import Processes, device_name, joined_processes
-from torchmoji.pretraining.loop import CHECKPOINT_NAME, Trained, seeded, train_model
+from torchmoji.pretraining.loop import CHECKPOINT_NAME, Trained, train_model
 from torchmoji.pretraining.loss import ModelWithEmbeddings, PretrainingLoss
 from torchmoji.pretraining.scores import Scores, commonest_scores, score_emojis
 from torchmoji.pretraining.settings import Settings
 from torchmoji.pretraining.start import start_with_model, start_with_vectors, start_with_words
+from torchmoji.training.loop import seeded
 from torchmoji.weights.folder import CARD_NAME, WEIGHTS_NAME, save
 
 __all__ = ["Pretrained", "Settings", "Trained", "adjust_to_prior", "pretrain", "train"]
@@ -133,11 +134,7 @@ def _locked(folder: Path, processes: Processes) -> Iterator[None]:
     if not processes.is_first:
         yield
         return
-    try:
-        lock = FileLock(folder / ".lock").acquire(timeout=0)
-    except Timeout as error:
-        raise BlockingIOError(f"another process is training in {folder}: wait for it") from error
-    with lock:
+    with locked(folder / ".lock", f"another process is training in {folder}: wait for it"):
         yield
 
 
