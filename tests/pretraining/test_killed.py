@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from support.pretraining import changed, same, weights_of
 
 from torchmoji.pretraining.loop import load_training
@@ -68,15 +67,6 @@ def program(tmp_path_factory):
     return path
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """As in the program: sums over several threads could be rounded in another way."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def ended(program, corpus, folder, number, *arguments):
     """The error output of the program, which a signal ends."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
@@ -96,21 +86,23 @@ def ended(program, corpus, folder, number, *arguments):
         pytest.param(9, "between", 8, marks=pytest.mark.nightly),
     ],
 )
-def test_a_killed_run_ends_with_bit_identical_weights(corpus, program, tmp_path, step, moment, done):
+def test_a_killed_run_ends_with_bit_identical_weights(
+    corpus, averaged, program, tmp_path, step, moment, done
+):
     folder = tmp_path / "killed"
     ended(program, corpus, folder, signal.SIGKILL, step, moment, 0)
     state = load_training(folder / "checkpoint.pt")
     assert (state and state["step"]) == done
     resumed = train(corpus, folder, SETTINGS, checkpoint_seconds=0)
-    assert same(weights_of(resumed), weights_of(train(corpus, tmp_path / "undisturbed", SETTINGS)))
+    assert same(weights_of(resumed), weights_of(averaged))
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.pt", "metrics.jsonl"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)])
-def test_a_run_that_is_stopped_by_a_signal_stores_where_it_is(corpus, program, tmp_path, number):
+@pytest.mark.nightly
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stopped_by_a_signal_stores_where_it_is(corpus, averaged, program, tmp_path, number):
     """However seldom checkpoints are written, no step is done twice."""
     errors = ended(program, corpus, tmp_path / "stopped", number, 9, "between", 1000)
     assert "stopped after step 9 of 26: the same run goes on from here" in errors
     assert load_training(tmp_path / "stopped" / "checkpoint.pt")["step"] == 9
-    resumed = train(corpus, tmp_path / "stopped", SETTINGS)
-    assert same(weights_of(resumed), weights_of(train(corpus, tmp_path / "undisturbed", SETTINGS)))
+    assert same(weights_of(train(corpus, tmp_path / "stopped", SETTINGS)), weights_of(averaged))

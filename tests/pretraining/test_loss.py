@@ -128,7 +128,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path, content, shape, read):
 def test_a_teacher_is_learned_from(corpus, tmp_path):
     """A teacher who always says the last class, and has all the say."""
     save_soft_targets(tmp_path / "soft.npy", corpus, lambda ids: np.tile([0.0, 0, 0, 1], (len(ids), 1)))
-    settings = changed(soft_targets=tmp_path / "soft.npy", soft_share=1.0, passes=6)
+    settings = changed(soft_targets=tmp_path / "soft.npy", soft_share=1.0, passes=2)
     model = train(corpus, tmp_path, settings).model
     rows = corpus.rows("train")
     with torch.no_grad():
@@ -172,7 +172,9 @@ def test_embeddings_that_do_not_fit_are_not_written(tmp_path, wrong):
 
 
 def test_the_features_tell_the_embeddings_after_training(corpus, targets, embeddings, tmp_path):
-    settings = changed(passes=10, embedding_dim=8, embedding_targets=targets, embedding_weight=5.0)
+    settings = changed(
+        passes=6, learning_rate=0.05, embedding_dim=8, embedding_targets=targets, embedding_weight=5.0
+    )
     model = train(corpus, tmp_path, settings).model
     assert type(model) is TorchMoji
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["model"]

@@ -31,7 +31,7 @@ def given(tmp_path_factory):
     """A trained model's folder, and its corpus."""
     corpus = small_corpus(tmp_path_factory.mktemp("given"), nb_tokens=34)
     out = tmp_path_factory.mktemp("model") / "model"
-    pretrain(corpus, out, changed(passes=15))
+    pretrain(corpus, out, changed(passes=10, batch_size=16, learning_rate=0.05))
     return out, corpus
 
 

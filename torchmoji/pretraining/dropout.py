@@ -45,7 +45,6 @@ class BatchDropout(nn.Dropout):
         super().__init__(p)
         self.batch, self.layer = batch, layer
 
-    @torch.compiler.disable
     def forward(self, input: Tensor) -> Tensor:
         """Drop, and scale what is left by 1 / (1 - p); in evaluation mode nothing happens."""
         if not self.training or self.p == 0:

@@ -18,7 +18,6 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from torchmoji.corpus.shards import MANIFEST_NAME, Corpus, TokenRows
@@ -37,8 +36,6 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_NAME = "checkpoint.pt"
 _REPORT_EVERY = 50
 """Steps after which progress is reported."""
-_COMPILED_LENGTHS = 10
-"""A compiled model gets texts padded to multiples of so many tokens: each length is compiled for itself."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -68,7 +65,6 @@ def train_model(
     rows: Mapping[str, TokenRows] | None = None,
     *,
     processes: Processes | None = None,
-    compiled: bool = False,
     checkpoint_seconds: float = 600,
     progress: bool = False,
 ) -> Trained[Model]:
@@ -78,12 +74,11 @@ def train_model(
         make: Gives the model as it starts, with torch's generators seeded by the settings.
         corpus: Of the texts.
         folder: Holds `checkpoint.pt` and `metrics.jsonl`. A run that finds a checkpoint goes on from there;
-            in one process, and not compiled, it ends with the same weights as one never interrupted.
+            in one process, it ends with the same weights as one never interrupted.
         settings: How to train; sizes and rates of dropout are the model's own affair.
         rows: The texts of "train" and "validation" as the model reads them, in the corpus's order; by default
             those of the corpus. The latter are what `settings.evaluate_every` is about.
         processes: Those that train together; by default this one alone, on the CPU.
-        compiled: Use `torch.compile` where it works: it takes minutes, and pays in long runs on a GPU.
         checkpoint_seconds: How often to write the checkpoint.
         progress: Show a progress bar.
 
@@ -104,8 +99,6 @@ def train_model(
         model = make().to(processes.device).train()
         batch = stack.enter_context(batch_dropout(model, settings.seed))
         stepper = Stepper(model, rows["train"], PretrainingLoss(corpus, settings), settings, processes, batch)
-        if compiled:
-            stepper.compile()
         run = _Run(stepper, rows, corpus, folder, settings, processes)
         run.resume()
         run.train(progress, checkpoint_seconds)
@@ -300,12 +293,7 @@ class Stepper:
         self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=fused)
         self._rows, self._loss, self._settings = rows, loss, settings
         self._processes, self._batch = processes, batch
-        self._parallel: Any = processes.parallel(model)
-        self._compiled: Any = None
-
-    def compile(self) -> None:
-        """Use `torch.compile` from now on, for as long as it works."""
-        self._compiled = torch.compile(self._parallel, dynamic=False)
+        self._parallel = processes.parallel(model)
 
     def step(self, number: int, rows: RowNumbers, rate: float) -> tuple[float, float]:
         """Update the weights once.
@@ -355,26 +343,11 @@ class Stepper:
         device = self._processes.device
         ids = torch.from_numpy(self._rows.token_ids(rows, self._settings.max_length)).to(device)
         owners, classes = (torch.from_numpy(part).to(device) for part in self._rows.labels(rows))
-
-        def run(model: Callable[..., Any], ids: Tensor) -> Tensor:
-            with torch.autocast(device.type, torch.bfloat16, enabled=bool(self._settings.bfloat16)):
-                logits = model(ids)
-            loss = self._loss(logits, owners, classes, rows) * scale
-            loss.backward()
-            return loss.detach()
-
-        is_full = len(rows) == math.ceil(self._settings.batch_size / self._processes.count)
-        if self._compiled is not None and is_full:
-            try:
-                return run(self._compiled, F.pad(ids, (0, -ids.shape[1] % _COMPILED_LENGTHS)))
-            except Exception as error:  # no compiler, an old device: whatever a compiler may raise
-                if self._processes.count > 1:  # the others may have gone on
-                    raise
-                reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-                logger.warning("torch.compile failed (%s): training goes on without it", reason)
-                self._compiled = None
-                self.optimizer.zero_grad()
-        return run(self._parallel, ids)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bool(self._settings.bfloat16)):
+            logits = self._parallel(ids)
+        loss: Tensor = self._loss(logits, owners, classes, rows) * scale
+        loss.backward()
+        return loss.detach()
 
 
 def save_training(path: Path, state: Mapping[str, Any]) -> None:

@@ -9,17 +9,17 @@ weights.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from torchmoji.corpus.shards import Corpus
 from torchmoji.files.atomic import atomic_write_text
+from torchmoji.files.lock import locked
 from torchmoji.model_def import TorchMoji, load_model
 from torchmoji.pretraining.card import Report, model_card
 from torchmoji.pretraining.distributed import Processes, device_name, joined_processes
@@ -59,7 +59,6 @@ def pretrain(
     settings: Settings | None = None,
     *,
     device: str | torch.device | None = None,
-    compiled: bool = False,
     int8: bool = False,
     checkpoint_seconds: float = 600,
     progress: bool = False,
@@ -75,7 +74,6 @@ def pretrain(
             for `MojiPipeline.from_pretrained`; and what `train` writes.
         settings: How to train.
         device: Where; by default CUDA where it is there.
-        compiled: See `train`, as for `checkpoint_seconds` and `progress`.
         int8: Store matrices as int8: a quarter of the size.
         checkpoint_seconds: How often to write the checkpoint.
         progress: Show a progress bar.
@@ -98,11 +96,13 @@ def pretrain(
     settings = settings or Settings()
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    with joined_processes(device) as processes, _locked(out, processes):
+    with joined_processes(device) as processes, ExitStack() as stack:
+        if processes.is_first:
+            message = f"another process is training in {out}: wait for it"
+            stack.enter_context(locked(out / ".lock", message))
         trained = train(
             *(corpus, out, settings),
             processes=processes,
-            compiled=compiled,
             checkpoint_seconds=checkpoint_seconds,
             progress=progress,
         )
@@ -127,27 +127,12 @@ def pretrain(
     return Pretrained(out, trained.steps, trained.seconds, scores)
 
 
-@contextmanager
-def _locked(folder: Path, processes: Processes) -> Iterator[None]:
-    """Keep other runs out of a folder."""
-    if not processes.is_first:
-        yield
-        return
-    try:
-        lock = FileLock(folder / ".lock").acquire(timeout=0)
-    except Timeout as error:
-        raise BlockingIOError(f"another process is training in {folder}: wait for it") from error
-    with lock:
-        yield
-
-
 def train(
     corpus: Corpus,
     folder: str | os.PathLike[str],
     settings: Settings,
     *,
     processes: Processes | None = None,
-    compiled: bool = False,
     checkpoint_seconds: float = 600,
     progress: bool = False,
 ) -> Trained[TorchMoji]:
@@ -182,7 +167,6 @@ def train(
     trained = train_model(
         *(make, corpus, folder, settings),
         processes=processes,
-        compiled=compiled,
         checkpoint_seconds=checkpoint_seconds,
         progress=progress,
     )
