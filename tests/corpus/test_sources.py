@@ -20,14 +20,11 @@ def names(sources):
     return [source.name for source in sources]
 
 
-def test_a_folder_gives_the_files_of_known_kinds_sorted(folder):
+def test_folders_and_globs_give_files_sorted(folder):
     found = find_sources(folder)
     assert names(found) == ["a.csv.gz", "b.txt", "c.jsonl.zst", "d.parquet"]
     kinds = [(source.kind, source.compression) for source in found]
     assert kinds == [("csv", "gzip"), ("text", None), ("jsonl", "zstd"), ("parquet", None)]
-
-
-def test_globs_reach_into_folders(folder):
     assert names(find_sources(f"{folder}/**/*.parquet")) == ["d.parquet"]
     assert names(find_sources(f"{folder}/[ab]*")) == ["a.csv.gz", "b.txt"]
 
