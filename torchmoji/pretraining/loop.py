@@ -91,7 +91,9 @@ def train_model(
         FloatingPointError: The loss is not finite.
     """
     processes = processes or Processes(torch.device("cpu"))
-    settings = resolve_precision(settings, processes)
+    if settings.bfloat16 is None:  # where all processes are fast at it
+        fast = processes.total_of(has_fast_bfloat16(processes.device))
+        settings = replace(settings, bfloat16=fast == processes.count)
     rows = rows or {split: corpus.rows(split) for split in ("train", "validation")}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,14 +109,6 @@ def train_model(
     model.zero_grad(set_to_none=True)
     model.eval()
     return Trained(model, settings, run.step, run.seconds)
-
-
-def resolve_precision(settings: Settings, processes: Processes) -> Settings:
-    """The settings with `bfloat16` decided: if it is open, by whether all processes are fast at it."""
-    if settings.bfloat16 is not None:
-        return settings
-    fast = processes.total_of(has_fast_bfloat16(processes.device))
-    return replace(settings, bfloat16=fast == processes.count)
 
 
 @contextmanager
@@ -185,7 +179,14 @@ class _Run:
             )
         if state is None:
             return
-        _check_same_run(path, state["identity"], self.identity)
+        was, now = state["identity"], self.identity
+        differing = [name for name in {**now, **was} if was.get(name) != now.get(name)]
+        if differing:
+            parts = [f"{name} was {was.get(name)!r}, is {now.get(name)!r}" for name in differing]
+            raise ValueError(
+                f"{path} is of a run with other settings ({'; '.join(parts)}): use those, name another "
+                "folder, or remove the file to start again"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
@@ -274,10 +275,7 @@ class _Run:
 
 
 class Stepper:
-    """Computes the gradients of a batch, all processes together, and updates weights.
-
-    The model is on the device of the processes, and `batch` is set to the texts that are computed.
-    """
+    """Updates a model's weights, all processes together; `batch` is set to the texts that are computed."""
 
     def __init__(
         self,
@@ -323,40 +321,30 @@ class Stepper:
         self.optimizer.step()
         return loss, norm
 
-    def _gradients(self, number: int, rows: RowNumbers) -> float:
-        """Compute the gradients of a batch; give its loss."""
-        processes = self._processes
-        samples = len(self._rows.labels(rows)[1])
-        places = np.arange(processes.rank, len(rows), processes.count)
+    def _gradients(self, number: int, batch: RowNumbers) -> float:
+        """Compute the gradients of a batch, of which each process takes a part; give its loss."""
+        processes, device, most = self._processes, self._processes.device, self._settings.max_length
+        samples = int(self._rows.label_counts(batch).sum())
+        places = np.arange(processes.rank, len(batch), processes.count)
         scale = processes.count / samples if len(places) else 0.0
         if not len(places):  # all processes must compute something
             places = np.zeros(1, dtype=np.int64)
         # longest first: the order in which the model applies the dropout of embeddings
-        lengths = np.minimum(self._rows.lengths(rows[places]), self._settings.max_length)
+        lengths = np.minimum(self._rows.lengths(batch[places]), most)
         places = places[np.argsort(-lengths, kind="stable")]
-        self._batch.step, self._batch.size, self._batch.rows = number, len(rows), torch.from_numpy(places)
-        loss = self._backward(rows[places], scale)
-        return float(processes.total(loss)) / processes.count
-
-    def _backward(self, rows: RowNumbers, scale: float) -> Tensor:
-        """Compute the gradients of some texts; give their loss, scaled."""
-        device = self._processes.device
-        ids = torch.from_numpy(self._rows.token_ids(rows, self._settings.max_length)).to(device)
+        self._batch.step, self._batch.size, self._batch.rows = number, len(batch), torch.from_numpy(places)
+        rows = batch[places]
+        ids = torch.from_numpy(self._rows.token_ids(rows, most)).to(device)
         owners, classes = (torch.from_numpy(part).to(device) for part in self._rows.labels(rows))
         with torch.autocast(device.type, torch.bfloat16, enabled=bool(self._settings.bfloat16)):
             logits = self._parallel(ids)
-        loss: Tensor = self._loss(logits, owners, classes, rows) * scale
+        loss = self._loss(logits, owners, classes, rows) * scale
         loss.backward()
-        return loss.detach()
+        return float(processes.total(loss.detach())) / processes.count
 
 
 def save_training(path: Path, state: Mapping[str, Any]) -> None:
-    """Write the state of a run, whole or not at all; power may fail as soon as this returns.
-
-    Args:
-        path: The file. An older one stays until the new one is whole.
-        state: Tensors, numbers, strings, and lists and dicts of them.
-    """
+    """Write the state of a run, whole or not at all; power may fail as soon as this returns."""
     with atomic_path(path) as temporary:
         torch.save(dict(state), temporary)
         with open(temporary, "rb") as file:
@@ -364,11 +352,7 @@ def save_training(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_training(path: Path) -> dict[str, Any] | None:
-    """Read the state of a run; None where there is none.
-
-    Raises:
-        ValueError: The file is damaged.
-    """
+    """Read the state of a run; None where there is none, and a ValueError where the file is damaged."""
     if not path.is_file():
         return None
     try:
@@ -377,14 +361,3 @@ def load_training(path: Path) -> dict[str, Any] | None:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} is damaged ({reason}): remove it to start again") from error
     return state
-
-
-def _check_same_run(path: Path, stored: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    """Refuse to go on with the checkpoint of another run, and name the settings that differ."""
-    differing = [name for name in {**current, **stored} if stored.get(name) != current.get(name)]
-    if differing:
-        parts = [f"{name} was {stored.get(name)!r}, is {current.get(name)!r}" for name in differing]
-        raise ValueError(
-            f"{path} is of a run with other settings ({'; '.join(parts)}): use those, name another folder, "
-            "or remove the file to start again"
-        )

@@ -147,15 +147,18 @@ def train(
     processes = processes or Processes(torch.device("cpu"))
     device, loss = processes.device, PretrainingLoss(corpus, settings)
 
+    def fresh() -> TorchMoji:
+        return new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
+
     def warm_started() -> TorchMoji:
-        model = new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
+        model = fresh()
         if settings.start_from is not None:
             start_with_model(model, settings.start_from, corpus.vocabulary, corpus.classes)
         return model
 
     def make() -> TorchMoji | ModelWithEmbeddings:
         if (Path(folder) / CHECKPOINT_NAME).is_file():
-            model = new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
+            model = fresh()
         else:
             model = warm_started()
             if settings.word_vectors is not None:
@@ -238,13 +241,7 @@ def store(
 
 @torch.no_grad()
 def adjust_to_prior(model: TorchMoji, class_counts: Sequence[int], settings: Settings) -> None:
-    """Take the logarithm of the classes' frequencies off the output's bias, `prior_adjustment` times.
-
-    Args:
-        model: Its output layer is changed.
-        class_counts: Training texts of each class (C,).
-        settings: Of the run.
-    """
+    """Take the log frequencies of classes, with so many texts (C,), off the bias `prior_adjustment` times."""
     logs = torch.tensor(class_counts, dtype=torch.float64).clamp(min=1).log()
     bias: Tensor = model.get_parameter("output_layer.0.bias")
     bias -= (settings.prior_adjustment * (logs - logs.mean())).to(bias)

@@ -204,7 +204,7 @@ def _put_into(model: TorchMoji, words: _WordModel) -> None:
 
 @torch.no_grad()
 def start_with_vectors(model: TorchMoji, path: str | os.PathLike[str]) -> None:
-    """Give a model the principal components of word vectors as embeddings; words without a vector get zeros.
+    """Give a model the principal components of word vectors as embeddings, zeros where there are none.
 
     Args:
         model: With fresh weights.
@@ -221,17 +221,13 @@ def start_with_vectors(model: TorchMoji, path: str | os.PathLike[str]) -> None:
     is_known = vectors.any(1)
     if not is_known.any() or not torch.isfinite(vectors).all():
         raise ValueError(f"{os.fspath(path)} has no vectors but zeros, or numbers that are not finite")
-    components = principal_components(vectors[is_known], weight.shape[1])
-    weight.zero_()
-    weight[is_known.to(weight.device)] = components.to(weight)
-
-
-def principal_components(vectors: Tensor, size: int) -> Tensor:
-    """Vectors (n, D) to their first components (n, size), scaled to `VECTOR_SCALE`; zeros beyond D."""
-    centred = vectors - vectors.mean(0)
+    size, known = weight.shape[1], vectors[is_known]
+    centred = known - known.mean(0)
     values, axes = torch.linalg.eigh(centred.t() @ centred)
     axes = axes[:, values.argsort(descending=True)[:size]]
     # which way an axis points is the eigensolver's choice: let the largest entry be positive
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
-    components = F.pad(centred @ (axes * largest.sign()), (0, max(0, size - vectors.shape[1])))
-    return components * (VECTOR_SCALE / components.square().mean().sqrt().clamp(min=1e-12))
+    components = F.pad(centred @ (axes * largest.sign()), (0, max(0, size - known.shape[1])))
+    components *= VECTOR_SCALE / components.square().mean().sqrt().clamp(min=1e-12)
+    weight.zero_()
+    weight[is_known.to(weight.device)] = components.to(weight)
