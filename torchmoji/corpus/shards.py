@@ -57,7 +57,7 @@ class Ragged(NamedTuple):
         return np.diff(sums[self.offsets])
 
     @classmethod
-    def join(cls, parts: Sequence["Ragged"]) -> "Ragged":
+    def join(cls, parts: Iterable["Ragged"]) -> "Ragged":
         """The rows of all parts."""
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 

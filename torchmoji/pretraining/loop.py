@@ -42,19 +42,12 @@ Model = TypeVar("Model", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Trained(Generic[Model]):
-    """What a training gives.
+    """What a training gives."""
 
-    Attributes:
-        model: In evaluation mode, with the average of the weights where there is one.
-        settings: As given, with the precision that was chosen.
-        steps: Batches seen.
-        seconds: Time spent, interruptions left out.
-    """
-
-    model: Model
-    settings: Settings
+    model: Model  # in evaluation mode, with the average of the weights where there is one
+    settings: Settings  # as given, with the precision that was chosen
     steps: int
-    seconds: float
+    seconds: float  # time spent, interruptions left out
 
 
 def train_model(
