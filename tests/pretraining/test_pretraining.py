@@ -39,21 +39,10 @@ def test_training_learns_what_decides_the_emoji(pretrained, corpus):
     assert stored.first > 0.8
     assert stored.first > 2 * pretrained.scores["always the commonest emojis"].first
     assert [line["step"] for line in metrics_of(pretrained.folder, "validation")] == [20, 40]
-
-
-def test_the_folder_is_that_of_a_pipeline(pretrained, corpus):
     pipeline = MojiPipeline.from_pretrained(pretrained.folder)
     assert pipeline.classes == EMOJIS
-    assert pipeline.emojize("such a sad day").endswith("😭")
     assert pipeline.vocabulary == corpus.vocabulary
-
-
-def test_weights_are_stored_as_int8_or_as_they_are(pretrained, corpus, tmp_path, capfd):
-    plain = pretrain(corpus, tmp_path, changed(passes=0.1))
-    assert capfd.readouterr() == ("", "")
-    assert load_state_dict(tmp_path / "model.safetensors")["embed.weight"].dtype == torch.float32
-    sizes = [(run.folder / "model.safetensors").stat().st_size for run in (pretrained, plain)]
-    assert sizes[0] < 0.75 * sizes[1]
+    assert pipeline.emojize("such a sad day").endswith("😭")
 
 
 def test_scores_are_those_of_each_stage(corpus, tmp_path):
@@ -83,6 +72,8 @@ def test_the_card_says_what_was_done_and_measured(pretrained, corpus, tmp_path):
         assert part in card
     settings = Settings(embedding_dim=6, hidden_size=5, passes=0.1, bfloat16=False)
     plain = " ".join(card_of(pretrain(corpus, tmp_path, settings)).split())
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (pretrained.folder, tmp_path)]
+    assert sizes[0] < 0.75 * sizes[1]  # int8 and float32
     assert "defaults: embedding_dim=6, hidden_size=5, passes=0.1. Products in float32." in plain
 
 
