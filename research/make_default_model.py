@@ -50,7 +50,7 @@ from torchmoji.pipeline import MojiPipeline
 from torchmoji.pretraining import Settings, pretrain
 from torchmoji.pretraining.card import Report
 from torchmoji.pretraining.data_order import DataOrder
-from torchmoji.pretraining.distributed import Processes, lone_process
+from torchmoji.pretraining.distributed import Processes, joined_processes
 from torchmoji.pretraining.loop import CHECKPOINT_NAME, train_model
 from torchmoji.pretraining.pretraining import STORED, new_model
 from torchmoji.pretraining.scores import Scores, score_emojis
@@ -250,7 +250,9 @@ class Recipe:
 
 def make_default_model(options: Any, student: Settings = STUDENT, teacher: Settings = TEACHER) -> None:
     """Run all steps by the options of the command line."""
-    with lone_process(options.device) as processes:
+    with joined_processes(options.device) as processes:
+        if processes.count > 1:
+            raise ValueError(f"{processes.count} processes: this works in one, start it without torchrun")
         Recipe(options, processes, student, teacher).run()
 
 

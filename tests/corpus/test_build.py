@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from support.small_corpus import EMOJIS, files_of, rules, small_corpus, texts, write_texts
+from support.small_corpus import EMOJIS, files_of, rules, texts, write_texts
 
 from torchmoji.corpus.build import CorpusSettings, build_corpus
 from torchmoji.corpus.reading import Columns
@@ -82,14 +82,10 @@ def test_each_rule_has_its_count(tmp_path):
         },
     }
     assert rows_of(corpus) == [("fine day today", "😂"), ("fine day today", "😭")]
-
-
-def test_duplicates_can_be_kept(tmp_path):
-    lines = ["fine day today 😂", "Fine day today!! 😂", "fine day today 😂"]
-    near = CorpusSettings(rules=rules(keep_near_duplicates=True), min_count=1)
-    assert len(build(tmp_path / "near", lines, near).rows("train")) == 2
-    both = CorpusSettings(rules=rules(keep_duplicates=True), min_count=1)
-    assert len(build(tmp_path / "all", lines, both).rows("train")) == 3
+    for keep, kept in (("keep_near_duplicates", 2), ("keep_duplicates", 3)):
+        settings = CorpusSettings(rules=rules(**{keep: True}), min_count=1)
+        lines = ["fine day today 😂", "Fine day today!! 😂", "fine day today 😂"]
+        assert len(build(tmp_path / keep, lines, settings).rows("train")) == kept
 
 
 def test_the_vocabulary_is_by_frequency_then_by_code_points_and_has_its_limits(tmp_path):
@@ -118,20 +114,16 @@ def test_hashtags_may_share_the_ids_of_their_words(tmp_path):
     assert more.manifest["splits"]["train"]["known_tokens"] == 0.75
 
 
-def test_words_of_held_out_texts_do_not_enter_the_vocabulary(tmp_path):
-    corpus = small_corpus(tmp_path / "one", count=300, validation=0.3, min_count=1)
-    words = {word for words, _ in rows_of(corpus) for word in words.split()}
-    assert set(corpus.vocabulary) - set(SPECIAL_TOKENS) == words - set(SPECIAL_TOKENS)
-
-
 def test_the_split_has_about_the_wanted_size_and_is_the_same_for_texts_that_begin_alike(tmp_path):
     start = "this is how ten words of a text can begin"
     lines = [f"{start} {number} and {'x' * (number % 9)} goes on 😂" for number in range(20)]
-    settings = CorpusSettings(rules=rules(keep_duplicates=True), validation=0.25)
+    settings = CorpusSettings(rules=rules(keep_duplicates=True), validation=0.25, min_count=1)
     corpus = build(tmp_path, [*texts(400), *lines], settings)
     held_out = [words for words, _ in rows_of(corpus, "validation")]
     assert 60 <= sum(start not in words for words in held_out) <= 140
     assert sum(start in words for words in held_out) in (0, 20)
+    trained = {word for words, _ in rows_of(corpus) for word in words.split()}
+    assert set(corpus.vocabulary) - set(SPECIAL_TOKENS) == trained - set(SPECIAL_TOKENS)
 
 
 def test_own_validation_texts_are_all_held_out_and_training_has_none_like_them(tmp_path):

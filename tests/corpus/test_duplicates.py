@@ -1,7 +1,6 @@
 import numpy as np
-import pytest
 
-from torchmoji.corpus.duplicates import band_keys, find_repeats, hash_rows, hash_runs, hash_words, shingles
+from torchmoji.corpus.duplicates import band_keys, find_repeats, hash_words, shingles
 from torchmoji.corpus.shards import Ragged
 
 
@@ -25,56 +24,9 @@ def test_hashes_of_words_are_blake2b():
     assert hash_words(["day", "é"]).tolist() == expected
 
 
-def test_runs_of_equal_values_have_equal_hashes_wherever_they_stand():
-    values = np.array([1, 2, 3, 1, 2, 3, 4, 2, 1], dtype=np.uint64)
-    one, two, longer, turned = hash_runs(values, np.array([0, 3, 3, 7]), np.array([2, 5, 6, 9]))
-    assert one == two
-    assert len({int(one), int(longer), int(turned)}) == 3
-
-
-def test_rows_are_told_apart_by_all_their_words_or_the_first_ones():
-    rows, _ = rows_of(["a b c", "a b c", "a b d", "a b", ""])
-    whole = hash_rows(rows)
-    assert whole[0] == whole[1]
-    assert (len(set(whole.tolist())), len(set(hash_rows(rows, 2).tolist()))) == (4, 2)
-
-
 def test_shingles_are_runs_of_two_words_or_more_with_enough_letters():
     rows, lengths = rows_of(["wonderful morning everybody here", "i do it so", "hi", "", "д о м и к и"])
     assert shingles(rows, lengths).counts.tolist() == [4, 1, 1, 0, 1]
-
-
-def test_short_texts_that_differ_in_the_last_word_share_no_shingle_but_one():
-    rows, lengths = rows_of(["thank you boss", "thank you all"])
-    found = shingles(rows, lengths)
-    one, two = np.split(found.values, [found.counts[0]])
-    assert len(set(one.tolist()) & set(two.tolist())) == 1
-    assert len(one) == len(two) == 2
-
-
-LONG = (
-    "we went to the market this morning and bought apples pears plums and a very large melon for the party "
-    "that my sister wants to give on saturday when all her friends come back from the sea"
-)
-
-
-def test_nearly_equal_texts_share_a_key():
-    assert share_a_key(LONG, LONG)
-    assert share_a_key(LONG, f"{LONG} today")
-    assert share_a_key(LONG, LONG.replace("we went", "they went"))
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        "it rained the whole day so we stayed at home and read the books that my sister had brought",
-        "we went to the cinema and saw a very large and very loud film about apples from outer space",
-        "x",
-    ],
-)
-def test_other_texts_share_no_key(other):
-    keys = band_keys(*rows_of([LONG, other]))
-    assert not (keys[0] == keys[1]).any()
 
 
 def test_the_chance_to_share_a_key_rises_steeply_with_similarity():

@@ -78,9 +78,9 @@ def finish(folder, workers=1, validation=0.1):
 @pytest.mark.parametrize(
     ("name", "moment"),
     [
-        ("plan.json", "before"),
+        pytest.param("plan.json", "before", marks=pytest.mark.nightly),
         ("chunk-000000.pickle", "before"),
-        ("vocabulary.json", "after"),
+        pytest.param("vocabulary.json", "after", marks=pytest.mark.nightly),
         ("validation-00000.arrow", "before"),
         ("manifest.json", "after"),
     ],
@@ -121,8 +121,8 @@ def processes_of(group):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes as on Linux")
-def test_ctrl_c_ends_all_processes(folder, lines):
-    write_texts(folder / "texts.txt", lines * 3)
+def test_ctrl_c_ends_all_processes(folder, lines, undisturbed):
+    write_texts(folder / "texts.txt", lines * 3)  # repeats are duplicates
     with subprocess.Popen(
         command(folder, workers=2), start_new_session=True, stderr=subprocess.PIPE, text=True
     ) as building:
@@ -132,9 +132,8 @@ def test_ctrl_c_ends_all_processes(folder, lines):
         assert "KeyboardInterrupt" in building.stderr.read()
     assert building.returncode != 0
     wait_for(lambda: not processes_of(building.pid))
-    found = finish(folder, workers=2)
-    (folder / "corpus" / "manifest.json").unlink()
-    assert finish(folder) == found
+    found = finish(folder)
+    assert all(found[name] == undisturbed[name] for name in found if name != "manifest.json")
 
 
 def wait_for(condition, seconds=30):
@@ -152,6 +151,7 @@ def test_a_worker_that_dies_is_told(folder, monkeypatch):
         finish(folder, workers=0)
 
 
+@pytest.mark.nightly
 def test_a_bad_line_ends_a_build_in_several_processes(folder):
     with open(folder / "texts.txt", "ab") as file:
         file.write(b"\xff\n")

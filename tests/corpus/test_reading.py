@@ -1,5 +1,4 @@
 import gzip
-import json
 
 import pyarrow as pa
 import pyarrow.feather
@@ -49,7 +48,7 @@ def test_lines_of_json_are_objects_or_texts(read_lines):
     [
         (b"good \xff day", "txt", r"line 2, is not UTF-8 \(invalid start byte\)"),
         (b"{", "jsonl", "line 2, is not JSON: Expecting property name"),
-        (b"[1]", "jsonl", r"line 2, is neither an object nor a text: \[1\]"),
+        (b"[" + b"1" * 999 + b"]", "jsonl", r"line 2, is neither an object nor a text: \[1{59}"),
         (b'{"body": "x"}', "jsonl", "line 2, has no 'text', only 'body'"),
         (b'{"text": 3}', "jsonl", "line 2, has no text as 'text', but 3"),
     ],
@@ -118,12 +117,6 @@ def test_a_damaged_table_is_named(tmp_path):
     path.write_bytes(b"PAR1 and nothing else")
     with pytest.raises(ValueError, match=r"a\.parquet is damaged or no parquet file"):
         read(path)
-
-
-def test_json_errors_hold_no_whole_texts(read_lines):
-    with pytest.raises(ValueError, match="is neither") as refused:
-        read_lines(json.dumps(["x" * 10_000]).encode(), "jsonl")
-    assert len(str(refused.value)) < 300
 
 
 @pytest.mark.parametrize("ending", ["txt", "txt.gz"])

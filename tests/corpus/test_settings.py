@@ -41,18 +41,13 @@ def test_half_of_a_short_text_and_three_fifths_of_a_longer_one_must_be_known():
     assert is_mostly_in(counted, known).tolist() == [True, True, True, False, True, False, True, False]
 
 
-def test_english_words_are_those_that_are_frequent():
+def test_the_words_of_a_language_are_frequent_english_ones_or_those_of_a_file(tmp_path):
     words = language_words("en")
     assert len(words) == 5000
     assert {"the", "love", "don't"} <= words
     assert "quiero" not in words
-
-
-def test_a_file_can_hold_the_words_of_a_language(tmp_path):
-    path = tmp_path / "words.txt"
-    path.write_text("Hola\nmundo\n", encoding="utf-8")
-    assert language_words(str(path)) == {"hola", "mundo"}
-    assert Rules(language=str(path)).language == str(path)
+    (tmp_path / "words.txt").write_text("Hola\nmundo\n", encoding="utf-8")
+    assert language_words(str(tmp_path / "words.txt")) == {"hola", "mundo"}
 
 
 @pytest.mark.parametrize(

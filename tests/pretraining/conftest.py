@@ -1,10 +1,20 @@
 """What the tests of pretraining share."""
 
 import pytest
-from support.pretraining import SETTINGS
+import torch
+from support.pretraining import SETTINGS, changed
 from support.small_corpus import small_corpus
 
 from torchmoji.pretraining.pretraining import train
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _one_thread():
+    """As in the programs that are started: sums over several threads could be rounded in another way."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +25,13 @@ def corpus(tmp_path_factory):
     return corpus
 
 
-@pytest.fixture(scope="session")
-def trained(corpus, tmp_path_factory):
+@pytest.fixture(scope="package")
+def trained(_one_thread, corpus, tmp_path_factory):
     """A run of `SETTINGS` that was never interrupted."""
     return train(corpus, tmp_path_factory.mktemp("run"), SETTINGS)
+
+
+@pytest.fixture(scope="package")
+def averaged(_one_thread, corpus, tmp_path_factory):
+    """The same with an average of the weights."""
+    return train(corpus, tmp_path_factory.mktemp("averaged"), changed(average=0.9))

@@ -22,12 +22,6 @@ def test_masks_differ_by_text_step_layer_and_seed():
     assert len({tuple(mask.flatten().tolist()) for mask in masks}) == len(masks)
 
 
-def test_nothing_happens_in_evaluation_mode_or_without_a_rate():
-    ones = torch.ones(2, 3)
-    assert BatchDropout(0.5, BatchRows(1), 0).eval()(ones) is ones
-    assert BatchDropout(0.0, BatchRows(1), 0)(ones) is ones
-
-
 def test_a_model_gets_its_own_dropout_back_and_no_generator_moves():
     model = TorchMoji(3, 20, embedding_dim=4, hidden_size=3, embed_dropout_rate=0.5, final_dropout_rate=0.5)
     before = model.embed_dropout, model.final_dropout

@@ -25,7 +25,7 @@ from torchmoji.weights.formats import load_state_dict
 @pytest.fixture(scope="module")
 def pretrained(corpus, tmp_path_factory):
     out = tmp_path_factory.mktemp("made") / "model"
-    settings = changed(passes=16, evaluate_every=100, average=0.9)
+    settings = changed(passes=8, batch_size=16, learning_rate=0.05, evaluate_every=20, average=0.9)
     return pretrain(corpus, out, settings, int8=True, command="make it", notes="A reader's view.")
 
 
@@ -38,22 +38,11 @@ def test_training_learns_what_decides_the_emoji(pretrained, corpus):
     assert stored.texts == len(corpus.rows("validation"))
     assert stored.first > 0.8
     assert stored.first > 2 * pretrained.scores["always the commonest emojis"].first
-    assert [line["step"] for line in metrics_of(pretrained.folder, "validation")] == [100, 200]
-
-
-def test_the_folder_is_that_of_a_pipeline(pretrained, corpus):
+    assert [line["step"] for line in metrics_of(pretrained.folder, "validation")] == [20, 40]
     pipeline = MojiPipeline.from_pretrained(pretrained.folder)
     assert pipeline.classes == EMOJIS
-    assert pipeline.emojize("such a sad day").endswith("😭")
     assert pipeline.vocabulary == corpus.vocabulary
-
-
-def test_weights_are_stored_as_int8_or_as_they_are(pretrained, corpus, tmp_path, capfd):
-    plain = pretrain(corpus, tmp_path, changed(passes=0.1))
-    assert capfd.readouterr() == ("", "")
-    assert load_state_dict(tmp_path / "model.safetensors")["embed.weight"].dtype == torch.float32
-    sizes = [(run.folder / "model.safetensors").stat().st_size for run in (pretrained, plain)]
-    assert sizes[0] < 0.75 * sizes[1]
+    assert pipeline.emojize("such a sad day").endswith("😭")
 
 
 def test_scores_are_those_of_each_stage(corpus, tmp_path):
@@ -75,7 +64,7 @@ def test_the_card_says_what_was_done_and_measured(pretrained, corpus, tmp_path):
         "`texts.txt`",
         "    make it\n",
         "A reader's view.",
-        "passes=16",
+        "passes=8",
         f"| this model, as stored | {stored.first:.2%} | {stored.first_five:.2%} |",
         f"| 😭 | {stored.counts[1]} | {stored.class_first[1]:.1%} |",
         "must not be used to judge persons",
@@ -83,6 +72,8 @@ def test_the_card_says_what_was_done_and_measured(pretrained, corpus, tmp_path):
         assert part in card
     settings = Settings(embedding_dim=6, hidden_size=5, passes=0.1, bfloat16=False)
     plain = " ".join(card_of(pretrain(corpus, tmp_path, settings)).split())
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (pretrained.folder, tmp_path)]
+    assert sizes[0] < 0.75 * sizes[1]  # int8 and float32
     assert "defaults: embedding_dim=6, hidden_size=5, passes=0.1. Products in float32." in plain
 
 
@@ -96,9 +87,9 @@ def test_without_held_out_texts_there_are_no_scores(tmp_path):
 def test_two_emojis_are_enough_and_one_is_not(tmp_path):
     two = rules(emojis=("😂", "😭"), keep_near_duplicates=True)
     corpus = small_corpus(tmp_path / "two", count=60, rules=two)
-    pretrain(corpus, tmp_path / "model", changed(passes=20))
-    pipeline = MojiPipeline.from_pretrained(tmp_path / "model")
-    assert pipeline.emojize("such a sad day").endswith("😭")
+    pretrain(corpus, tmp_path / "model", changed(passes=1))
+    assert len(load_state_dict(tmp_path / "model" / "model.safetensors")["output_layer.0.weight"]) == 2
+    assert MojiPipeline.from_pretrained(tmp_path / "model").emojize("such a sad day")[-1] in "😂😭"
     one = small_corpus(tmp_path / "one", rules=rules(emojis=("😂",), keep_near_duplicates=True))
     with pytest.raises(ValueError, match="a model needs at least two emojis"):
         train(one, tmp_path / "run", changed())

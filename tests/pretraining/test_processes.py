@@ -49,31 +49,29 @@ def in_one(corpus, out, settings):
     return out
 
 
-def in_two(folder, corpus, out, settings=SETTINGS, device="cpu"):
+def command_of(folder, corpus, out, settings=SETTINGS, device="cpu"):
+    """The program and its arguments, the environment of its processes, and a free port."""
     program = folder / "program.py"
     program.write_text(PROGRAM)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
+    paths = os.pathsep.join(entry for entry in sys.path if entry)
+    arguments = (program, corpus.folder, out, json.dumps(dataclasses.asdict(settings)), device)
+    return [*map(str, arguments)], os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}, str(port)
+
+
+def in_two(*arguments, **options):
+    """Run both processes with torchrun."""
+    program, environment, port = command_of(*arguments, **options)
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
-        *("--master-addr", "127.0.0.1", "--master-port", str(port)),
-        *map(str, (program, corpus.folder, out, json.dumps(dataclasses.asdict(settings)), device)),
+        *("--master-addr", "127.0.0.1", "--master-port", port, *program),
     ]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
-    environment |= {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("start", [11, pytest.param(0, marks=pytest.mark.nightly)])
-def test_two_processes_give_the_loss_curve_of_one(corpus, one, tmp_path, start):
-    """Also where one process began. Dropout is on, and texts have different numbers of labels."""
-    out = tmp_path / "two"
-    if start:
-        with interrupted_at(start):
-            in_one(corpus, out, SETTINGS)
-    result = in_two(tmp_path, corpus, out)
-    assert result.returncode == 0, result.stderr
+def assert_as_one(corpus, one, out):
     names = ("step", "loss", "gradient_norm", "learning_rate")
     assert len(curve_of(one, *names)) == 26
     assert np.allclose(curve_of(out, *names), curve_of(one, *names), rtol=1e-4)
@@ -82,6 +80,29 @@ def test_two_processes_give_the_loss_curve_of_one(corpus, one, tmp_path, start):
     assert np.allclose(*([line["loss"] for line in lines] for lines in (scores, expected)), rtol=1e-3)
     assert MojiPipeline.from_pretrained(out).classes == tuple(corpus.classes)
     assert "2 processes" in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_two_processes_give_the_loss_curve_of_one(corpus, one, tmp_path, monkeypatch):
+    """The first is this one, which began alone. Dropout is on, and texts have different numbers of labels."""
+    out = tmp_path / "two"
+    with interrupted_at(11):
+        in_one(corpus, out, SETTINGS)
+    program, environment, port = command_of(tmp_path, corpus, out)
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    second = {**shared, "RANK": "1", "LOCAL_RANK": "1"}
+    with subprocess.Popen([sys.executable, *program], env=environment | second) as process:
+        for name, value in {**shared, "RANK": "0", "LOCAL_RANK": "0"}.items():
+            monkeypatch.setenv(name, value)
+        in_one(corpus, out, SETTINGS)
+    assert process.returncode == 0
+    assert_as_one(corpus, one, out)
+
+
+@pytest.mark.nightly
+def test_torchrun_starts_the_processes(corpus, one, tmp_path):
+    result = in_two(tmp_path, corpus, tmp_path / "two")
+    assert result.returncode == 0, result.stderr
+    assert_as_one(corpus, one, tmp_path / "two")
 
 
 class Part(Processes):
@@ -94,7 +115,7 @@ class Part(Processes):
         return model
 
 
-@pytest.mark.parametrize("texts", [8, 7, 1])
+@pytest.mark.parametrize("texts", [7, 1])
 def test_the_mean_of_the_gradients_of_two_processes_is_that_of_one(corpus, monkeypatch, texts):
     """A step of one text leaves nothing for the second process, which computes something all the same."""
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda parameters, norm: torch.zeros(()))
@@ -117,16 +138,6 @@ def test_the_mean_of_the_gradients_of_two_processes_is_that_of_one(corpus, monke
 
 
 @pytest.mark.nightly
-def test_a_step_may_have_fewer_texts_than_processes(corpus, tmp_path):
-    settings = dataclasses.replace(SETTINGS, batch_size=len(corpus.rows("train")) - 1, passes=1)
-    result = in_two(tmp_path, corpus, tmp_path / "two", settings)
-    assert result.returncode == 0, result.stderr
-    expected = curve_of(in_one(corpus, tmp_path / "one", settings), "step", "loss", "gradient_norm")
-    assert len(expected) == 2
-    assert np.allclose(curve_of(tmp_path / "two", "step", "loss", "gradient_norm"), expected, rtol=1e-4)
-
-
-@pytest.mark.nightly
 def test_all_processes_stop_when_the_loss_is_not_finite(corpus, tmp_path):
     result = in_two(tmp_path, corpus, tmp_path / "two", dataclasses.replace(SETTINGS, learning_rate=1e38))
     assert result.returncode != 0
@@ -140,15 +151,6 @@ def test_two_gpus_give_the_loss_curve_of_one_process(corpus, tmp_path):
     assert result.returncode == 0, result.stderr
     expected = curve_of(in_one(corpus, tmp_path / "one", settings), "loss")
     assert np.allclose(curve_of(tmp_path / "two", "loss"), expected, rtol=1e-3)
-
-
-def test_one_process_is_alone(monkeypatch):
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with joined_processes("cpu") as processes:
-        assert processes == Processes(CPU, 0, 1)
-        model = torch.nn.Linear(1, 1)
-        assert processes.parallel(model) is model
-        assert processes.total(torch.ones(2)).tolist() == [1, 1]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")

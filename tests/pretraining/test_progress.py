@@ -37,26 +37,6 @@ def test_metrics_are_written_with_speed_and_time_left(tmp_path):
     assert (evaluation["step"], evaluation["first_five"]) == (4, 0.5)
 
 
-def test_going_on_cuts_off_what_was_written_after_the_checkpoint(tmp_path):
-    progress = progress_of(tmp_path)
-    progress.report_training(1, 1.0, {"loss": 1.0})
-    written = progress.written
-    progress.report_training(2, 2.0, {"loss": 2.0})
-    with open(tmp_path / "metrics.jsonl", "a") as file:
-        file.write('{"step": 3, "ki')
-    progress_of(tmp_path, step=1, written=written).report_training(2, 2.0, {"loss": 2.5})
-    assert [line["loss"] for line in metrics_of(tmp_path, "training")] == [1.0, 2.5]
-
-
-def test_other_processes_are_silent(tmp_path, capfd):
-    progress = progress_of(tmp_path, shown=True, is_first=False)
-    progress.advance(8)
-    progress.report_training(1, 1.0, {"loss": 1.0})
-    progress.close()
-    assert list(tmp_path.iterdir()) == []
-    assert capfd.readouterr() == ("", "")
-
-
 # --- signals ------------------------------------------------------------------------------------------------
 
 

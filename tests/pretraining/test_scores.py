@@ -35,43 +35,26 @@ def test_scores_count_any_of_a_texts_emojis_and_average_over_classes():
     assert scores.class_first_five == [0, 0, 0, 0, 1, 1]
     assert scores.average_first == pytest.approx(1 / 3)
     assert scores.average_first_five == pytest.approx(2 / 3)
-
-
-def test_the_loss_is_the_mean_over_labels():
-    scores = score_emojis(FixedGuesses(), rows_of([[5], [4, 0]]), 6)
     logs = torch.log_softmax(LOGITS, dim=0)
-    assert scores.loss == pytest.approx(-logs[[5, 4, 0]].mean().item(), rel=1e-5)
+    assert scores.loss == pytest.approx(-logs[[5, 4, 0, 0, 5, 4]].mean().item(), rel=1e-5)
+    few = score_emojis(FixedGuesses(), rows_of([[5], [0], [0], [5], [1], [1]]), 6, most=2)
+    assert (few.texts, few.first, few.counts[5]) == (2, 1.0, 2)
+    assert score_emojis(FixedGuesses(), TokenRows([]), 6).average_first == 0.0
 
 
-def test_a_model_may_give_probabilities():
-    model = FixedGuesses()
-    model.output_logits = False
-    model.forward = lambda ids: torch.softmax(LOGITS, dim=0).expand(len(ids), 6)
-    rows = rows_of([[5], [4, 0]])
-    expected = score_emojis(FixedGuesses(), rows, 6)
-    assert score_emojis(model, rows, 6).loss == pytest.approx(expected.loss, rel=1e-5)
-
-
-def test_given_guesses_score_as_those_of_their_model():
+def test_probabilities_score_as_the_model_that_gives_logits():
     labels = [[5], [4, 0], [0], [5, 4]]
     probabilities = torch.softmax(LOGITS, dim=0).expand(4, 6).numpy()
     given = score_probabilities(probabilities, labels)
     expected = score_emojis(FixedGuesses(), rows_of(labels), 6)
+    model = FixedGuesses()
+    model.output_logits = False
+    model.forward = lambda ids: torch.softmax(LOGITS, dim=0).expand(len(ids), 6)
+    assert score_emojis(model, rows_of(labels), 6).loss == pytest.approx(expected.loss, rel=1e-5)
     assert given.loss == pytest.approx(expected.loss, rel=1e-5)
     assert dataclasses.replace(given, loss=0) == dataclasses.replace(expected, loss=0)
     with pytest.raises(ValueError, match="3 texts with labels for 4 with guesses"):
         score_probabilities(probabilities, labels[:3])
-    assert score_probabilities(probabilities[:0], []).texts == 0
-
-
-def test_some_texts_from_everywhere_can_be_scored():
-    scores = score_emojis(FixedGuesses(), rows_of([[5], [0], [0], [5], [1], [1]]), 6, most=2)
-    assert (scores.texts, scores.first, scores.counts[5]) == (2, 1.0, 2)
-
-
-def test_no_texts_give_zeros():
-    for scores in (score_emojis(FixedGuesses(), TokenRows([]), 6), commonest_scores(TokenRows([]), [3, 1])):
-        assert (scores.texts, scores.first, scores.average_first) == (0, 0.0, 0.0)
 
 
 def test_few_classes_have_fewer_guesses():

@@ -9,16 +9,15 @@ import torch
 from support.pretraining import changed, interrupted_at, same, weights_of
 from support.small_corpus import EMOJIS, rules, small_corpus
 
-import torchmoji
 from torchmoji import MojiPipeline, TorchMoji
 from torchmoji.create_vocab import load_vocabulary
+from torchmoji.emojis import EMOJIS as ALL_EMOJIS
 from torchmoji.pipeline.engines import TorchEngine
 from torchmoji.pretraining.loss import PretrainingLoss
 from torchmoji.pretraining.pretraining import new_model, pretrain, train
 from torchmoji.pretraining.scores import score_emojis
 from torchmoji.pretraining.start import (
     VECTOR_SCALE,
-    principal_components,
     start_with_model,
     start_with_vectors,
     start_with_words,
@@ -31,7 +30,7 @@ def given(tmp_path_factory):
     """A trained model's folder, and its corpus."""
     corpus = small_corpus(tmp_path_factory.mktemp("given"), nb_tokens=34)
     out = tmp_path_factory.mktemp("model") / "model"
-    pretrain(corpus, out, changed(passes=15))
+    pretrain(corpus, out, changed(passes=10, batch_size=16, learning_rate=0.05))
     return out, corpus
 
 
@@ -82,22 +81,6 @@ def test_what_both_know_is_taken_over(given, other):
     assert score_emojis(fresh_model(other).eval(), rows, len(other.classes)).first < 0.6
 
 
-def test_models_of_features_and_of_two_classes_give_what_they_have(given, other, tmp_path):
-    pair = small_corpus(tmp_path / "pair", rules=rules(emojis=EMOJIS[:2], keep_near_duplicates=True))
-    model, fresh = started(given[0], pair)
-    assert model.output_layer[0].weight.shape[0] == 2
-    assert not torch.equal(model.output_layer[0].weight, fresh)
-    state = load_state_dict(given[0] / "model.safetensors")
-    kept = {key: value for key, value in state.items() if not key.startswith("output_layer.")}
-    torch.save(kept, tmp_path / "features.bin")
-    vocabulary = given[0] / "vocabulary.json"
-    features = MojiPipeline.from_pretrained(tmp_path / "features.bin", vocabulary=vocabulary)
-    features.save_pretrained(tmp_path / "features")
-    model, fresh = started(tmp_path / "features", other)
-    assert torch.equal(model.lstm_1.weight_hh_l0, state["lstm_1.weight_hh_l0"])
-    assert torch.equal(model.output_layer[0].weight, fresh)
-
-
 def test_a_single_output_and_classes_without_names_are_left(given, other, tmp_path):
     with torch.random.fork_rng(devices=[]):
         one = TorchMoji(nb_classes=2, nb_tokens=34, embedding_dim=6, hidden_size=5)
@@ -119,7 +102,7 @@ def test_a_model_of_64_classes_has_the_emojis(other, tmp_path):
     config = json.loads((tmp_path / "many" / "config.json").read_text())
     (tmp_path / "many" / "config.json").write_text(json.dumps({**config, "classes": None}))
     model, _ = started(tmp_path / "many", other)
-    rows = [torchmoji.EMOJIS.index(emoji) for emoji in other.classes[1:]]
+    rows = [ALL_EMOJIS.index(emoji) for emoji in other.classes[1:]]
     assert torch.equal(model.output_layer[0].weight[1:], many.output_layer[0].weight[rows])
 
 
@@ -220,14 +203,6 @@ def test_embeddings_are_the_principal_components(corpus, vectors):
     expected *= VECTOR_SCALE / np.sqrt((expected**2).mean())
     assert np.allclose(np.abs(weight[10:]), np.abs(expected), atol=1e-5)  # up to each axis's sign
     assert np.allclose(weight[10:] @ weight[10:].T, expected @ expected.T, atol=1e-5)
-
-
-def test_short_vectors_are_filled_up_with_zeros():
-    vectors = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)).double()
-    components = principal_components(vectors, 5)
-    assert components.shape == (20, 5)
-    assert not components[:, 3:].any()
-    assert components.square().mean().sqrt().item() == pytest.approx(VECTOR_SCALE)
 
 
 @pytest.mark.parametrize("word_passes", [0.0, 0.5])

@@ -190,7 +190,6 @@ def _add_pretrain(add: Any) -> None:
     command.add_argument("--out", required=True, metavar="FOLDER", help="the new model")
     add_settings(command)
     command.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
-    command.add_argument("--compile", action="store_true", help="use torch.compile where it works")
     command.add_argument("--int8", action="store_true", help="store matrices as int8: a quarter of the size")
     command.add_argument(
         "--checkpoint-minutes", type=float, default=10, metavar="N", help="default: %(default)s"
@@ -253,7 +252,6 @@ def _pretrain(options: argparse.Namespace) -> None:
             options.out,
             read_settings(options),
             device=options.device,
-            compiled=options.compile,
             int8=options.int8,
             checkpoint_seconds=60 * options.checkpoint_minutes,
             progress=not options.quiet,

@@ -63,10 +63,7 @@ CHUNK_BYTES = 1 << 22
 """Of a chunk. A few copies of a chunk, in parts, are what a worker holds."""
 MOST_NARROW_IDS = 1 << 16
 """Words up to which ids are uint16."""
-DROPPED = (
-    *("no_emoji", "retweet", "link", "mention", "few_words", "language"),
-    *("duplicate", "near_duplicate"),
-)
+DROPPED = "no_emoji retweet link mention few_words language duplicate near_duplicate".split()
 """Reasons for which texts are left out, in the order in which they are looked at."""
 
 _CHUNKS = "chunk-*.pickle"
@@ -146,7 +143,7 @@ class _Builder:
 
     def build(self, workers: int, progress: bool) -> Manifest:
         remove_leftovers(self.out)
-        plan = plan_of(self.settings, self.held_out, self.sources)
+        plan = _plan(self.settings, self.held_out, self.sources)
         path, plan_path = self.out / MANIFEST_NAME, self.work / "plan.json"
         if path.is_file():
             manifest: Manifest = json.loads(path.read_text("utf-8"))
@@ -176,12 +173,11 @@ class _Builder:
             vocabulary = with_hashtags(vocabulary, self.settings.hashtags)
         save_vocabulary(vocabulary, self.out / VOCABULARY_NAME)
         nb_words = rows_of_embedding(vocabulary)
+        token_type = np.uint16 if nb_words <= MOST_NARROW_IDS else np.uint32
         splits = {}
         for name, is_validation in (("train", False), ("validation", True)):
             pieces = _with_ids(_chosen(paths, kept, is_validation), vocabulary)
-            shards = write_shards(
-                self.out, name, pieces, np.uint16 if nb_words <= MOST_NARROW_IDS else np.uint32
-            )
+            shards = write_shards(self.out, name, pieces, token_type)
             splits[name] = _split(self.finder.classes, self.out, shards)
         manifest = plan | {
             "counts": {
@@ -214,22 +210,13 @@ class _Builder:
         number = 0
         for is_held_out, sources in ((True, self.held_out), (False, self.sources)):
             records = self._texts(sources)
-            while part := self._take(records):
+            while part := list(_up_to(self.chunk_bytes, records)):
                 path = self.work / f"chunk-{number:06d}.pickle"
                 number += 1
                 if not path.is_file():
-                    texts = [text for text, _ in part]
-                    labels = None if self.settings.columns.labels is None else [labels for _, labels in part]
-                    yield Chunk(path, self.settings, is_held_out, texts, labels)
-
-    def _take(self, records: Iterator[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:
-        part, size = [], 0
-        for text, labels in records:
-            part.append((text, labels))
-            size += len(text) + _RECORD_BYTES
-            if size >= self.chunk_bytes:
-                break
-        return part
+                    texts, labels = map(list, zip(*part, strict=True))
+                    has_labels = self.settings.columns.labels is not None
+                    yield Chunk(path, self.settings, is_held_out, texts, labels if has_labels else None)
 
     def _texts(self, sources: Sequence[Source]) -> Iterator[tuple[str, list[int]]]:
         """Texts, and the classes of those that have a column of labels."""
@@ -245,6 +232,15 @@ class _Builder:
                         self.bad.report(source.path, line, str(error))
                         continue
                 yield text, labels
+
+
+def _up_to(size: int, records: Iterator[tuple[str, list[int]]]) -> Iterator[tuple[str, list[int]]]:
+    """Records that take so many bytes, or a little more."""
+    for text, labels in records:
+        yield text, labels
+        size -= len(text) + _RECORD_BYTES
+        if size <= 0:
+            return
 
 
 def _tokenize(chunks: Iterator[Chunk], workers: int) -> Iterator[int]:
@@ -342,14 +338,8 @@ def _split(classes: Sequence[str], folder: Path, shards: Sequence[dict[str, Any]
     }
 
 
-def plan_of(settings: CorpusSettings, held_out: Sequence[Source], sources: Sequence[Source]) -> Manifest:
-    """The part of a manifest that decides the corpus.
-
-    Args:
-        settings: How it is made.
-        held_out: Files for validation.
-        sources: The other files.
-    """
+def _plan(settings: CorpusSettings, held_out: Sequence[Source], sources: Sequence[Source]) -> Manifest:
+    """The part of a manifest that decides the corpus."""
     inputs = [
         {
             "name": source.name,
@@ -374,9 +364,7 @@ def plan_of(settings: CorpusSettings, held_out: Sequence[Source], sources: Seque
         "inputs": inputs,
         "versions": {
             "torchmoji": __version__,
-            "numpy": version("numpy"),
-            "pyarrow": version("pyarrow"),
-            "emoji": version("emoji"),
+            **{name: version(name) for name in ("numpy", "pyarrow", "emoji")},
             "unicode": unicodedata.unidata_version,
         },
     }

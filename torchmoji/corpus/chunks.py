@@ -37,42 +37,25 @@ _HASH_RANGE = float(1 << 64)
 
 @dataclass(frozen=True)
 class Chunk:
-    """Texts for a worker.
+    """Texts for a worker."""
 
-    Attributes:
-        path: The file to write.
-        settings: Of the corpus.
-        is_held_out: All texts are for validation.
-        texts: The texts.
-        labels: Classes of each; None where the emojis in the texts are the labels.
-    """
-
-    path: Path
+    path: Path  # the file to write
     settings: CorpusSettings
-    is_held_out: bool
+    is_held_out: bool  # all texts are for validation
     texts: list[str]
-    labels: list[list[int]] | None
+    labels: list[list[int]] | None  # classes of each; None where the emojis in the texts are the labels
 
 
 @dataclass(frozen=True)
 class TokenizedChunk:
-    """The texts of a chunk that passed the rules.
-
-    Attributes:
-        words: The words of the chunk.
-        rows: The texts; tokens are places in `words`.
-        keys: Hashes that tell duplicates, see `torchmoji.corpus.duplicates.find_repeats`.
-        is_held_out: All are for validation, also those like others.
-        is_validation: Which are for validation (rows,).
-        dropped: Texts that did not pass, for each rule.
-    """
+    """The texts of a chunk that passed the rules."""
 
     words: list[str]
-    rows: LabelledRows
-    keys: Hashes
-    is_held_out: bool
-    is_validation: npt.NDArray[np.bool_]
-    dropped: Counter[str]
+    rows: LabelledRows  # tokens are places in `words`
+    keys: Hashes  # for `torchmoji.corpus.duplicates.find_repeats`
+    is_held_out: bool  # all are for validation, also those like others
+    is_validation: npt.NDArray[np.bool_]  # which are for validation (rows,)
+    dropped: Counter[str]  # texts that did not pass, for each rule
 
     @classmethod
     def load(cls, path: Path) -> "TokenizedChunk":

@@ -88,11 +88,6 @@ def shingles(words: Ragged, lengths: Counts) -> Ragged:
     return Ragged(hashed, words.sums(is_start))
 
 
-def _coefficients() -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-    numbers = np.random.Generator(np.random.PCG64(_SEED)).integers(0, 1 << 32, (2, BANDS * BAND_ROWS))
-    return numbers[0].astype(np.uint32), numbers[1].astype(np.uint32) | np.uint32(1)
-
-
 def band_keys(words: Ragged, lengths: Counts) -> Hashes:
     """The MinHash keys of rows, each with a word at least (rows, `BANDS`).
 
@@ -106,8 +101,10 @@ def band_keys(words: Ragged, lengths: Counts) -> Hashes:
         return keys
     starts = runs.offsets[:-1]
     values = (runs.values >> np.uint64(32)).astype(np.uint32)
-    for number, (mask, factor) in enumerate(zip(*_coefficients(), strict=True)):
-        smallest = np.minimum.reduceat((values ^ mask) * factor, starts)
+    generator = np.random.Generator(np.random.PCG64(_SEED))
+    functions = generator.integers(0, 1 << 32, (2, BANDS * BAND_ROWS)).astype(np.uint32)
+    for number, (mask, factor) in enumerate(functions.T):
+        smallest = np.minimum.reduceat((values ^ mask) * (factor | np.uint32(1)), starts)
         band = keys[:, number // BAND_ROWS]
         band[:] = mix(band * np.uint64(_FACTOR) + smallest + np.uint64(number + 1))
     return keys

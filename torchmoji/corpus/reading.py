@@ -8,9 +8,10 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
-from torchmoji.corpus.sources import Source, import_pyarrow, open_stream
+from torchmoji.corpus.sources import Source, import_pyarrow, open_stream, remote_file
 
 LONGEST_LINE = 1 << 22
 """Bytes of a line of text or JSON; a longer one is bad."""
@@ -71,7 +72,7 @@ class Columns:
                     "with --text-column or --labels-column, or say --no-header where the first line is a "
                     "record"
                 )
-        return [list(header).index(name) for name in self.names]
+        return [header.index(name) for name in self.names]
 
 
 class BadLines:
@@ -179,21 +180,15 @@ def _delimited(source: Source, columns: Columns, bad: BadLines) -> Iterator[Reco
             width = len(fields)
             header = fields if columns.header else [str(number + 1) for number in range(width)]
             places = columns.places(header, source.path)
-            if not columns.header:
-                yield _record(line, fields, places)
-            for line, fields in rows:
+            for line, fields in rows if columns.header else chain([first], rows):
                 if len(fields) == width:
-                    yield _record(line, fields, places)
+                    yield Record(line, *(fields[place] for place in places))
                 else:
                     bad.report(source.path, line, f"has {len(fields)} fields, but the first line {width}")
     except UnicodeDecodeError as error:  # many lines are decoded at once
         raise ValueError(
             f"{source.path} is not UTF-8 after line {line} ({error.reason}): convert it first"
         ) from error
-
-
-def _record(line: int, fields: Sequence[str], places: Sequence[int]) -> Record:
-    return Record(line, *(fields[place] for place in places))
 
 
 def _csv_rows(source: Source, text: Any, bad: BadLines) -> Iterator[tuple[int, list[str]]]:
@@ -223,14 +218,8 @@ def _tsv_rows(text: Any, columns: Columns) -> Iterator[tuple[int, list[str]]]:
 
 
 def _table(source: Source, columns: Columns, bad: BadLines) -> Iterator[Record]:
-    pyarrow = import_pyarrow()
-    from pyarrow import dataset
-
-    path, filesystem = source.path, None
-    if source.is_remote:
-        import fsspec
-
-        filesystem, path = fsspec.core.url_to_fs(source.path)
+    pyarrow, dataset = import_pyarrow(), import_pyarrow("pyarrow.dataset")
+    filesystem, path = remote_file(source.path) if source.is_remote else (None, source.path)
     try:
         table = dataset.dataset(path, format=source.kind, filesystem=filesystem)
         columns.places(table.schema.names, source.path)

@@ -17,7 +17,7 @@ from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS, VOCABULARY_NAME, default_model_directory
 from torchmoji.tokenizer import RE_MENTION
 
-_RETWEET = re.compile(r"\s*rt\b", re.IGNORECASE)
+_RETWEET = re.compile(r"\A\s*rt\b", re.IGNORECASE)
 _LINK = re.compile(r"https?://|www\.", re.IGNORECASE)
 _MENTION = re.compile(RE_MENTION)
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
@@ -77,18 +77,16 @@ def language_words(language: str) -> frozenset[str]:
 
 def text_filter(rules: Rules) -> Callable[[str], str | None]:
     """A function that gives the reason for which a text is left out, or None."""
-    checks: list[tuple[str, Callable[[str], object]]] = []
-    if not rules.keep_retweets:
-        checks.append(("retweet", _RETWEET.match))
-    if not rules.keep_links:
-        checks.append(("link", _LINK.search))
-    if not rules.keep_mentions:
-        checks.append(("mention", _MENTION.search))
-
-    def reason(text: str) -> str | None:
-        return next((name for name, check in checks if check(text)), None)
-
-    return reason
+    checks = [
+        (name, pattern.search)
+        for name, pattern, is_kept in (
+            ("retweet", _RETWEET, rules.keep_retweets),
+            ("link", _LINK, rules.keep_links),
+            ("mention", _MENTION, rules.keep_mentions),
+        )
+        if not is_kept
+    ]
+    return lambda text: next((name for name, search in checks if search(text)), None)
 
 
 def unescape(text: str) -> str:
@@ -112,12 +110,7 @@ def counts_for_language(token: str) -> bool:
 
 
 def is_mostly_in(counted: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Whether texts are mostly in a language; one word alone always passes.
-
-    Args:
-        counted: How many words count, for each text.
-        known: How many of them are the language's.
-    """
+    """Whether texts, of whose `counted` words `known` are a language's, are in it; one word always passes."""
     needed = np.where(counted < _SHORT_TEXT_WORDS, 0.5, 0.6) * counted
     return (counted < 2) | (known >= needed)
 

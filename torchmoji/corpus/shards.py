@@ -57,7 +57,7 @@ class Ragged(NamedTuple):
         return np.diff(sums[self.offsets])
 
     @classmethod
-    def join(cls, parts: Sequence["Ragged"]) -> "Ragged":
+    def join(cls, parts: Iterable["Ragged"]) -> "Ragged":
         """The rows of all parts."""
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
@@ -182,11 +182,7 @@ def in_memory(tokens: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]) 
 
 
 class TokenRows:
-    """The texts of several batches, by their number; nothing is read before it is asked for.
-
-    Args:
-        batches: In order.
-    """
+    """The texts of several batches, by their number; nothing is read before it is asked for."""
 
     def __init__(self, batches: Sequence[RowBatch]) -> None:
         self._batches = list(batches)
@@ -231,12 +227,7 @@ class TokenRows:
             yield self._batches[number], chosen, np.asarray(rows)[chosen] - self._starts[number]
 
     def token_ids(self, rows: Ints, max_length: int | None = None) -> npt.NDArray[np.int64]:
-        """Ids of rows (n, longest), padded with zeros.
-
-        Args:
-            rows: Their numbers (n,).
-            max_length: Cut rows after so many tokens.
-        """
+        """Ids of rows (n,), padded with zeros and cut after `max_length` tokens (n, longest)."""
         lengths = self.lengths(rows)
         if max_length is not None:
             lengths = np.minimum(lengths, max_length)
@@ -247,14 +238,7 @@ class TokenRows:
         return ids
 
     def labels(self, rows: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Labels of rows, in their order.
-
-        Args:
-            rows: Their numbers (n,).
-
-        Returns:
-            For each label its row's place in `rows`, and its class (total labels,).
-        """
+        """The labels of rows (n,), in their order: the row's place in `rows`, and the class (labels,)."""
         counts = self.label_counts(rows)
         ends = np.cumsum(counts)
         classes = np.zeros(int(counts.sum()), dtype=np.int64)
@@ -266,12 +250,7 @@ class TokenRows:
         return np.repeat(np.arange(len(rows)), counts), classes
 
     def label_table(self, rows: Ints, nb_classes: int) -> npt.NDArray[np.float32]:
-        """A one for each label of rows, else zeros (n, C).
-
-        Args:
-            rows: Their numbers (n,).
-            nb_classes: C.
-        """
+        """A one for each label of rows (n,), else zeros (n, `nb_classes`)."""
         table = np.zeros((len(rows), nb_classes), dtype=np.float32)
         table[self.labels(rows)] = 1
         return table

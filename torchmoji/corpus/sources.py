@@ -32,13 +32,15 @@ _GLOB = frozenset("*?[")
 _BUFFER_BYTES = 1 << 20
 
 
-def import_pyarrow() -> Any:
-    """The package pyarrow.
+def import_pyarrow(module: str = "pyarrow") -> Any:
+    """The package pyarrow, or a module of it; raises as `require`."""
+    return require(module, "corpus", "a corpus")
 
-    Raises:
-        ModuleNotFoundError: It is missing.
-    """
-    return require("pyarrow", "corpus", "a corpus")
+
+def remote_file(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it; raises as `require`."""
+    filesystem, path = require("fsspec.core", "corpus", "an input with a URL").url_to_fs(url)
+    return filesystem, path
 
 
 class Source(NamedTuple):
@@ -119,9 +121,7 @@ def _local(path: Path) -> list[Source]:
 
 
 def _remote(url: str) -> list[Source]:
-    import fsspec
-
-    filesystem, path = fsspec.core.url_to_fs(url)
+    filesystem, path = remote_file(url)
     if _GLOB & set(path):
         paths: Iterable[str] = filesystem.glob(path)
     elif filesystem.isdir(path):
@@ -140,9 +140,7 @@ def open_stream(source: Source) -> Any:
         OSError: It cannot be opened, or, when it is read, is damaged.
     """
     if source.is_remote:
-        import fsspec
-
-        filesystem, path = fsspec.core.url_to_fs(source.path)
+        filesystem, path = remote_file(source.path)
         raw = filesystem.open(path, "rb")
     else:
         raw = open(source.path, "rb")  # noqa: SIM115  the caller closes what it becomes
@@ -154,17 +152,15 @@ def open_stream(source: Source) -> Any:
 
 
 class _Uncompressed(io.RawIOBase):
-    """A stream that pyarrow uncompresses; errors name the file."""
+    """A stream that pyarrow uncompresses; errors name the file, and the file is closed with it."""
 
     def __init__(self, stream: Any, path: str) -> None:
         self._stream, self._path = stream, path
 
     def readable(self) -> bool:
-        """Always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer, or the beginning of it."""
         try:
             data = self._stream.read(len(buffer))
         except OSError as error:
@@ -173,7 +169,6 @@ class _Uncompressed(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """Close the file as well."""
         if not self.closed:
             self._stream.close()
         super().close()

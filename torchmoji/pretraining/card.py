@@ -31,28 +31,19 @@ LIMITS = """- Common emojis are guessed too often and rare ones too seldom, wher
 
 @dataclass(frozen=True)
 class Report:
-    """What a card tells.
+    """What a card tells of a run."""
 
-    Attributes:
-        manifest: Of the corpus.
-        settings: Of the run, as for `nb_tokens`, `steps`, `seconds`, `device` (its name) and `processes`.
-        scores: Name -> scores on the validation texts, those of the stored model first; may be empty.
-        is_int8: Matrices are stored as int8.
-        command: What made the model.
-        notes: More Markdown.
-    """
-
-    manifest: Mapping[str, Any]
+    manifest: Mapping[str, Any]  # of the corpus
     settings: Settings
     nb_tokens: int
     steps: int
     seconds: float
-    device: str
+    device: str  # its name
     processes: int
-    scores: Mapping[str, Scores]
-    is_int8: bool
+    scores: Mapping[str, Scores]  # on the validation texts, those of the stored model first; may be empty
+    is_int8: bool  # matrices are stored as int8
     command: str
-    notes: str
+    notes: str  # more Markdown
 
     @property
     def classes(self) -> list[str]:
@@ -88,12 +79,9 @@ def data_section(report: Report, about: str = "") -> str:
     more = f" and {len(inputs) - 10} more" if len(inputs) > 10 else ""
     reasons = [f"{number} {_REASONS[reason]}" for reason, number in counts["dropped"].items() if number]
     dropped = ", ".join(reasons) or "none"
-    shared = report.manifest["settings"].get("hashtags", 0)
-    hashtags = (
-        f"\nWords share their embeddings with their hashtags, the {shared} commonest at most."
-        if shared
-        else ""
-    )
+    hashtags = ""
+    if shared := report.manifest["settings"].get("hashtags", 0):
+        hashtags = f"\nWords share their embeddings with their hashtags, the {shared} commonest at most."
     return f"""## Data
 
 {splits["train"]["rows"]} texts for training, {splits["validation"]["rows"]} for validation, which training

@@ -93,7 +93,5 @@ class DataOrder:
         size = self.batch_size * _BUCKET_BATCHES
         for start in range(0, len(rows), size):
             bucket = rows[start : start + size][np.argsort(lengths[start : start + size], kind="stable")]
-            batches += [
-                bucket[first : first + self.batch_size] for first in range(0, len(bucket), self.batch_size)
-            ]
+            batches += np.split(bucket, range(self.batch_size, len(bucket), self.batch_size))
         return [batches[index] for index in generator.permutation(len(batches))]

@@ -15,15 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among the others.
+    """This process among the others."""
 
-    Attributes:
-        device: Where it computes.
-        rank: Its number.
-        count: How many there are.
-    """
-
-    device: torch.device
+    device: torch.device  # where it computes
     rank: int = 0
     count: int = 1
 
@@ -86,22 +80,6 @@ def joined_processes(device: str | torch.device | None = None) -> Iterator[Proce
         finally:
             if is_ours:
                 distributed.destroy_process_group()
-
-
-@contextmanager
-def lone_process(device: str | torch.device | None = None) -> Iterator[Processes]:
-    """As `joined_processes`, for a program that works in one process.
-
-    Args:
-        device: See `joined_processes`.
-
-    Raises:
-        ValueError: `torchrun` started more than one, or there is no such device.
-    """
-    with joined_processes(device) as processes:
-        if processes.count > 1:
-            raise ValueError(f"{processes.count} processes: this works in one, start it without torchrun")
-        yield processes
 
 
 def device_name(device: torch.device) -> str:

@@ -17,18 +17,12 @@ from torchmoji.model_def import TorchMoji
 
 @dataclass
 class BatchRows:
-    """Which texts of which step are being computed.
+    """Which texts of which step are being computed."""
 
-    Attributes:
-        seed: Of the masks.
-        step: Number of the step.
-        size: Texts of the whole step.
-        rows: Those that are computed, by their places in it (n,).
-    """
-
-    seed: int
+    seed: int  # of the masks
     step: int = 0
-    size: int = 0
+    size: int = 0  # texts of the whole step
+    # those that are computed, by their places in it (n,)
     rows: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
 
 
@@ -45,7 +39,6 @@ class BatchDropout(nn.Dropout):
         super().__init__(p)
         self.batch, self.layer = batch, layer
 
-    @torch.compiler.disable
     def forward(self, input: Tensor) -> Tensor:
         """Drop, and scale what is left by 1 / (1 - p); in evaluation mode nothing happens."""
         if not self.training or self.p == 0:
@@ -62,10 +55,6 @@ class BatchDropout(nn.Dropout):
 @contextmanager
 def batch_dropout(model: nn.Module, seed: int) -> Iterator[BatchRows]:
     """Let the `TorchMoji` in a model, if there is one, drop in this way within the block.
-
-    Args:
-        model: Its dropout layers are replaced, then put back.
-        seed: Of the masks.
 
     Yields:
         What must be set to the texts that are computed.

@@ -18,7 +18,6 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from torchmoji.corpus.shards import MANIFEST_NAME, Corpus, TokenRows
@@ -38,27 +37,18 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_NAME = "checkpoint.pt"
 _REPORT_EVERY = 50
 """Steps after which progress is reported."""
-_COMPILED_LENGTHS = 10
-"""A compiled model gets texts padded to multiples of so many tokens: each length is compiled for itself."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class Trained(Generic[Model]):
-    """What a training gives.
+    """What a training gives."""
 
-    Attributes:
-        model: In evaluation mode, with the average of the weights where there is one.
-        settings: As given, with the precision that was chosen.
-        steps: Batches seen.
-        seconds: Time spent, interruptions left out.
-    """
-
-    model: Model
-    settings: Settings
+    model: Model  # in evaluation mode, with the average of the weights where there is one
+    settings: Settings  # as given, with the precision that was chosen
     steps: int
-    seconds: float
+    seconds: float  # time spent, interruptions left out
 
 
 def train_model(
@@ -69,7 +59,6 @@ def train_model(
     rows: Mapping[str, TokenRows] | None = None,
     *,
     processes: Processes | None = None,
-    compiled: bool = False,
     checkpoint_seconds: float = 600,
     progress: bool = False,
 ) -> Trained[Model]:
@@ -79,12 +68,11 @@ def train_model(
         make: Gives the model as it starts, with torch's generators seeded by the settings.
         corpus: Of the texts.
         folder: Holds `checkpoint.pt` and `metrics.jsonl`. A run that finds a checkpoint goes on from there;
-            in one process, and not compiled, it ends with the same weights as one never interrupted.
+            in one process, it ends with the same weights as one never interrupted.
         settings: How to train; sizes and rates of dropout are the model's own affair.
         rows: The texts of "train" and "validation" as the model reads them, in the corpus's order; by default
             those of the corpus. The latter are what `settings.evaluate_every` is about.
         processes: Those that train together; by default this one alone, on the CPU.
-        compiled: Use `torch.compile` where it works: it takes minutes, and pays in long runs on a GPU.
         checkpoint_seconds: How often to write the checkpoint.
         progress: Show a progress bar.
 
@@ -97,7 +85,9 @@ def train_model(
         FloatingPointError: The loss is not finite.
     """
     processes = processes or Processes(torch.device("cpu"))
-    settings = resolve_precision(settings, processes)
+    if settings.bfloat16 is None:  # where all processes are fast at it
+        fast = processes.total_of(has_fast_bfloat16(processes.device))
+        settings = replace(settings, bfloat16=fast == processes.count)
     rows = rows or {split: corpus.rows(split) for split in ("train", "validation")}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,8 +95,6 @@ def train_model(
         model = make().to(processes.device).train()
         batch = stack.enter_context(batch_dropout(model, settings.seed))
         stepper = Stepper(model, rows["train"], PretrainingLoss(corpus, settings), settings, processes, batch)
-        if compiled:
-            stepper.compile()
         run = _Run(stepper, rows, corpus, folder, settings, processes)
         run.resume()
         run.train(progress, checkpoint_seconds)
@@ -115,14 +103,6 @@ def train_model(
     model.zero_grad(set_to_none=True)
     model.eval()
     return Trained(model, settings, run.step, run.seconds)
-
-
-def resolve_precision(settings: Settings, processes: Processes) -> Settings:
-    """The settings with `bfloat16` decided: if it is open, by whether all processes are fast at it."""
-    if settings.bfloat16 is not None:
-        return settings
-    fast = processes.total_of(has_fast_bfloat16(processes.device))
-    return replace(settings, bfloat16=fast == processes.count)
 
 
 def weight_average(model: nn.Module, decay: float) -> AveragedModel:
@@ -182,7 +162,14 @@ class _Run:
             )
         if state is None:
             return
-        _check_same_run(path, state["identity"], self.identity)
+        was, now = state["identity"], self.identity
+        differing = [name for name in {**now, **was} if was.get(name) != now.get(name)]
+        if differing:
+            parts = [f"{name} was {was.get(name)!r}, is {now.get(name)!r}" for name in differing]
+            raise ValueError(
+                f"{path} is of a run with other settings ({'; '.join(parts)}): use those, name another "
+                "folder, or remove the file to start again"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
@@ -271,10 +258,7 @@ class _Run:
 
 
 class Stepper:
-    """Computes the gradients of a batch, all processes together, and updates weights.
-
-    The model is on the device of the processes, and `batch` is set to the texts that are computed.
-    """
+    """Updates a model's weights, all processes together; `batch` is set to the texts that are computed."""
 
     def __init__(
         self,
@@ -290,12 +274,7 @@ class Stepper:
         self.optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=fused)
         self._rows, self._loss, self._settings = rows, loss, settings
         self._processes, self._batch = processes, batch
-        self._parallel: Any = processes.parallel(model)
-        self._compiled: Any = None
-
-    def compile(self) -> None:
-        """Use `torch.compile` from now on, for as long as it works."""
-        self._compiled = torch.compile(self._parallel, dynamic=False)
+        self._parallel = processes.parallel(model)
 
     def step(self, number: int, rows: RowNumbers, rate: float) -> tuple[float, float]:
         """Update the weights once.
@@ -325,55 +304,30 @@ class Stepper:
         self.optimizer.step()
         return loss, norm
 
-    def _gradients(self, number: int, rows: RowNumbers) -> float:
-        """Compute the gradients of a batch; give its loss."""
-        processes = self._processes
-        samples = len(self._rows.labels(rows)[1])
-        places = np.arange(processes.rank, len(rows), processes.count)
+    def _gradients(self, number: int, batch: RowNumbers) -> float:
+        """Compute the gradients of a batch, of which each process takes a part; give its loss."""
+        processes, device, most = self._processes, self._processes.device, self._settings.max_length
+        samples = int(self._rows.label_counts(batch).sum())
+        places = np.arange(processes.rank, len(batch), processes.count)
         scale = processes.count / samples if len(places) else 0.0
         if not len(places):  # all processes must compute something
             places = np.zeros(1, dtype=np.int64)
         # longest first: the order in which the model applies the dropout of embeddings
-        lengths = np.minimum(self._rows.lengths(rows[places]), self._settings.max_length)
+        lengths = np.minimum(self._rows.lengths(batch[places]), most)
         places = places[np.argsort(-lengths, kind="stable")]
-        self._batch.step, self._batch.size, self._batch.rows = number, len(rows), torch.from_numpy(places)
-        loss = self._backward(rows[places], scale)
-        return float(processes.total(loss)) / processes.count
-
-    def _backward(self, rows: RowNumbers, scale: float) -> Tensor:
-        """Compute the gradients of some texts; give their loss, scaled."""
-        device = self._processes.device
-        ids = torch.from_numpy(self._rows.token_ids(rows, self._settings.max_length)).to(device)
+        self._batch.step, self._batch.size, self._batch.rows = number, len(batch), torch.from_numpy(places)
+        rows = batch[places]
+        ids = torch.from_numpy(self._rows.token_ids(rows, most)).to(device)
         owners, classes = (torch.from_numpy(part).to(device) for part in self._rows.labels(rows))
-
-        def run(model: Callable[..., Any], ids: Tensor) -> Tensor:
-            with torch.autocast(device.type, torch.bfloat16, enabled=bool(self._settings.bfloat16)):
-                logits = model(ids)
-            loss = self._loss(logits, owners, classes, rows) * scale
-            loss.backward()
-            return loss.detach()
-
-        is_full = len(rows) == math.ceil(self._settings.batch_size / self._processes.count)
-        if self._compiled is not None and is_full:
-            try:
-                return run(self._compiled, F.pad(ids, (0, -ids.shape[1] % _COMPILED_LENGTHS)))
-            except Exception as error:  # no compiler, an old device: whatever a compiler may raise
-                if self._processes.count > 1:  # the others may have gone on
-                    raise
-                reason = (str(error) or type(error).__name__).strip().splitlines()[0]
-                logger.warning("torch.compile failed (%s): training goes on without it", reason)
-                self._compiled = None
-                self.optimizer.zero_grad()
-        return run(self._parallel, ids)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bool(self._settings.bfloat16)):
+            logits = self._parallel(ids)
+        loss = self._loss(logits, owners, classes, rows) * scale
+        loss.backward()
+        return float(processes.total(loss.detach())) / processes.count
 
 
 def save_training(path: Path, state: Mapping[str, Any]) -> None:
-    """Write the state of a run, whole or not at all; power may fail as soon as this returns.
-
-    Args:
-        path: The file. An older one stays until the new one is whole.
-        state: Tensors, numbers, strings, and lists and dicts of them.
-    """
+    """Write the state of a run, whole or not at all; power may fail as soon as this returns."""
     with atomic_path(path) as temporary:
         torch.save(dict(state), temporary)
         with open(temporary, "rb") as file:
@@ -381,11 +335,7 @@ def save_training(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_training(path: Path) -> dict[str, Any] | None:
-    """Read the state of a run; None where there is none.
-
-    Raises:
-        ValueError: The file is damaged.
-    """
+    """Read the state of a run; None where there is none, and a ValueError where the file is damaged."""
     if not path.is_file():
         return None
     try:
@@ -394,14 +344,3 @@ def load_training(path: Path) -> dict[str, Any] | None:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} is damaged ({reason}): remove it to start again") from error
     return state
-
-
-def _check_same_run(path: Path, stored: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    """Refuse to go on with the checkpoint of another run, and name the settings that differ."""
-    differing = [name for name in {**current, **stored} if stored.get(name) != current.get(name)]
-    if differing:
-        parts = [f"{name} was {stored.get(name)!r}, is {current.get(name)!r}" for name in differing]
-        raise ValueError(
-            f"{path} is of a run with other settings ({'; '.join(parts)}): use those, name another folder, "
-            "or remove the file to start again"
-        )

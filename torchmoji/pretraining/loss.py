@@ -51,10 +51,17 @@ class PretrainingLoss:
         self._settings, self._nb_classes = settings, len(corpus.classes)
         texts = len(corpus.rows("train"))
         self._soft_targets = self._embeddings = None
+        meaning = "a row for each training text"
         if settings.soft_targets is not None:
-            self._soft_targets = open_soft_targets(settings.soft_targets, (texts, self._nb_classes))
+            shape = (texts, self._nb_classes)
+            self._soft_targets = open_float16(
+                *(settings.soft_targets, "soft targets", "corpus", shape),
+                f"{meaning}, a column for each emoji",
+            )
         if settings.embedding_targets is not None:
-            self._embeddings = open_embedding_targets(settings.embedding_targets, texts)
+            self._embeddings = open_float16(
+                *(settings.embedding_targets, "embeddings", "corpus", (texts, None), meaning)
+            )
         self.embedding_size = None if self._embeddings is None else self._embeddings.shape[1]
 
     def __call__(self, output: Tensor, owners: Tensor, classes: Tensor, rows: Rows) -> Tensor:
@@ -149,17 +156,12 @@ def save_soft_targets(
                 raise ValueError(
                     f"the teacher gave {probabilities.shape}, expected {(len(numbers), shape[1])}"
                 )
-            yield numbers, highest(probabilities, top_k)
+            if top_k is not None and top_k < shape[1]:
+                limits = -np.partition(-probabilities, top_k - 1, axis=1)[:, top_k - 1 : top_k]
+                probabilities = np.where(probabilities >= limits, probabilities, 0)
+            yield numbers, probabilities
 
     _save_targets(path, shape, answers())
-
-
-def highest(probabilities: Floats, top_k: int | None) -> Floats:
-    """Probabilities (n, C) with the `top_k` highest of each row, all where it is None; the others are 0."""
-    if top_k is None or top_k >= probabilities.shape[1]:
-        return probabilities
-    limits = -np.partition(-probabilities, top_k - 1, axis=1)[:, top_k - 1 : top_k]
-    return np.where(probabilities >= limits, probabilities, 0)
 
 
 def save_embedding_targets(
@@ -175,10 +177,8 @@ def save_embedding_targets(
     Raises:
         ValueError: Embeddings are of another shape, or not finite.
     """
-    size = shape[1]
-    _save_targets(
-        path, shape, ((rows, normalized_embeddings(part, (len(rows), size))) for rows, part in parts)
-    )
+    normalized = ((rows, normalized_embeddings(part, (len(rows), shape[1]))) for rows, part in parts)
+    _save_targets(path, shape, normalized)
 
 
 def normalized_embeddings(embeddings: Floats, shape: tuple[int, int]) -> Floats:
@@ -202,17 +202,6 @@ def _save_targets(
             stored[rows] = numbers
         stored.flush()
         del stored
-
-
-def open_soft_targets(path: str | os.PathLike[str], shape: tuple[int, int]) -> Targets:
-    """Map soft targets for so many training texts and classes into memory; raises as `open_float16`."""
-    meaning = "a row for each training text, a column for each emoji"
-    return open_float16(path, "soft targets", "corpus", shape, meaning)
-
-
-def open_embedding_targets(path: str | os.PathLike[str], texts: int) -> Targets:
-    """Map embeddings for so many training texts into memory; raises as `open_float16`."""
-    return open_float16(path, "embeddings", "corpus", (texts, None), "a row for each training text")
 
 
 def open_float16(

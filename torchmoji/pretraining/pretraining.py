@@ -9,8 +9,8 @@ weights.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,6 @@ def pretrain(
     settings: Settings | None = None,
     *,
     device: str | torch.device | None = None,
-    compiled: bool = False,
     int8: bool = False,
     checkpoint_seconds: float = 600,
     progress: bool = False,
@@ -76,7 +75,6 @@ def pretrain(
             for `MojiPipeline.from_pretrained`; and what `train` writes.
         settings: How to train.
         device: Where; by default CUDA where it is there.
-        compiled: See `train`, as for `checkpoint_seconds` and `progress`.
         int8: Store matrices as int8: a quarter of the size.
         checkpoint_seconds: How often to write the checkpoint.
         progress: Show a progress bar.
@@ -99,11 +97,13 @@ def pretrain(
     settings = settings or Settings()
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    with joined_processes(device) as processes, _locked(out, processes):
+    with joined_processes(device) as processes, ExitStack() as stack:
+        if processes.is_first:
+            message = f"another process is training in {out}: wait for it"
+            stack.enter_context(locked(out / ".lock", message))
         trained = train(
             *(corpus, out, settings),
             processes=processes,
-            compiled=compiled,
             checkpoint_seconds=checkpoint_seconds,
             progress=progress,
         )
@@ -128,23 +128,12 @@ def pretrain(
     return Pretrained(out, trained.steps, trained.seconds, scores)
 
 
-@contextmanager
-def _locked(folder: Path, processes: Processes) -> Iterator[None]:
-    """Keep other runs out of a folder."""
-    if not processes.is_first:
-        yield
-        return
-    with locked(folder / ".lock", f"another process is training in {folder}: wait for it"):
-        yield
-
-
 def train(
     corpus: Corpus,
     folder: str | os.PathLike[str],
     settings: Settings,
     *,
     processes: Processes | None = None,
-    compiled: bool = False,
     checkpoint_seconds: float = 600,
     progress: bool = False,
 ) -> Trained[TorchMoji]:
@@ -159,15 +148,18 @@ def train(
     processes = processes or Processes(torch.device("cpu"))
     device, loss = processes.device, PretrainingLoss(corpus, settings)
 
+    def fresh() -> TorchMoji:
+        return new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
+
     def warm_started() -> TorchMoji:
-        model = new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
+        model = fresh()
         if settings.start_from is not None:
             start_with_model(model, settings.start_from, corpus.vocabulary, corpus.classes)
         return model
 
     def make() -> TorchMoji | ModelWithEmbeddings:
         if (Path(folder) / CHECKPOINT_NAME).is_file():
-            model = new_model(settings, corpus.nb_tokens, len(corpus.classes)).to(device)
+            model = fresh()
         else:
             model = warm_started()
             if settings.word_vectors is not None:
@@ -179,7 +171,6 @@ def train(
     trained = train_model(
         *(make, corpus, folder, settings),
         processes=processes,
-        compiled=compiled,
         checkpoint_seconds=checkpoint_seconds,
         progress=progress,
     )
@@ -251,13 +242,7 @@ def store(
 
 @torch.no_grad()
 def adjust_to_prior(model: TorchMoji, class_counts: Sequence[int], settings: Settings) -> None:
-    """Take the logarithm of the classes' frequencies off the output's bias, `prior_adjustment` times.
-
-    Args:
-        model: Its output layer is changed.
-        class_counts: Training texts of each class (C,).
-        settings: Of the run.
-    """
+    """Take the log frequencies of classes, with so many texts (C,), off the bias `prior_adjustment` times."""
     logs = torch.tensor(class_counts, dtype=torch.float64).clamp(min=1).log()
     bias: Tensor = model.get_parameter("output_layer.0.bias")
     bias -= (settings.prior_adjustment * (logs - logs.mean())).to(bias)

@@ -42,8 +42,7 @@ class TrainingProgress:
         if is_first:
             with open(self._path, "ab") as file:
                 file.truncate(min(written, os.fstat(file.fileno()).st_size))
-        # None: where there is a terminal
-        disable = None if shown and is_first else True
+        disable = None if shown and is_first else True  # None: where there is no terminal
         self._bar = tqdm(total=total_steps, initial=step, unit="step", disable=disable)
         self._texts, self._since = 0, time.monotonic()
 
@@ -58,13 +57,7 @@ class TrainingProgress:
         self._bar.update()
 
     def report_training(self, step: int, seconds: float, metrics: dict[str, float]) -> None:
-        """Say how training goes.
-
-        Args:
-            step: Those done.
-            seconds: Of the run so far.
-            metrics: Name -> number, the loss among them.
-        """
+        """Report metrics, the loss among them, after so many steps and seconds of the run."""
         now = time.monotonic()
         speed = self._texts / max(now - self._since, 1e-9)
         left = seconds / max(step, 1) * (self.total_steps - step)

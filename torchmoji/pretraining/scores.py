@@ -103,13 +103,7 @@ def score_emojis(
 
 
 def commonest_scores(rows: TokenRows, counts: Sequence[int], most: int | None = None) -> Scores:
-    """What guessing the commonest emojis for every text would give.
-
-    Args:
-        rows: The texts.
-        counts: Training texts of each class.
-        most: So many texts, from everywhere.
-    """
+    """What always guessing the emojis with the highest `counts` would give, on `most` texts at most."""
     numbers = _spread_out(rows, most)
     frequencies = torch.tensor(counts, dtype=torch.float32).clamp(min=0.5)
     logs = torch.log_softmax((frequencies / frequencies.sum()).log(), dim=0)
@@ -140,12 +134,7 @@ def _spread_out(rows: TokenRows, most: int | None) -> Integers:
 
 
 def _count(logs: Tensor, owners: Integers, classes: Integers) -> Tensor:
-    """Count what scores are shares of.
-
-    Args:
-        logs: Logarithms of the probabilities (n, C).
-        owners: The text of each sample (samples,).
-        classes: Its class (samples,).
+    """Count what scores are shares of, from the logarithms of the probabilities (n, C).
 
     Returns:
         Texts, right at first, right in five, samples, summed loss; then three times C numbers: samples, right

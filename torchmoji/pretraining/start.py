@@ -92,34 +92,20 @@ def start_with_model(
             weights[key].copy_(value)
     weights["embed.weight"].copy_(state["embed.weight"][words])
     other_classes = files.config.get("classes") or unnamed_classes(sizes.nb_outputs) or []
-    common = _copy_classes(weights, state, other_classes, classes)
+    layer = [(weights[key], state[key]) for key in state if key.startswith("output_layer.")]
+    common: list[tuple[int, int]] = []
+    # not so in a model of features, in one of two classes with a single output, or without names of classes
+    if layer and all(len(source) == len(other_classes) for _, source in layer):
+        places = {fold(name): place for place, name in enumerate(other_classes)}
+        common = [(row, places[fold(name)]) for row, name in enumerate(classes) if fold(name) in places]
+    for target, source in layer:
+        for row, place in common:
+            target[row] = source[place]
     logger.info(
         "starting from %s: %d of %d words and %d of %d emojis are its own",
         *(os.fspath(name), sum(word in other_vocabulary for word in vocabulary), len(vocabulary)),
-        *(common, len(classes)),
+        *(len(common), len(classes)),
     )
-
-
-def _copy_classes(
-    weights: Mapping[str, Tensor],
-    state: Mapping[str, Tensor],
-    other_classes: Sequence[str],
-    classes: Sequence[str],
-) -> int:
-    """Copy the output layer's rows of the classes that both know; gives their number.
-
-    There are none in a model of features, in one of two classes with a single output, and in one that does
-    not name its classes.
-    """
-    layer = [(weights[key], state[key]) for key in state if key.startswith("output_layer.")]
-    if not layer or any(len(source) != len(other_classes) for _, source in layer):
-        return 0
-    places = {fold(name): place for place, name in enumerate(other_classes)}
-    pairs = [(row, places[fold(name)]) for row, name in enumerate(classes) if fold(name) in places]
-    for target, source in layer:
-        for row, place in pairs:
-            target[row] = source[place]
-    return len(pairs)
 
 
 class _WordModel(nn.Module):
@@ -187,24 +173,18 @@ def start_with_words(model: TorchMoji, rows: TokenRows, loss: PretrainingLoss, s
         if (step + 1) % _REPORT_EVERY == 0 or step + 1 == total:
             logger.info("words alone, step %d of %d: loss %.4f", step + 1, total, sum(losses) / len(losses))
             losses.clear()
-    _put_into(model, words)
-
-
-@torch.no_grad()
-def _put_into(model: TorchMoji, words: _WordModel) -> None:
-    """Give the model what its words have learned; the LSTMs have no part in the output yet."""
-    size = model.embedding_dim
     weight, bias = model.output_layer.parameters()
-    model.attention_layer.attention_vector.zero_()
-    model.attention_layer.attention_vector[-size:] = words.vector
-    weight.zero_()
-    weight[:, -size:] = words.weight
-    bias.copy_(words.bias)
+    with torch.no_grad():  # the LSTMs have no part in the output yet
+        model.attention_layer.attention_vector.zero_()
+        model.attention_layer.attention_vector[-model.embedding_dim :] = words.vector
+        weight.zero_()
+        weight[:, -model.embedding_dim :] = words.weight
+        bias.copy_(words.bias)
 
 
 @torch.no_grad()
 def start_with_vectors(model: TorchMoji, path: str | os.PathLike[str]) -> None:
-    """Give a model the principal components of word vectors as embeddings; words without a vector get zeros.
+    """Give a model the principal components of word vectors as embeddings, zeros where there are none.
 
     Args:
         model: With fresh weights.
@@ -221,17 +201,13 @@ def start_with_vectors(model: TorchMoji, path: str | os.PathLike[str]) -> None:
     is_known = vectors.any(1)
     if not is_known.any() or not torch.isfinite(vectors).all():
         raise ValueError(f"{os.fspath(path)} has no vectors but zeros, or numbers that are not finite")
-    components = principal_components(vectors[is_known], weight.shape[1])
-    weight.zero_()
-    weight[is_known.to(weight.device)] = components.to(weight)
-
-
-def principal_components(vectors: Tensor, size: int) -> Tensor:
-    """Vectors (n, D) to their first components (n, size), scaled to `VECTOR_SCALE`; zeros beyond D."""
-    centred = vectors - vectors.mean(0)
+    size, known = weight.shape[1], vectors[is_known]
+    centred = known - known.mean(0)
     values, axes = torch.linalg.eigh(centred.t() @ centred)
     axes = axes[:, values.argsort(descending=True)[:size]]
     # which way an axis points is the eigensolver's choice: let the largest entry be positive
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
-    components = F.pad(centred @ (axes * largest.sign()), (0, max(0, size - vectors.shape[1])))
-    return components * (VECTOR_SCALE / components.square().mean().sqrt().clamp(min=1e-12))
+    components = F.pad(centred @ (axes * largest.sign()), (0, max(0, size - known.shape[1])))
+    components *= VECTOR_SCALE / components.square().mean().sqrt().clamp(min=1e-12)
+    weight.zero_()
+    weight[is_known.to(weight.device)] = components.to(weight)
