@@ -12,7 +12,7 @@ import torch
 from support.weights import assert_same, make_weights
 
 from torchmoji import global_variables
-from torchmoji.weights import convert as rewriting
+from torchmoji.weights import formats
 from torchmoji.weights.formats import LAYERS, ModelSizes, load_state_dict, save_state_dict
 
 WORDS = ["i", "love", "mom's", "cooking", "how", "you", "this", "is", "the", "shit", ".."]
@@ -73,7 +73,7 @@ def test_convert_to_keras_keeps_the_sums_of_the_biases(convert, tmp_path):
     save_state_dict(weights, tmp_path / "in.bin")
     assert convert.main([str(tmp_path / "in.bin"), str(tmp_path / "out.hdf5")]) == 0
     loaded = load_state_dict(tmp_path / "out.hdf5")
-    assert_same(rewriting.with_summed_biases(loaded), rewriting.with_summed_biases(weights))
+    assert_same(formats.with_summed_biases(loaded), formats.with_summed_biases(weights))
     assert torch.equal(
         loaded["lstm_1.bias_ih_l0"], weights["lstm_1.bias_ih_l0"] + weights["lstm_1.bias_hh_l0"]
     )
@@ -113,7 +113,7 @@ def test_convert_refuses_a_file_that_reads_back_differently(target, convert, tmp
     def save_changed(weights, path):
         save_state_dict({**weights, "lstm_0.bias_ih_l0": weights["lstm_0.bias_ih_l0"] + 1e-6}, path)
 
-    monkeypatch.setattr(rewriting, "save_state_dict", save_changed)
+    monkeypatch.setattr(formats, "save_state_dict", save_changed)
     assert convert.main([str(tmp_path / "in.bin"), str(tmp_path / target)]) == 1
     assert "read back, these layers differ: lstm_0.bias_ih_l0\n" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["in.bin"]

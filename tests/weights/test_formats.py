@@ -1,4 +1,4 @@
-"""`torchmoji.weights.formats` and `arrays`: every format read and written, int8, and what is refused."""
+"""`torchmoji.weights.formats`: every format read and written, int8, and what is refused."""
 
 import io
 import os
@@ -17,9 +17,8 @@ from safetensors.torch import save_file
 from support.python import python
 from support.weights import assert_same, make_weights
 
-from torchmoji.weights.arrays import has_int8_rows, read_layers
 from torchmoji.weights.formats import FILE_ENDINGS, load_state_dict, save_quantized, save_state_dict
-from torchmoji.weights.layers import LAYERS, Int8Rows, ModelSizes, as_float
+from torchmoji.weights.layers import LAYERS, Int8Rows, ModelSizes, as_float, has_int8_rows, read_layers
 
 MATRICES = [name for name, names in LAYERS.items() if len(names) == 2]
 
@@ -402,7 +401,7 @@ def test_reading_safetensors_imports_no_torch(tmp_path):
     save_quantized(make_weights(), tmp_path / "weights.safetensors")
     code = f"""
 import json, sys
-from torchmoji.weights.arrays import read_layers
+from torchmoji.weights.layers import read_layers
 layers = read_layers({str(tmp_path / "weights.safetensors")!r})
 print(json.dumps([len(layers), "torch" in sys.modules]))
 """

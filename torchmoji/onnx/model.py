@@ -25,8 +25,7 @@ from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import unnamed_classes
 from torchmoji.files.atomic import atomic_path
 from torchmoji.onnx.session import check_content, default_threads, first_line, make_session, require_onnx
-from torchmoji.weights.arrays import is_safetensors, read_layers
-from torchmoji.weights.layers import Layer, model_sizes
+from torchmoji.weights.layers import Layer, is_safetensors, model_sizes, read_layers
 
 if TYPE_CHECKING:
     from torchmoji.model_def import TorchMoji
