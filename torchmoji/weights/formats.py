@@ -74,8 +74,15 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
         ModuleNotFoundError: It is an HDF5 file and h5py is missing.
     """
     path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there is no weights file {path}: check the path, or fetch the original weights with "
+            f"`python scripts/download_weights.py` (torchmoji.weights.hub does the same from Python)"
+        )
     if not path.is_file():
-        raise _no_file(path)
+        raise IsADirectoryError(
+            f"{path} is not a file: give the path of a weights file, such as {path / 'model.safetensors'}"
+        )
     with path.open("rb") as file:
         read = _reader(path, file.read(64))
     loaded = read(path)
@@ -89,17 +96,6 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     if read is not _load_safetensors:  # that shares memory with nothing
         loaded = {name: _own_copy(tensor) for name, tensor in loaded.items()}
     return {name: single_or_double(loaded.pop(name)) for name in LAYERS if name in loaded}
-
-
-def _no_file(path: Path) -> OSError:
-    if path.exists():
-        return IsADirectoryError(
-            f"{path} is not a file: give the path of a weights file, such as {path / 'model.safetensors'}"
-        )
-    return FileNotFoundError(
-        f"there is no weights file {path}: check the path, or fetch the original weights with "
-        f"`python scripts/download_weights.py` (torchmoji.weights.hub does the same from Python)"
-    )
 
 
 def _reader(path: Path, head: bytes) -> Callable[[Path], dict[str, torch.Tensor]]:
@@ -202,10 +198,9 @@ def save_quantized(
 ) -> None:
     """Write weights compactly as safetensors: int8 with one scale a row for matrices, float32 for vectors.
 
-    A row `w` of a matrix becomes `round(w / s)` with `s = max|w| / 127`, halves rounded to even.
-    Scales are float32 beside the matrix, under its name + ".scale": half precision would save 133 kB of
-    22.7 MB at the original's sizes and add an error of up to 2^-11 of each weight. `load_state_dict` gives
-    `s * round(w / s)`, no further than `s / 2` from `w`.
+    A row `w` of a matrix becomes `round(w / s)` with `s = max|w| / 127`, halves rounded to even. The scales,
+    float32, have the matrix's name + ".scale". `load_state_dict` gives `s * round(w / s)`, no further than
+    `s / 2` from `w`.
 
     Args:
         state_dict: The model's layers (see `model_sizes`).
@@ -223,9 +218,8 @@ def save_quantized(
             f"unknown file ending {path.suffix!r} of {path}: int8 weights are written as .safetensors"
         )
     model_sizes(state_dict)
-    tensors: dict[str, torch.Tensor] = {}
-    for name in (name for name in LAYERS if name in state_dict):
-        tensors[name] = _own_copy(state_dict[name]).to(torch.float32)
+    tensors = {name: _own_copy(state_dict[name]).float() for name in LAYERS if name in state_dict}
+    for name in list(tensors):
         if not torch.isfinite(tensors[name]).all():
             raise ValueError(f"layer {name} holds NaN or infinity: only finite weights can be stored as int8")
         if tensors[name].dim() == 2:
@@ -259,7 +253,7 @@ def rewrite(
         ModuleNotFoundError: One of them is HDF5 and h5py is missing.
     """
     target = Path(target)
-    if target.suffix.lower() not in FILE_ENDINGS:
+    if target.suffix.lower() not in FILE_ENDINGS:  # before the work of reading
         raise ValueError(f"unknown file ending {target.suffix!r} of {target}: use {', '.join(FILE_ENDINGS)}")
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} exists: give another name, or overwrite=True (--force)")
@@ -269,7 +263,7 @@ def rewrite(
         expected, found = weights, load_state_dict(temporary)
         if target.suffix.lower() in KERAS_ENDINGS:
             expected, found = with_summed_biases(expected), with_summed_biases(found)
-        wrong = [name for name in {**expected, **found} if not _same(expected.get(name), found.get(name))]
+        wrong = [name for name in expected if not _same(expected[name], found.get(name))]
         if wrong:
             raise ValueError(f"{target} was not written: read back, these layers differ: {', '.join(wrong)}")
     return weights
@@ -284,9 +278,9 @@ def with_summed_biases(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torc
     return summed
 
 
-def _same(first: torch.Tensor | None, second: torch.Tensor | None) -> bool:
+def _same(first: torch.Tensor, second: torch.Tensor | None) -> bool:
     """Whether type, shape and all values are the same."""
-    if first is None or second is None or (first.dtype, first.shape) != (second.dtype, second.shape):
+    if second is None or (first.dtype, first.shape) != (second.dtype, second.shape):
         return False
     return torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
 

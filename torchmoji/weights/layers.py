@@ -54,11 +54,8 @@ OUTPUT_LAYER = ("output_layer.0.weight", "output_layer.0.bias")
 class ModelSizes:
     """The sizes that fix every shape of the model.
 
-    Attributes:
-        nb_tokens: Rows of the embedding, the size of the vocabulary.
-        embedding_dim: Columns of the embedding.
-        hidden_size: Hidden units of one LSTM direction.
-        nb_outputs: Rows of the output layer (1 for two classes), `None` without an output layer.
+    `hidden_size` is that of one LSTM direction. `nb_outputs` is 1 for two classes, `None` without an output
+    layer.
     """
 
     nb_tokens: int
@@ -84,12 +81,7 @@ def dimensions(sizes: ModelSizes) -> dict[str, int]:
 
 
 class Int8Rows(NamedTuple):
-    """A matrix with one scale for each row.
-
-    Attributes:
-        values: int8 (rows, columns).
-        scales: float32 (rows,).
-    """
+    """A matrix, int8 (rows, columns), with one scale for each row, float32 (rows,)."""
 
     values: npt.NDArray[np.int8]
     scales: npt.NDArray[np.float32]
@@ -163,10 +155,6 @@ def read_sizes(shapes: Mapping[str, tuple[int, ...]], table: Mapping[str, tuple[
     """Read the model's sizes from the shapes of its layers, and check every shape against them.
 
     Each size is taken from the first layer of `table` that has it as a dimension.
-
-    Args:
-        shapes: Layer name to shape; every layer of `table`, but for the output layer, which may be missing.
-        table: Layer name to names of dimensions, as in `LAYERS`.
 
     Raises:
         ValueError: A layer has another shape than the sizes give it.
