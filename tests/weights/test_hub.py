@@ -78,9 +78,7 @@ def test_the_original_vocabulary_is_known_from_others(data_root, tmp_path):
     with pytest.raises(DownloadError, match=r"is not the original weights\.bin: it has \d+ bytes, not 320"):
         verify_file(path, remote())
     (tmp_path / "f").write_bytes(bytes(320))
-    with pytest.raises(
-        DownloadError, match=f"its SHA-256 is .*, not {remote().sha256}; rep"
-    ):
+    with pytest.raises(DownloadError, match=f"its SHA-256 is .*, not {remote().sha256}; rep"):
         verify_file(tmp_path / "f", remote())
 
 
