@@ -299,6 +299,15 @@ def test_metadata_that_export_does_not_write(small, values, message):
         OnnxModel(data)
 
 
+def test_a_graph_of_something_else():
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy")
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Neg", ["x"], ["y"])], "other", [x], [y])
+    options = {"opset_imports": [onnx.helper.make_opsetid("", 17)], "ir_version": 8}
+    data = onnx.helper.make_model(graph, **options).SerializeToString()
+    with pytest.raises(ValueError, match=r"not a file of torchmoji\.onnx\.export \(it has inputs"):
+        OnnxModel(data)
+
+
 def test_data_outside_the_file_are_not_read(small, tmp_path):
     (tmp_path / "secret").write_bytes(bytes(1000))
 
@@ -401,6 +410,19 @@ os.wait()
 print(json.dumps(os.read(read, 10_000) == expected.tobytes()))
 """
     assert python(code) is True
+
+
+def test_the_threads_are_those_of_torch(small):
+    before = torch.get_num_threads()
+    model = OnnxModel(small[1])
+    expected = model(some_rows())
+    try:
+        torch.set_num_threads(1)
+        np.testing.assert_allclose(model(some_rows()), expected, rtol=0, atol=1e-6)
+        assert (model.threads, model._session[1]) == (1, 1)
+    finally:
+        torch.set_num_threads(before)
+    assert OnnxModel(small[1], threads=3).threads == 3
 
 
 # --- what is imported ---------------------------------------------------------------------------------------
