@@ -11,8 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from torchmoji.weights import FILE_ENDINGS
-from torchmoji.weights.convert import describe, rewrite
+from torchmoji.weights.formats import FILE_ENDINGS, describe, rewrite
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

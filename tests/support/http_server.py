@@ -11,11 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FileServer(ThreadingHTTPServer):
-    """Answers each path with its behaviour, any other with 404.
+    """Answers each path with its behaviour, any other with 404; `requests` are pairs of path and range.
 
-    Attributes:
-        requests: `(path, Range header or None)` of each request so far.
-        stopping: Set when the server is about to end, and by tests to let blocked answers go on.
+    `stopping` is set when the server is about to end, and by tests to let blocked answers go on.
     """
 
     daemon_threads = False  # `server_close` waits for the answers in progress
@@ -120,11 +118,7 @@ def ranged(content: bytes) -> Behaviour:
 
     def answer(handler: _Handler) -> None:
         start = handler.range_start()
-        if not start:
-            whole(content)(handler)
-            return
-        span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        handler.start(206, content_range=span, content_length=len(content) - start)
+        handler.start(206 if start else 200, content_length=len(content) - start)
         handler.wfile.write(content[start:])
 
     return answer

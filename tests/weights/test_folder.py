@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 from support.weights import make_weights
 
-from torchmoji.weights.arrays import has_int8_rows
 from torchmoji.weights.folder import FILE_NAMES, find, save
+from torchmoji.weights.layers import has_int8_rows
 
 REVISIONS = {"main": "a" * 40, "v1": "b" * 40}
 

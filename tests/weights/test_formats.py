@@ -1,4 +1,4 @@
-"""`torchmoji.weights.formats` and `arrays`: every format read and written, int8, and what is refused."""
+"""`torchmoji.weights.formats`: every format read and written, int8, and what is refused."""
 
 import io
 import os
@@ -17,9 +17,8 @@ from safetensors.torch import save_file
 from support.python import python
 from support.weights import assert_same, make_weights
 
-from torchmoji.weights.arrays import has_int8_rows, read_layers
 from torchmoji.weights.formats import FILE_ENDINGS, load_state_dict, save_quantized, save_state_dict
-from torchmoji.weights.layers import LAYERS, Int8Rows, ModelSizes, as_float
+from torchmoji.weights.layers import LAYERS, Int8Rows, ModelSizes, as_float, has_int8_rows, read_layers
 
 MATRICES = [name for name, names in LAYERS.items() if len(names) == 2]
 
@@ -89,19 +88,19 @@ def written(request, tmp_path):
 
 
 @pytest.mark.parametrize("name", [name for name in WRITERS if "int8" not in name])
-@pytest.mark.parametrize("nb_outputs", [None, 1, 5])
+@pytest.mark.parametrize("nb_outputs", [None, 5])
 def test_every_format_gives_the_same_tensors(name, nb_outputs, tmp_path):
     weights = make_weights(ModelSizes(7, 3, 2, nb_outputs))
     WRITERS[name](weights, tmp_path / "weights.bin")
     assert_same(load_state_dict(next(tmp_path.iterdir())), weights)
 
 
-def test_content_not_ending_decides(tmp_path):
-    save_file(make_weights(), tmp_path / "weights.bin")
+def test_content_not_ending_decides_and_the_order_is_that_of_the_table(tmp_path):
     shuffled = {name: torch.nn.Parameter(tensor) for name, tensor in reversed(make_weights().items())}
     torch.save(shuffled, tmp_path / "weights.safetensors")
-    assert_same(load_state_dict(str(tmp_path / "weights.bin")), make_weights())
-    assert_same(load_state_dict(tmp_path / "weights.safetensors"), make_weights())
+    assert_same(load_state_dict(str(tmp_path / "weights.safetensors")), make_weights())
+    with pytest.raises(IsADirectoryError, match=r"is not a file: .*model\.safetensors"):
+        load_state_dict(tmp_path)
 
 
 @pytest.mark.parametrize("ending", [*FILE_ENDINGS, ".H5"])
@@ -146,7 +145,6 @@ def test_layers_that_share_memory_come_apart(write, tmp_path):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:8cbf\n", "is a Git LFS pointer"),
         (pickle.dumps({"embed.weight": [1.0]}), "is a pickle that torch.save did not write"),
         (b'{"a": {"b": 1}}', r"starts with b'\{"),
-        (b"12345678{" + bytes(100), "starts with b'12345678"),
         (b"PK\x03\x04" + bytes(200), "is truncated or damaged"),
         (
             b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + b"\xff" * 50,
@@ -161,7 +159,7 @@ def test_file_of_another_kind(content, message, tmp_path):
         load_state_dict(path)
 
 
-@pytest.mark.parametrize("left", [12, 300, -1])
+@pytest.mark.parametrize("left", [12, -1])
 def test_truncated_file(written, left):
     written.write_bytes(written.read_bytes()[:left])
     with pytest.raises(ValueError, match=f"^{written} "):
@@ -225,18 +223,6 @@ def test_torch_file_of_something_else(content, message, tmp_path):
         load_state_dict(tmp_path / "weights.bin")
 
 
-@pytest.mark.parametrize(
-    ("name", "error", "message"),
-    [
-        ("none.bin", FileNotFoundError, r"no weights file .*none\.bin: .*download_weights\.py"),
-        ("", IsADirectoryError, r"is not a file: .*model\.safetensors"),
-    ],
-)
-def test_no_file(name, error, message, tmp_path):
-    with pytest.raises(error, match=message):
-        load_state_dict(tmp_path / name)
-
-
 # save_state_dict
 
 
@@ -296,25 +282,19 @@ def test_failure_leaves_the_old_file(ending, broken, tmp_path, monkeypatch):
 
 def test_int8_rows_are_no_further_than_half_a_step(tmp_path):
     weights = make_weights(ModelSizes(40, 9, 6, 11))
+    weights["embed.weight"][:3] = 0
+    weights["embed.weight"][0, :3] = torch.tensor([127.0, 0.5, -2.5])  # halves go to the even neighbour
+    weights["embed.weight"][1, 0] = 1e-45
     save_quantized(weights, tmp_path / "weights.safetensors")
     loaded = load_state_dict(tmp_path / "weights.safetensors")
     for name in MATRICES:
         step = weights[name].abs().amax(dim=1, keepdim=True) / 127
-        assert ((loaded[name] - weights[name]).abs() <= step * 0.5001).all(), name
+        assert ((loaded[name] - weights[name]).abs() <= step * 0.5001 + 1e-44).all(), name
         assert not torch.equal(loaded[name], weights[name])
+    assert loaded["embed.weight"][0, :3].tolist() == [127, 0, -2]
+    assert not loaded["embed.weight"][1:3].any()
     vectors = [name for name in LAYERS if name not in MATRICES]
     assert_same({n: loaded[n] for n in vectors}, {n: weights[n] for n in vectors})
-
-
-def test_rounding_is_symmetric_and_to_the_nearest_even(tmp_path):
-    weights = make_weights()
-    weights["embed.weight"][0] = torch.tensor([127.0, 0.5, -0.5])
-    weights["embed.weight"][1] = torch.tensor([1.5, -2.5, -127.0])
-    weights["embed.weight"][2] = 0
-    weights["embed.weight"][3] = torch.tensor([1e-45, 0.0, 0.0])
-    save_quantized(weights, tmp_path / "weights.safetensors")
-    rows = load_state_dict(tmp_path / "weights.safetensors")["embed.weight"]
-    assert rows[:4].tolist() == [[127, 0, 0], [2, -2, -127], [0, 0, 0], [0, 0, 0]]
 
 
 def test_int8_file_holds_rows_scales_and_its_header(tmp_path):
@@ -332,7 +312,6 @@ def test_int8_file_holds_rows_scales_and_its_header(tmp_path):
     ("change", "name", "message"),
     [
         ({"embed.weight": torch.full((7, 3), np.nan)}, "w.safetensors", "layer embed.weight holds NaN or in"),
-        ({"output_layer.0.bias": torch.full((5,), np.inf)}, "w.safetensors", "0.bias holds NaN or infinity"),
         ({"other": torch.zeros(2)}, "w.safetensors", "unexpected layers 'other'"),
         ({}, "w.bin", r"ending '\.bin'.* int8 weights are written as \.safetensors"),
     ],
@@ -355,9 +334,6 @@ def stored_int8(tmp_path):
     [
         ({"embed.weight.scale": None}, r"layer embed\.weight\.scale: found nothing, expected 7 floats"),
         ({"embed.weight.scale": torch.ones(6)}, r"found float32 of shape \(6,\), expected 7 floats"),
-        ({"embed.weight.scale": torch.ones(7).int()}, r"found int32 of shape \(7,\), expected 7 floats"),
-        ({"embed.weight": torch.ones(7, 3)}, r"unexpected layers 'embed\.weight\.scale'"),
-        ({"other.scale": torch.ones(3)}, r"unexpected layers 'other\.scale'"),
         (
             {"lstm_0.bias_hh_l0": torch.ones(8).char()},
             r"layer lstm_0\.bias_hh_l0: found .*int8",
@@ -402,7 +378,7 @@ def test_reading_safetensors_imports_no_torch(tmp_path):
     save_quantized(make_weights(), tmp_path / "weights.safetensors")
     code = f"""
 import json, sys
-from torchmoji.weights.arrays import read_layers
+from torchmoji.weights.layers import read_layers
 layers = read_layers({str(tmp_path / "weights.safetensors")!r})
 print(json.dumps([len(layers), "torch" in sys.modules]))
 """

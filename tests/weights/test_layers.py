@@ -5,7 +5,7 @@ import pytest
 import torch
 from support.weights import make_weights
 
-from torchmoji.weights.layers import LAYERS, ModelSizes, as_float, model_sizes, quantize_rows
+from torchmoji.weights.layers import ModelSizes, model_sizes
 
 
 @pytest.mark.parametrize("sizes", [(500, 8, 16, 64), (11, 4, 6, None), (9, 2, 2, 1)])
@@ -15,7 +15,7 @@ def test_sizes_are_read_from_tensors_and_arrays(sizes):
     assert model_sizes({name: tensor.numpy() for name, tensor in layers.items()}) == ModelSizes(*sizes)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", ["embed.weight", "lstm_1.bias_hh_l0", "output_layer.0.bias"])
 def test_a_missing_layer_and_one_with_another_number_of_dimensions(name):
     layers = make_weights()
     with pytest.raises(ValueError, match=rf"^layer {name}: found shape \(1, .*\), expected \([a-z]+"):
@@ -35,8 +35,6 @@ def test_a_missing_layer_and_one_with_another_number_of_dimensions(name):
             torch.zeros(7, 4),
             r"layer lstm_0\.weight_ih_l0: found shape \(8, 3\), expected \(8, 4",
         ),
-        ("lstm_1.weight_hh_l0", torch.zeros(9, 2), r"l0: found shape \(9, 2\), expected \(8, 2\), that is"),
-        ("output_layer.0.weight", torch.zeros(6, 11), r"0\.bias: found shape \(5,\), expected \(6,\)"),
         ("embed.weight", torch.zeros(7, 3).long(), r"found torch\.strided torch\.int64 .* expected a dense"),
         (
             "embed.weight",
@@ -51,12 +49,3 @@ def test_a_missing_layer_and_one_with_another_number_of_dimensions(name):
 def test_a_layer_that_does_not_fit_is_named(name, layer, message):
     with pytest.raises(ValueError, match=message):
         model_sizes({**make_weights(), name: layer})
-
-
-def test_rounding_moves_no_value_by_more_than_half_a_scale():
-    matrix = np.random.default_rng(1).normal(size=(20, 30)).astype(np.float32)
-    matrix[3] = 0
-    rows = quantize_rows(matrix)
-    assert rows.values.dtype == np.int8
-    assert np.abs(rows.values).max() == 127
-    assert (np.abs(as_float(rows) - matrix) <= 0.5001 * rows.scales[:, None]).all()

@@ -12,8 +12,8 @@ from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import original_weights_installed
 from torchmoji.onnx.model import OUTPUTS, export
 from torchmoji.pipeline.pipeline import MojiPipeline
-from torchmoji.weights.arrays import has_int8_rows
 from torchmoji.weights.folder import find
+from torchmoji.weights.layers import has_int8_rows
 
 _ONNX_ENDING = ".onnx"
 
@@ -196,7 +196,7 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from torchmoji.weights.convert import describe, rewrite
+    from torchmoji.weights.formats import describe, rewrite
 
     source = Path(options.source).expanduser()
     if not source.is_file():

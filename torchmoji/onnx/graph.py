@@ -195,8 +195,9 @@ def _lstm(
     """
     matrices, scales = [], []
     for kind in ("ih", "hh"):
-        matrix, both = f"{name}_weight_{kind}", _both(layers, f"{name}.weight_{kind}_l0")
+        matrix = f"{name}_weight_{kind}"
         matrices.append(matrix)
+        both = [layers[f"{name}.weight_{kind}_l0{direction}"] for direction in _DIRECTIONS]
         if not int8:
             graph.constant(matrix, np.stack([_onnx_gates(as_float(layer)) for layer in both]))
             continue
@@ -205,9 +206,14 @@ def _lstm(
         scale = np.stack([_onnx_gates(r.scales) for r in rows])
         scales.append(graph.constant(f"{matrix}_scales", scale))
         scales.append(graph.constant(f"{matrix}_zeros", np.zeros(scale.shape, np.int8)))
+    biases = [
+        [_onnx_gates(as_float(layers[f"{name}.bias_{kind}_l0{direction}"])) for kind in ("ih", "hh")]
+        for direction in _DIRECTIONS
+    ]
+    bias = graph.constant(f"{name}_bias", np.stack([np.concatenate(pair) for pair in biases]))  # (2, 8H)
     graph.node(
         "DynamicQuantizeLSTM" if int8 else "LSTM",
-        [x, *matrices, _biases(graph, layers, name), "lengths", *(["", "", "", *scales] if int8 else [])],
+        [x, *matrices, bias, "lengths", *(["", "", "", *scales] if int8 else [])],
         f"{name}_directions",  # (time, 2, batch, H)
         hidden_size=hidden_size,
         direction="bidirectional",
@@ -218,21 +224,6 @@ def _lstm(
     )
     graph.node("Transpose", [f"{name}_directions"], f"{name}_by_row", perm=[0, 2, 1, 3])
     graph.node("Reshape", [f"{name}_by_row", "both_directions"], name)
-
-
-def _both(layers: Mapping[str, Layer], name: str) -> list[Layer]:
-    """A layer of both directions."""
-    return [layers[name + direction] for direction in _DIRECTIONS]
-
-
-def _biases(graph: _Graph, layers: Mapping[str, Layer], name: str) -> str:
-    """Both biases of both directions, (2, 8H)."""
-    input_biases, state_biases = (
-        [_onnx_gates(as_float(layer)) for layer in _both(layers, f"{name}.bias_{kind}_l0")]
-        for kind in ("ih", "hh")
-    )
-    stacked = np.stack([np.concatenate(pair) for pair in zip(input_biases, state_biases, strict=True)])
-    return graph.constant(f"{name}_bias", stacked)
 
 
 def _onnx_gates(rows: Array) -> Array:

@@ -25,8 +25,7 @@ from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import unnamed_classes
 from torchmoji.files.atomic import atomic_path
 from torchmoji.onnx.session import check_content, default_threads, first_line, make_session, require_onnx
-from torchmoji.weights.arrays import is_safetensors, read_layers
-from torchmoji.weights.layers import Layer, model_sizes
+from torchmoji.weights.layers import Layer, is_safetensors, model_sizes, read_layers
 
 if TYPE_CHECKING:
     from torchmoji.model_def import TorchMoji
@@ -146,10 +145,12 @@ def _layers(model: Any) -> tuple[dict[str, Layer], int | None, bool]:
         raise TypeError(
             f"model must be a TorchMoji or the path of a weights file, got {type(model).__name__}"
         )
-    state = {name: tensor.detach().cpu().float().numpy() for name, tensor in model.state_dict().items()}
-    if model.feature_output:
-        state = {name: layer for name, layer in state.items() if not name.startswith("output_layer.")}
-    return dict(state), model.nb_classes, model.output_logits
+    layers = {
+        name: tensor.detach().cpu().float().numpy()
+        for name, tensor in model.state_dict().items()
+        if not (model.feature_output and name.startswith("output_layer."))
+    }
+    return dict(layers), model.nb_classes, model.output_logits
 
 
 def _output_names(output: str | Sequence[str] | None, has_classes: bool, gives_logits: bool) -> list[str]:
@@ -220,8 +221,15 @@ class OnnxModel:
                 raise ValueError(f"{name} must be at least 1, got {number}")
         if isinstance(file, bytes):
             self._data, self._name = file, "the ONNX model"
+        elif not isinstance(file, str | os.PathLike):
+            raise TypeError(f"expected the path of an ONNX file or its bytes, got {type(file).__name__}")
+        elif not os.path.isfile(file):
+            raise FileNotFoundError(
+                f"there is no ONNX file {file}: check the path, or write one with "
+                "torchmoji.onnx.model.export or `torchmoji export`"
+            )
         else:
-            self._data, self._name = _read_file(file), os.fspath(file)
+            self._data, self._name = Path(file).read_bytes(), os.fspath(file)
         self._threads = threads
         self._session: tuple[int, int, Any] | None = None
         check_content(self._data, self._name)
@@ -257,11 +265,7 @@ class OnnxModel:
         ):
             raise ValueError("its vocabulary is not an object of word -> id")
         classes = json.loads(about.get("classes", "null"))
-        if classes is not None and not (
-            isinstance(classes, list)
-            and len(classes) == self.nb_classes
-            and all(isinstance(name, str) for name in classes)
-        ):
+        if classes is not None and [type(name) for name in classes] != [str] * (self.nb_classes or 0):
             raise ValueError(f"its classes are not a list of {self.nb_classes} names")
         self.classes: tuple[str, ...] | None = None if classes is None else tuple(classes)
         frequencies = json.loads(about.get("class_frequencies", "null"))
@@ -367,14 +371,3 @@ class OnnxModel:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_session": None}
-
-
-def _read_file(file: str | os.PathLike[str]) -> bytes:
-    if not isinstance(file, str | os.PathLike):
-        raise TypeError(f"expected the path of an ONNX file or its bytes, got {type(file).__name__}")
-    if not os.path.isfile(file):
-        raise FileNotFoundError(
-            f"there is no ONNX file {file}: check the path, or write one with torchmoji.onnx.model.export or "
-            "`torchmoji export`"
-        )
-    return Path(file).read_bytes()

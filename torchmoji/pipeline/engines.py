@@ -171,7 +171,7 @@ def onnx_engine(weights: str | os.PathLike[str], dtype: Any, multi_label: bool =
     if Path(weights).suffix == ".onnx":
         return OnnxEngine(weights)
     from torchmoji.onnx.model import serialize
-    from torchmoji.weights.arrays import has_int8_rows
+    from torchmoji.weights.layers import has_int8_rows
 
     is_int8 = dtype == "int8" or (dtype is None and has_int8_rows(weights))
     return OnnxEngine(serialize(weights, "int8" if is_int8 else None, multi_label=multi_label))

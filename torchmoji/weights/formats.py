@@ -17,16 +17,27 @@ import torch
 from safetensors.torch import save_file
 
 from torchmoji.files.atomic import atomic_path
-from torchmoji.weights.arrays import QUANTIZATION, SCALE, read_safetensors
 from torchmoji.weights.keras import read_keras_weights, single_or_double, write_keras_weights
-from torchmoji.weights.layers import LAYERS, Int8Rows, ModelSizes, as_float, model_sizes, quantize_rows
+from torchmoji.weights.layers import (
+    LAYERS,
+    QUANTIZATION,
+    SCALE,
+    Int8Rows,
+    ModelSizes,
+    as_float,
+    model_sizes,
+    quantize_rows,
+    read_safetensors,
+)
 
 __all__ = [
     "FILE_ENDINGS",
     "LAYERS",
     "ModelSizes",
+    "describe",
     "load_state_dict",
     "model_sizes",
+    "rewrite",
     "save_quantized",
     "save_state_dict",
 ]
@@ -63,8 +74,15 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
         ModuleNotFoundError: It is an HDF5 file and h5py is missing.
     """
     path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there is no weights file {path}: check the path, or fetch the original weights with "
+            f"`python scripts/download_weights.py` (torchmoji.weights.hub does the same from Python)"
+        )
     if not path.is_file():
-        raise _no_file(path)
+        raise IsADirectoryError(
+            f"{path} is not a file: give the path of a weights file, such as {path / 'model.safetensors'}"
+        )
     with path.open("rb") as file:
         read = _reader(path, file.read(64))
     loaded = read(path)
@@ -78,17 +96,6 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     if read is not _load_safetensors:  # that shares memory with nothing
         loaded = {name: _own_copy(tensor) for name, tensor in loaded.items()}
     return {name: single_or_double(loaded.pop(name)) for name in LAYERS if name in loaded}
-
-
-def _no_file(path: Path) -> OSError:
-    if path.exists():
-        return IsADirectoryError(
-            f"{path} is not a file: give the path of a weights file, such as {path / 'model.safetensors'}"
-        )
-    return FileNotFoundError(
-        f"there is no weights file {path}: check the path, or fetch the original weights with "
-        f"`python scripts/download_weights.py` (torchmoji.weights.hub does the same from Python)"
-    )
 
 
 def _reader(path: Path, head: bytes) -> Callable[[Path], dict[str, torch.Tensor]]:
@@ -191,10 +198,9 @@ def save_quantized(
 ) -> None:
     """Write weights compactly as safetensors: int8 with one scale a row for matrices, float32 for vectors.
 
-    A row `w` of a matrix becomes `round(w / s)` with `s = max|w| / 127`, halves rounded to even.
-    Scales are float32 beside the matrix, under its name + ".scale": half precision would save 133 kB of
-    22.7 MB at the original's sizes and add an error of up to 2^-11 of each weight. `load_state_dict` gives
-    `s * round(w / s)`, no further than `s / 2` from `w`.
+    A row `w` of a matrix becomes `round(w / s)` with `s = max|w| / 127`, halves rounded to even. The scales,
+    float32, have the matrix's name + ".scale". `load_state_dict` gives `s * round(w / s)`, no further than
+    `s / 2` from `w`.
 
     Args:
         state_dict: The model's layers (see `model_sizes`).
@@ -212,9 +218,8 @@ def save_quantized(
             f"unknown file ending {path.suffix!r} of {path}: int8 weights are written as .safetensors"
         )
     model_sizes(state_dict)
-    tensors: dict[str, torch.Tensor] = {}
-    for name in (name for name in LAYERS if name in state_dict):
-        tensors[name] = _own_copy(state_dict[name]).to(torch.float32)
+    tensors = {name: _own_copy(state_dict[name]).float() for name in LAYERS if name in state_dict}
+    for name in list(tensors):
         if not torch.isfinite(tensors[name]).all():
             raise ValueError(f"layer {name} holds NaN or infinity: only finite weights can be stored as int8")
         if tensors[name].dim() == 2:
@@ -223,3 +228,74 @@ def save_quantized(
     header = {**(metadata or {}), "format": "pt", "quantization": QUANTIZATION}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=header)
+
+
+# --- From one format into another
+
+
+def rewrite(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], overwrite: bool = False
+) -> dict[str, torch.Tensor]:
+    """Write the weights in `source` to `target` in the format of its ending, and read them back.
+
+    Args:
+        source: A torch, safetensors or Keras HDF5 file; its content says which.
+        target: The new file, with one of the endings `FILE_ENDINGS`.
+        overwrite: Replace a file of that name.
+
+    Returns:
+        The weights.
+
+    Raises:
+        FileExistsError: There is a file `target`, and `overwrite` is not set.
+        ValueError: `source` cannot be read, the ending of `target` is unknown, or what was written differs.
+        OSError: `source` is missing, or `target` cannot be written.
+        ModuleNotFoundError: One of them is HDF5 and h5py is missing.
+    """
+    target = Path(target)
+    if target.suffix.lower() not in FILE_ENDINGS:  # before the work of reading
+        raise ValueError(f"unknown file ending {target.suffix!r} of {target}: use {', '.join(FILE_ENDINGS)}")
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} exists: give another name, or overwrite=True (--force)")
+    weights = load_state_dict(source)
+    with atomic_path(target) as temporary:
+        save_state_dict(weights, temporary)
+        expected, found = weights, load_state_dict(temporary)
+        if target.suffix.lower() in KERAS_ENDINGS:
+            expected, found = with_summed_biases(expected), with_summed_biases(found)
+        wrong = [name for name in expected if not _same(expected[name], found.get(name))]
+        if wrong:
+            raise ValueError(f"{target} was not written: read back, these layers differ: {', '.join(wrong)}")
+    return weights
+
+
+def with_summed_biases(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The layers with each LSTM's two biases as their sum, which is all that Keras stores of them."""
+    summed = dict(state_dict)
+    for name in state_dict:
+        if "bias_ih" in name:
+            summed[name] = state_dict[name] + summed.pop(name.replace("bias_ih", "bias_hh"))
+    return summed
+
+
+def _same(first: torch.Tensor, second: torch.Tensor | None) -> bool:
+    """Whether type, shape and all values are the same."""
+    if second is None or (first.dtype, first.shape) != (second.dtype, second.shape):
+        return False
+    return torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
+
+
+def describe(
+    state_dict: Mapping[str, torch.Tensor], source: str | os.PathLike[str], target: str | os.PathLike[str]
+) -> str:
+    """What `rewrite` did: a line for each layer with its shape and type, and one with the model's sizes."""
+    lines = [
+        f"{name:34} {' x '.join(map(str, tensor.shape)):>14}  {str(tensor.dtype).removeprefix('torch.')}"
+        for name, tensor in state_dict.items()
+    ]
+    count = sum(tensor.numel() for tensor in state_dict.values())
+    lines.append(
+        f"{os.fspath(target)}: {len(state_dict)} layers, {count} weights, {model_sizes(state_dict)}, "
+        f"read back and the same as {os.fspath(source)}"
+    )
+    return "\n".join(lines)

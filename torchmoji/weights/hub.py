@@ -39,14 +39,7 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file that can be fetched.
-
-    Attributes:
-        name: Its name in the folder it is put into.
-        size: Its length in bytes.
-        sha256: Its SHA-256 in lower-case hexadecimal digits.
-        sources: URLs, tried in this order; https, or http on this machine.
-    """
+    """A file with its size in bytes and its URLs, tried in order: https, or http on this machine."""
 
     name: str
     size: int
@@ -123,26 +116,20 @@ def download_original(
         OSError: The folder cannot be written.
     """
     target = original_model_directory() if folder is None else Path(folder)
+    endpoint = (os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
     paths = []
     errors = []
     for file in (KERAS_WEIGHTS if keras else PYTORCH_WEIGHTS, VOCABULARY):
+        sources = tuple(url.replace(f"{_HUB}/", f"{endpoint}/") for url in file.sources)
         try:
-            paths.append(download_file(_at_endpoint(file), target, timeout=timeout, progress=progress))
+            paths.append(
+                download_file(replace(file, sources=sources), target, timeout=timeout, progress=progress)
+            )
         except DownloadError as error:
             errors.append(str(error))
     if errors:
         raise DownloadError("\n\n".join(errors))
-    weights, vocabulary = paths
-    return weights, vocabulary
-
-
-def _at_endpoint(file: RemoteFile) -> RemoteFile:
-    """`file` with its hub sources moved to the mirror that `HF_ENDPOINT` names, where it does."""
-    endpoint = (os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
-    sources = tuple(
-        endpoint + url.removeprefix(_HUB) if url.startswith(f"{_HUB}/") else url for url in file.sources
-    )
-    return replace(file, sources=sources)
+    return paths[0], paths[1]
 
 
 # --- One file, from the first of its sources that delivers it
@@ -184,8 +171,8 @@ def download_file(
     Args:
         file: What to fetch.
         folder: Where to put it; made where it is missing.
-        timeout: Seconds for each source in all. A source that sends nothing for 20 seconds is given up
-            earlier. The last read may go over `timeout` by those 20 seconds, or by `timeout` if that is less.
+        timeout: Seconds for each source, plus those of its last read. A source that sends nothing for 20
+            seconds is given up earlier.
         progress: Whether to show a progress bar.
 
     Raises:
@@ -211,11 +198,11 @@ def download_file(
 
 
 def _fetch_from_any(file: RemoteFile, path: Path, timeout: float, progress: bool) -> None:
-    """Fetch `file` from the first source that works, unless another process has done so by now."""
+    """Fetch `file` from the first source that works."""
     if path.is_file():
         mismatch = _mismatch(path, file)
         if mismatch is None:
-            return
+            return  # another process has fetched it by now
         logger.warning("%s is not the original file: %s; fetching it again", path, mismatch)
     # Not `atomic_path`: its temporary files have random names, and a later call must find this one.
     partial = path.with_name(f"{file.name}.part")
@@ -234,14 +221,12 @@ def _fetch_from_any(file: RemoteFile, path: Path, timeout: float, progress: bool
         return
     kept = _bytes_in(partial)
     arrived = f"The {kept} of {file.size} bytes that arrived are kept: a later try goes on from there."
-    lines = [
-        f"could not fetch {file.name}; sources tried, with up to {timeout:g} s each:",
-        *faults,
-        arrived if kept else "No bytes of it are kept.",
-        f"Next step: try again, or get the file in another way and put it at\n  {path}",
-        f"It must have {file.size} bytes and the SHA-256\n  {file.sha256}",
-    ]
-    raise DownloadError("\n".join(lines))
+    raise DownloadError(
+        f"could not fetch {file.name}; sources tried, with up to {timeout:g} s each:\n"
+        + "\n".join([*faults, arrived if kept else "No bytes of it are kept."])
+        + f"\nNext step: try again, or get the file in another way and put it at\n  {path}\n"
+        f"It must have {file.size} bytes and the SHA-256\n  {file.sha256}"
+    )
 
 
 def _bytes_in(path: Path) -> int:
@@ -282,9 +267,10 @@ def _receive(url: str, file: RemoteFile, partial: Path, deadline: float, progres
         position = kept if response.status == 206 else 0
         if response.headers.get_content_type() == "text/html":
             raise _SourceError("sent an HTML page in place of the file")
-        length = response.headers.get("Content-Length", str(file.size - position))
-        if length != str(file.size - position):
-            raise _SourceError(f"announced {length} bytes in place of {file.size - position}")
+        missing = str(file.size - position)
+        length = response.headers.get("Content-Length", missing)
+        if length != missing:
+            raise _SourceError(f"announced {length} bytes in place of {missing}")
         bar = tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True, disable=not progress)
         with bar, open(partial, "r+b" if kept else "wb") as stream:
             bar.update(position)
@@ -292,7 +278,15 @@ def _receive(url: str, file: RemoteFile, partial: Path, deadline: float, progres
             while position < file.size:
                 if position and time.monotonic() > deadline:
                     raise _SourceError(f"too slow: {position} of {file.size} bytes within the time limit")
-                chunk = _read(response, file, position)
+                try:
+                    chunk = response.read1(min(_CHUNK, file.size - position))
+                except TimeoutError as error:
+                    raise _SourceError(f"stalled after {position} of {file.size} bytes") from error
+                except (OSError, http.client.HTTPException) as error:
+                    arrived = f"{position} of {file.size} bytes"
+                    raise _SourceError(f"connection lost after {arrived}: {error}") from error
+                if not chunk:
+                    raise _SourceError(f"broke off after {position} of {file.size} bytes")
                 stream.write(chunk)
                 bar.update(len(chunk))
                 position += len(chunk)
@@ -304,11 +298,11 @@ def _open(url: str, start: int, deadline: float) -> http.client.HTTPResponse:
     """Ask for a file from byte `start` on."""
     headers = {"User-Agent": "torchmoji"} | ({"Range": f"bytes={start}-"} if start else {})
     timeout = max(0.1, min(deadline - time.monotonic(), SILENCE))
-    opener = urllib.request.build_opener(_Redirects)
     try:
         _check_url(url)
-        answer: http.client.HTTPResponse = opener.open(
-            urllib.request.Request(url, headers=headers), timeout=timeout
+        request = urllib.request.Request(url, headers=headers)
+        answer: http.client.HTTPResponse = urllib.request.build_opener(_Redirects).open(
+            request, timeout=timeout
         )
         return answer
     except HTTPError as error:
@@ -319,19 +313,6 @@ def _open(url: str, start: int, deadline: float) -> http.client.HTTPResponse:
         if isinstance(cause, TimeoutError):
             raise _SourceError("gave no answer in time") from error
         raise _SourceError(f"no proper answer ({type(cause).__name__}: {cause})") from error
-
-
-def _read(response: http.client.HTTPResponse, file: RemoteFile, position: int) -> bytes:
-    """The next bytes, never more than are missing."""
-    try:
-        chunk = response.read1(min(_CHUNK, file.size - position))
-    except TimeoutError as error:
-        raise _SourceError(f"stalled after {position} of {file.size} bytes") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _SourceError(f"connection lost after {position} of {file.size} bytes: {error}") from error
-    if not chunk:
-        raise _SourceError(f"broke off after {position} of {file.size} bytes")
-    return chunk
 
 
 def _check_url(url: str) -> None:

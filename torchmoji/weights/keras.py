@@ -25,8 +25,7 @@ class KerasWeight(NamedTuple):
     Attributes:
         layer: The layer it belongs to.
         name: Its name in the layer, as Keras 2.0 writes it. Reading goes by order: the numbers in it vary.
-        dimensions: The names of its dimensions (see `dimensions`); where they are not those of `key` in
-            `LAYERS`, torch has the transposed array.
+        dimensions: Those of `key` in `LAYERS`, or the transposed array's.
         key: What it is in a state dict; an LSTM's one bias is torch's `bias_ih`, and `bias_hh` is zero.
     """
 
@@ -59,15 +58,8 @@ KERAS_WEIGHTS = [
 ]
 """Every array of a Keras file in order. The gates have torch's order, i, f, g, o."""
 
-KERAS_LAYERS = (
-    "input_1",
-    "embedding",
-    "activation_1",
-    "bi_lstm_0",
-    "bi_lstm_1",
-    "concatenate_1",
-    "attlayer",
-    "softmax",
+KERAS_LAYERS = tuple(
+    "input_1 embedding activation_1 bi_lstm_0 bi_lstm_1 concatenate_1 attlayer softmax".split()
 )
 """Every layer of a Keras file in order, also those without weights; a feature encoder lacks `softmax`."""
 

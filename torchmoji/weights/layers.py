@@ -1,4 +1,4 @@
-"""The layers of a model, their shapes, the check that a set of layers is one model's, and int8 rows.
+"""The layers of a model and their shapes, int8 rows, and safetensors files read without torch.
 
     values = round(w / scale)    scale = max|w| / 127 of each row, halves rounded to even
 
@@ -6,8 +6,10 @@ A state dict here is a mapping from the keys of `LAYERS` to tensors or arrays. T
 as a whole: a feature encoder has none. torch is imported only where there are tensors.
 """
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +41,11 @@ LAYERS: dict[str, tuple[str, ...]] = {
 }
 """Every layer of the model in order, with the names of its dimensions (see `dimensions`)."""
 
+QUANTIZATION = "int8 rows"
+"""Value of the key `quantization` in the header of a file with int8 rows."""
+SCALE = ".scale"
+"""Follows a matrix's name in the name of its scales."""
+
 OUTPUT_LAYER = ("output_layer.0.weight", "output_layer.0.bias")
 """The layers that a feature encoder lacks."""
 
@@ -47,11 +54,8 @@ OUTPUT_LAYER = ("output_layer.0.weight", "output_layer.0.bias")
 class ModelSizes:
     """The sizes that fix every shape of the model.
 
-    Attributes:
-        nb_tokens: Rows of the embedding, the size of the vocabulary.
-        embedding_dim: Columns of the embedding.
-        hidden_size: Hidden units of one LSTM direction.
-        nb_outputs: Rows of the output layer (1 for two classes), `None` without an output layer.
+    `hidden_size` is that of one LSTM direction. `nb_outputs` is 1 for two classes, `None` without an output
+    layer.
     """
 
     nb_tokens: int
@@ -77,12 +81,7 @@ def dimensions(sizes: ModelSizes) -> dict[str, int]:
 
 
 class Int8Rows(NamedTuple):
-    """A matrix with one scale for each row.
-
-    Attributes:
-        values: int8 (rows, columns).
-        scales: float32 (rows,).
-    """
+    """A matrix, int8 (rows, columns), with one scale for each row, float32 (rows,)."""
 
     values: npt.NDArray[np.int8]
     scales: npt.NDArray[np.float32]
@@ -157,10 +156,6 @@ def read_sizes(shapes: Mapping[str, tuple[int, ...]], table: Mapping[str, tuple[
 
     Each size is taken from the first layer of `table` that has it as a dimension.
 
-    Args:
-        shapes: Layer name to shape; every layer of `table`, but for the output layer, which may be missing.
-        table: Layer name to names of dimensions, as in `LAYERS`.
-
     Raises:
         ValueError: A layer has another shape than the sizes give it.
     """
@@ -202,3 +197,98 @@ def listed(names: Collection[object], most: int = 5) -> str:
     """Some of the names, for a message."""
     shown = ", ".join(repr(name) for name in list(names)[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+# --- safetensors files
+
+
+def read_layers(path: str | os.PathLike[str]) -> dict[str, Layer]:
+    """Read and check a safetensors file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The layers in the order of `LAYERS`; matrices of a file of `save_quantized` as `Int8Rows`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is of another kind, damaged, or holds something other than the model's layers.
+    """
+    path = Path(path)
+    layers = read_safetensors(path)
+    try:
+        model_sizes(layers)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; expected the layers of a TorchMoji model") from error
+    return {name: layers[name] for name in LAYERS if name in layers}
+
+
+def is_safetensors(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a file that starts as safetensors does: eight bytes, then a JSON object."""
+    if not Path(path).is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def has_int8_rows(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a file of `save_quantized`."""
+    import safetensors
+
+    if not is_safetensors(path):
+        return False
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            return (file.metadata() or {}).get("quantization") == QUANTIZATION
+    except safetensors.SafetensorError:
+        return False
+
+
+def read_safetensors(path: Path) -> dict[str, Layer]:
+    """What a safetensors file holds, unchecked; bfloat16, which NumPy lacks, is read by torch as float32.
+
+    Raises:
+        ValueError: The file is damaged, or int8 matrices lack their scales.
+    """
+    import safetensors
+
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            names = list(file.keys())
+            if any(file.get_slice(name).get_dtype() == "BF16" for name in names):
+                stored = _read_with_torch(path)
+            else:
+                stored = {name: file.get_tensor(name) for name in names}
+    except (safetensors.SafetensorError, AttributeError, TypeError) as error:  # types that NumPy lacks
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{path} is truncated or damaged ({reason}): download or save the weights again"
+        ) from error
+    quantization = metadata.get("quantization")
+    if quantization not in (None, QUANTIZATION):
+        raise ValueError(
+            f"{path} has the quantization {quantization!r}, expected {QUANTIZATION!r}, as save_quantized "
+            f"writes it: update torchmoji or get the file in full precision"
+        )
+    layers: dict[str, Layer] = dict(stored)
+    for name, values in stored.items():
+        if quantization and values.dtype == np.int8 and values.ndim == 2:
+            scales = stored.get(name + SCALE)
+            if scales is None or scales.dtype.kind != "f" or scales.shape != values.shape[:1]:
+                found = "nothing" if scales is None else f"{scales.dtype} of shape {scales.shape}"
+                raise ValueError(
+                    f"{path}: layer {name + SCALE}: found {found}, expected {len(values)} floats"
+                )
+            del layers[name + SCALE]
+            layers[name] = Int8Rows(values, scales.astype(np.float32))
+    return layers
+
+
+def _read_with_torch(path: Path) -> dict[str, Array]:
+    import torch
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    return {name: (t.float() if t.dtype is torch.bfloat16 else t).numpy() for name, t in tensors.items()}
