@@ -2,6 +2,7 @@
 
 import random
 import unicodedata
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -158,8 +159,7 @@ def test_words_are_those_of_the_whole_text(settings):
 @pytest.fixture
 def tokenized(monkeypatch):
     """Starts with nothing remembered; lists the arguments of all calls of `tokenize`."""
-    nothing = {settings: {} for settings in word_generator._REMEMBERED}
-    monkeypatch.setattr(word_generator, "_REMEMBERED", nothing)
+    monkeypatch.setattr(word_generator, "_REMEMBERED", defaultdict(dict))
     calls = []
     monkeypatch.setattr(word_generator, "tokenize", lambda text: calls.append(text) or [text])
     return calls

@@ -9,6 +9,9 @@ from support.programs import loaded, make_model_files, refusal, run
 
 from torchmoji.create_vocab import load_vocabulary
 
+RESULT_WITHOUT_NUMBER = (
+    '{"dataset": "d", "method": "m", "metric": "a", "settings": "s", "seed": 1, "score": "high"}'
+)
 SMALL = ["--epochs", "1", "--epoch-size", "16", "--batch-size", "8", "--quiet"]
 
 
@@ -158,7 +161,7 @@ def test_finetune_dataset_wants_weights_with_their_vocabulary(scripts, data, mod
     assert "give both or neither" in message
 
 
-@pytest.mark.parametrize("line", ["not json", "[1]", '{"score": 0.5}'])
+@pytest.mark.parametrize("line", ["not json", "[1]", '{"score": 0.5}', RESULT_WITHOUT_NUMBER])
 def test_analyze_results_names_the_line_that_is_no_result(scripts, tmp_path, line, capsys):
     write_results(tmp_path / "one.jsonl", [(1, 0.5)])
     with (tmp_path / "one.jsonl").open("a", encoding="utf-8") as stream:
