@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from support.pipeline_of_words import small
+from support.small_pipeline import small
 
 from torchmoji import MojiPipeline
 from torchmoji.balancing import Balance

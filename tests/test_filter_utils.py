@@ -1,7 +1,5 @@
 """torchmoji.filter_utils: one rule each; tests/test_golden_text.py has the recorded calls."""
 
-import time
-
 import pytest
 
 from torchmoji.filter_utils import (
@@ -11,11 +9,9 @@ from torchmoji.filter_utils import (
     correct_length,
     detect_special_tokens,
     extract_emojis,
-    is_special_token,
     mostly_english,
     non_english_user,
     process_word,
-    punct_word,
     remove_control_chars,
     remove_variation_selectors,
     separate_emojis_and_text,
@@ -23,19 +19,6 @@ from torchmoji.filter_utils import (
 )
 
 ENGLISH = {"i", "love", "this", "day"}
-
-
-@pytest.mark.parametrize(
-    ("word", "special"),
-    [("CUSTOM_BREAK", True), ("CUSTOM_BLANK_9", True), ("custom_break", False), ("", False)],
-)
-def test_is_special_token(word, special):
-    assert is_special_token(word) is special
-
-
-@pytest.mark.parametrize(("word", "punctuation"), [("?!", True), ("", True), ("a!", False), ("…", False)])
-def test_punct_word(word, punctuation):
-    assert punct_word(word) is punctuation
 
 
 @pytest.mark.parametrize(
@@ -72,16 +55,6 @@ def test_correct_length_counts_words_only(bounds, accepted):
     assert correct_length(["hello", "!!", "CUSTOM_AT", "you"], *bounds) is accepted
 
 
-@pytest.mark.parametrize(("user", "found"), [("99", True), (99, True), ("7", False)])
-def test_non_english_user(user, found):
-    assert non_english_user(user, {99}) is found
-
-
-def test_non_english_user_refuses_what_is_no_number():
-    with pytest.raises(ValueError, match="'bob'"):
-        non_english_user("bob", {99})
-
-
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
@@ -94,15 +67,6 @@ def test_non_english_user_refuses_what_is_no_number():
 )
 def test_separate_emojis_and_text(text, parts):
     assert separate_emojis_and_text(text) == parts
-
-
-def test_extract_emojis_keeps_order_and_repeats():
-    assert extract_emojis("😂❤\ufe0f😂👍", ["❤", "😂"]) == ["😂", "❤", "😂"]
-
-
-def test_remove_variation_selectors():
-    assert len(VARIATION_SELECTORS) == 16
-    assert remove_variation_selectors("a" + "".join(VARIATION_SELECTORS) + "\ufdff\ufe10") == "a\ufdff\ufe10"
 
 
 @pytest.mark.parametrize(
@@ -146,15 +110,6 @@ def test_detect_special_tokens(word, token):
     assert detect_special_tokens(word) == token
 
 
-def test_process_word_shortens_first():
-    assert process_word("www.a.b") == "ww.a.b"
-    assert process_word("11111") == "CUSTOM_NUMBER"
-
-
-def test_remove_control_chars():
-    assert remove_control_chars("a\x00\x1f \x7f\x9fb\xa0") == "a b\xa0"
-
-
 @pytest.mark.parametrize("space", ["\xa0", "\xc2", "\\xa0", "\\\\xc2"])
 def test_convert_nonbreaking_space(space):
     assert convert_nonbreaking_space(f"a{space}b") == "a b"
@@ -165,8 +120,12 @@ def test_convert_linebreaks(linebreak):
     assert convert_linebreaks(f"a{linebreak}b") == "a CUSTOM_BREAK b"
 
 
-@pytest.mark.parametrize("text", ["www." * 250_000, "aaabbbccc" * 110_000, "a" * 1_000_000])
-def test_a_million_characters_are_shortened_in_seconds(text):
-    started = time.process_time()
-    shorten_word(text)
-    assert time.process_time() - started < 5
+def test_small_functions():
+    assert len(VARIATION_SELECTORS) == 16
+    assert remove_variation_selectors("a" + "".join(VARIATION_SELECTORS) + "\ufdff\ufe10") == "a\ufdff\ufe10"
+    assert extract_emojis("😂❤\ufe0f😂👍", ["❤", "😂"]) == ["😂", "❤", "😂"]
+    assert remove_control_chars("a\x00\x1f \x7f\x9fb\xa0") == "a b\xa0"
+    assert [process_word(word) for word in ("www.a.b", "11111")] == ["ww.a.b", "CUSTOM_NUMBER"]
+    assert [non_english_user(user, {99}) for user in ("99", 99, "7")] == [True, True, False]
+    with pytest.raises(ValueError, match="'bob'"):
+        non_english_user("bob", {99})

@@ -80,28 +80,13 @@ def test_own_texts(key, function):
 
 
 @pytest.mark.parametrize("name", RECORDED_TEXTS)
-def test_recorded_number_of_texts(recorded, name):
+def test_recorded_words_and_ids(recorded, vocabulary, name):
     assert len(recorded[name]) == RECORDED_TEXTS[name]
-
-
-@pytest.mark.parametrize("name", RECORDED_TEXTS)
-def test_recorded_words(recorded, name):
     assert differences(recorded[name], "words", sentence_words) == []
-
-
-@pytest.mark.parametrize("name", RECORDED_TEXTS)
-def test_recorded_ids(recorded, vocabulary, name):
-    find_tokens = SentenceTokenizer(vocabulary, 12).find_tokens
-    assert [r for r in recorded[name] if find_tokens(sentence_words(r["text"])) != r["ids"]] == []
-
-
-@pytest.mark.parametrize("name", RECORDED_TEXTS)
-def test_recorded_rows(recorded, vocabulary, name):
-    expected = [(record["ids"] + [0] * 30)[:30] for record in recorded[name]]
-    tokens, _, stats = SentenceTokenizer(vocabulary, 30).tokenize_sentences(
-        [record["text"] for record in recorded[name]]
-    )
-    assert tokens.tolist() == expected
+    tokenizer = SentenceTokenizer(vocabulary, 30)
+    assert [r for r in recorded[name] if tokenizer.find_tokens(r["words"]) != r["ids"]] == []
+    tokens, _, stats = tokenizer.tokenize_sentences([record["text"] for record in recorded[name]])
+    assert tokens.tolist() == [(record["ids"] + [0] * 30)[:30] for record in recorded[name]]
     assert stats["valid"] == sum(bool(record["ids"]) for record in recorded[name])
 
 

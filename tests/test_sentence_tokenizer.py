@@ -65,14 +65,6 @@ def test_texts_without_words_keep_their_row(tokenizer, blank):
     assert tokenizer.kept_rows.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_no_texts_give_no_rows(tokenizer):
-    tokens, infos, stats = tokenizer.tokenize_sentences([])
-    assert tokens.shape == (0, 4)
-    assert tokens.dtype == np.uint16
-    assert infos == []
-    assert stats["total"] == 0
-
-
 @pytest.mark.parametrize("value", NOT_TEXTS)
 def test_what_is_no_text_is_named_with_its_position(tokenizer, value):
     with pytest.raises(TypeError, match=f"text 2 is not a string but {type(value).__name__}: .*empty string"):
@@ -94,20 +86,14 @@ def test_stats_start_from_zero_unless_told_otherwise(tokenizer):
     assert tokenizer.tokenize_sentences(["love", ""], reset_stats=False)[2]["total"] == 3
 
 
-def test_vocabulary_is_copied(tokenizer):
-    tokenizer.vocabulary["new"] = 16
-    assert "new" not in VOCABULARY
-
-
 # --- generators of texts
 
 
-def test_generators_need_max_sentences(tokenizer):
+def test_max_sentences_of_a_generator(tokenizer):
     with pytest.raises(ValueError, match=r"texts without a length .* need max_sentences"):
         tokenizer.tokenize_sentences(text for text in ["love"])
-
-
-def test_max_sentences_of_a_generator(tokenizer):
+    with pytest.raises(ValueError, match="max_sentences must be at least 0, got -1"):
+        tokenizer.tokenize_sentences(["love"], max_sentences=-1)
     texts = iter(["love", "", "you", "I"])
     assert tokenizer.tokenize_sentences(texts, max_sentences=3)[0][:, 0].tolist() == [LOVE, 0, YOU]
     assert next(texts) == "I"
@@ -118,11 +104,6 @@ def test_max_sentences_counts_rows():
     tokenizer = SentenceTokenizer(VOCABULARY, 4, custom_wordgen=Labelled())
     assert len(tokenizer.tokenize_sentences(iter(LABELLED), max_sentences=2)[0]) == 2
     assert tokenizer.kept_rows.tolist() == [0, 4]
-
-
-def test_negative_max_sentences(tokenizer):
-    with pytest.raises(ValueError, match="max_sentences must be at least 0, got -1"):
-        tokenizer.tokenize_sentences(["love"], max_sentences=-1)
 
 
 # --- ids
@@ -144,16 +125,9 @@ def test_own_masking_and_unknown_values():
     assert tokenizer.to_sentence([LOVE, 70_000]) == "love"
 
 
-def test_find_tokens(tokenizer):
-    assert tokenizer.find_tokens(["love", "Love", "CUSTOM_AT"]) == [LOVE, 1, 2]
-
-
-def test_to_sentence_leaves_out_padding(tokenizer):
+def test_to_sentence(tokenizer):
     tokens, _, _ = tokenizer.tokenize_sentences(["I love 12"])
     assert tokenizer.to_sentence(tokens[0]) == "i love CUSTOM_NUMBER"
-
-
-def test_to_sentence_of_an_unknown_id(tokenizer):
     with pytest.raises(KeyError, match="none of the 16 words has the id 16"):
         tokenizer.to_sentence([LOVE, 16])
 
@@ -176,11 +150,6 @@ def test_custom_word_generator_drops_rows_and_says_so():
     }
 
 
-def test_custom_word_generator_must_not_have_a_stream():
-    with pytest.raises(ValueError, match="has a stream already; make it with stream None"):
-        SentenceTokenizer(VOCABULARY, 4, custom_wordgen=WordGenerator(["love"]))
-
-
 def test_texts_of_only_special_tokens_can_be_left_out():
     tokenizer = SentenceTokenizer(VOCABULARY, 2, ignore_sentences_with_only_custom=True)
     tokens, infos, stats = tokenizer.tokenize_sentences(["@bob 12", "love", "", "unknown", "12 you"])
@@ -193,22 +162,25 @@ def test_texts_of_only_special_tokens_can_be_left_out():
 # --- wrong arguments
 
 
-@pytest.mark.parametrize("length", [0, -1, 2.0, "30", None])
-def test_fixed_length_is_positive(length):
-    with pytest.raises(ValueError, match=f"fixed_length must be a positive number of tokens, got {length!r}"):
-        SentenceTokenizer(VOCABULARY, length)
-
-
-@pytest.mark.parametrize("vocabulary", [["a"], "vocabulary.json", None])
-def test_vocabulary_is_a_mapping(vocabulary):
-    with pytest.raises(TypeError, match=f"must map words to ids, got {type(vocabulary).__name__}.*load_voc"):
-        SentenceTokenizer(vocabulary, 3)
-
-
-@pytest.mark.parametrize("index", ["2", -1, 1.0, None])
-def test_ids_are_whole_numbers(index):
-    with pytest.raises(ValueError, match=f"id of 'love' must be a whole number of at least 0, got {index!r}"):
-        SentenceTokenizer({"love": index}, 3)
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        *(((VOCABULARY, n), ValueError, f"positive number of tokens, got {n!r}") for n in (0, 2.0, "30")),
+        *(((words, 3), TypeError, "must map words to ids, got .*load_voc") for words in (["a"], "v.json")),
+        *(
+            (({"love": i}, 3), ValueError, "id of 'love' must be a whole number of at")
+            for i in ("2", -1, 1.0)
+        ),
+        (
+            (VOCABULARY, 4, WordGenerator(["love"])),
+            ValueError,
+            "has a stream already; make it with stream None",
+        ),
+    ],
+)
+def test_wrong_tokenizers_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        SentenceTokenizer(*arguments)
 
 
 # --- splits
@@ -248,18 +220,12 @@ def test_split_leaves_the_global_generator_alone(tokenizer):
 
 @pytest.mark.parametrize("kind", [list, tuple, np.array])
 def test_split_by_positions(tokenizer, kind):
-    parts = [kind([3, 0]), kind([1]), kind([2, 2])]
+    parts = [kind([3, 0]), kind([]), kind([2, 2])]
     texts, infos, _ = tokenizer.split_train_val_test(
         ["I", "love", "you", "😂"], [{"label": i} for i in range(4)], parts
     )
-    assert [part[:, 0].tolist() for part in texts] == [[JOY, ME], [LOVE], [YOU, YOU]]
-    assert [[info["label"] for info in part] for part in infos] == [[3, 0], [1], [2, 2]]
-
-
-def test_split_with_an_empty_part(tokenizer):
-    texts, infos, _ = tokenizer.split_train_val_test(["I", "you"], [0, 1], [[0], [], [1]])
-    assert [part.shape for part in texts] == [(1, 4), (0, 4), (1, 4)]
-    assert [len(part) for part in infos] == [1, 0, 1]
+    assert [part[:, 0].tolist() for part in texts] == [[JOY, ME], [], [YOU, YOU]]
+    assert [[info["label"] for info in part] for part in infos] == [[3, 0], [], [2, 2]]
 
 
 def test_split_adds_the_most_frequent_words_of_the_training_part(tokenizer):
@@ -279,30 +245,27 @@ def test_split_with_a_word_generator_that_drops_rows():
     assert [part.tolist() for part in infos] == [["a"], [], ["f", "e"]]
 
 
-@pytest.mark.parametrize("split", [[0.7, 0.1, 0.1], [0.5, 0.5, 0.0], [1.5, -0.7, 0.2], [[0], 0.5, 0.5]])
-def test_split_by_wrong_shares(tokenizer, split):
-    with pytest.raises(ValueError, match="must be three lists or three shares that sum to 1"):
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ([0.7, 0.1, 0.1], "must be three lists or three shares that sum to 1"),
+        ([1.5, -0.7, 0.2], "must be three lists or three shares that sum to 1"),
+        ([[0], 0.5, 0.5], "must be three lists or three shares that sum to 1"),
+        ([0.8, 0.2], "needs three entries"),
+        *(
+            ([[0], [1], [p]], f"positions of 40 texts, from 0 on; got .*{p}")
+            for p in (40, -1, 1.5, True, "1")
+        ),
+    ],
+)
+def test_wrong_splits_are_refused(tokenizer, split, message):
+    with pytest.raises(ValueError, match=message):
         tokenizer.split_train_val_test(TEXTS, LABELS, split)
 
 
-@pytest.mark.parametrize("split", [[0.8, 0.2], [[0], [1]], [0.25] * 4])
-def test_split_into_other_than_three_parts(tokenizer, split):
-    with pytest.raises(ValueError, match="needs three entries"):
-        tokenizer.split_train_val_test(TEXTS, LABELS, split)
-
-
-@pytest.mark.parametrize("position", [40, -1, 1.5, True, np.True_, "1"])
-def test_split_by_wrong_positions(tokenizer, position):
-    with pytest.raises(ValueError, match=f"must hold positions of 40 texts, from 0 on; got .*{position}"):
-        tokenizer.split_train_val_test(TEXTS, LABELS, [[0], [1], [position]])
-
-
-def test_split_of_too_few_texts(tokenizer):
+def test_splits_of_too_few_texts_or_infos_are_refused(tokenizer):
     with pytest.raises(ValueError, match="2 texts are too few to split"):
         tokenizer.split_train_val_test(["love", "you"], [0, 1])
-
-
-def test_split_needs_an_info_for_each_text(tokenizer):
     with pytest.raises(ValueError, match="40 texts need as many infos, got 39"):
         tokenizer.split_train_val_test(TEXTS, LABELS[1:])
 
@@ -318,8 +281,5 @@ def test_split_names_the_position_in_the_whole_list(tokenizer, extend_with):
 
 def test_coverage_is_the_share_of_known_words():
     assert coverage(np.array([[5, 1, 0, 0], [7, 8, 0, 0]])) == pytest.approx(0.75)
-
-
-def test_coverage_needs_tokens():
     with pytest.raises(ValueError, match="at least one token, got only padding"):
         coverage(np.zeros((2, 3), dtype=int))

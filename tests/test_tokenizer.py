@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from torchmoji import tokenizer
 from torchmoji.tokenizer import IGNORED, RE_PATTERN, TOKENS, tokenize
 
 OWN_TEXTS = [
@@ -63,19 +62,6 @@ def test_white_space_and_nothing_else_is_dropped():
     assert tokenize(text) == ["a", "b", "c", "d", "e", "f", "g", "\u200b", "h"]
 
 
-def test_case_is_kept():
-    assert tokenize("WWW.X.y HeLLo :D Mr.") == ["WWW.X.y", "HeLLo", ":D", "Mr."]
-
-
-def test_every_pattern_string_compiles():
-    patterns = {name: value for name, value in vars(tokenizer).items() if name.startswith("RE_")}
-    assert patterns.pop("RE_PATTERN") is RE_PATTERN
-    assert len(patterns) == 16
-    for name, pattern in patterns.items():
-        assert isinstance(pattern, str), name
-        assert re.compile(pattern).fullmatch("") is None, name
-
-
 def test_tokens_and_ignored_are_the_whole_expression():
     assert len(TOKENS) == 15
     assert re.compile("|".join(IGNORED) + "|(" + "|".join(TOKENS) + ")", re.IGNORECASE) == RE_PATTERN
@@ -115,10 +101,12 @@ def test_refuses_what_is_no_string(value):
         tokenize(value)
 
 
-def test_every_character_within_others():
+@pytest.mark.parametrize(
+    ("first", "end"), [(0, 0x20000), pytest.param(0x20000, 0x110000, marks=pytest.mark.nightly)]
+)
+def test_every_character_within_others(first, end):
     """`tokenize` takes most of Unicode in runs, the public expression one character after the other."""
-    characters = [chr(code) for code in range(0x110000)]
-    for start in range(0, len(characters), 1 << 16):
-        block = characters[start : start + (1 << 16)]
+    for start in range(first, end, 1 << 16):
+        block = [chr(code) for code in range(start, start + (1 << 16))]
         for text in ("".join(block), "@#a." + "#a.".join(block)):
             assert tokenize(text) == [word for word in RE_PATTERN.findall(text) if word], hex(start)

@@ -2,6 +2,7 @@
 
 import random
 import unicodedata
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -66,11 +67,8 @@ def test_words_for_a_vocabulary(text, words):
     assert WordGenerator(None).get_words(text) == words
 
 
-def test_without_break_replacement():
+def test_options_of_a_sentence():
     assert for_sentences(break_replacement=False).get_words("a\nb<br>c") == ["a", "b", "<", "br", ">", "c"]
-
-
-def test_without_removal_of_variation_selectors():
     assert for_sentences(remove_variation_selectors=False).get_words("❤\ufe0f") == ["❤", "\ufe0f"]
 
 
@@ -78,10 +76,6 @@ def test_without_removal_of_variation_selectors():
 def test_get_words_refuses_what_is_no_string(text):
     with pytest.raises(TypeError, match=f"a text must be a str, got {type(text).__name__}"):
         WordGenerator(None).get_words(text)
-
-
-def test_convert_unicode_punctuation_leaves_letters_alone():
-    assert WordGenerator(None).convert_unicode_punctuation("é…‼™’") == "é...!!™'"
 
 
 @pytest.mark.parametrize(
@@ -165,8 +159,7 @@ def test_words_are_those_of_the_whole_text(settings):
 @pytest.fixture
 def tokenized(monkeypatch):
     """Starts with nothing remembered; lists the arguments of all calls of `tokenize`."""
-    nothing = {settings: {} for settings in word_generator._REMEMBERED}
-    monkeypatch.setattr(word_generator, "_REMEMBERED", nothing)
+    monkeypatch.setattr(word_generator, "_REMEMBERED", defaultdict(dict))
     calls = []
     monkeypatch.setattr(word_generator, "tokenize", lambda text: calls.append(text) or [text])
     return calls
@@ -209,11 +202,6 @@ class Counting(WordGenerator):
         return True, f"{word} n{'x' * self.calls}"
 
 
-class Strict(WordGenerator):
-    def check_ascii(self, word):
-        return word != "plain"
-
-
 class Dashed(WordGenerator):
     def convert_unicode_punctuation(self, word):
         return super().convert_unicode_punctuation(word).replace("é", "-")
@@ -226,6 +214,11 @@ def test_own_conversion_of_words_is_always_called():
         ["a", "nxx", "a", "nxx"],
     ]
     assert generator.calls == 4
+
+
+def test_own_methods_are_used_for_parts_that_are_remembered():
+    assert for_sentences().get_words("é") == ["é"]
+    assert Dashed(None, allow_unicode_text=True).get_words("é") == ["-"]
 
 
 def test_threads_give_the_same_words(monkeypatch):
@@ -252,17 +245,12 @@ class Labelled(WordGenerator):
 STREAM = [("one two", 1), ("three four", 0), ("café au lait", 2), ("five", 3), ("six seven", 4)]
 
 
-def test_iteration_gives_words_and_information():
+def test_iteration_gives_words_and_information_and_counts():
     generator = Labelled(STREAM)
     assert list(generator) == [
         (["one", "two"], {"label": 1, "position": 0, "length": 2, "position again": 0}),
         (["six", "seven"], {"label": 4, "position": 4, "length": 2, "position again": 4}),
     ]
-
-
-def test_statistics():
-    generator = Labelled(STREAM)
-    generator.generate_array_from_input()
     assert generator.stats == {
         "pretokenization_filtered": 1,
         "unicode_filtered": 1,
@@ -270,6 +258,8 @@ def test_statistics():
         "total": 5,
         "valid": 2,
     }
+    with pytest.raises(ValueError, match="has no stream: set its `stream`"):
+        list(WordGenerator(None))
 
 
 def test_statistics_add_up_until_they_are_reset():
@@ -291,11 +281,6 @@ def test_texts_that_a_filter_leaves_without_words_are_not_given():
     assert (generator.stats["total"], generator.stats["valid"]) == (2, 0)
 
 
-def test_a_stream_is_needed():
-    with pytest.raises(ValueError, match="has no stream: set its `stream`"):
-        list(WordGenerator(None))
-
-
 def test_an_iterator_is_read_only_as_far_as_needed():
     lines = iter(["a", "b", "c"])
     generator = iter(WordGenerator(lines))
@@ -314,22 +299,19 @@ def chosen(lines, **options):
     return [words for words, _ in TweetWordGenerator(lines, **options)]
 
 
-def test_retweets_are_left_out_by_default():
-    lines = [tweet("RT hello"), tweet("rt hello"), tweet("please RT hello")]
-    assert chosen(lines) == [["please", "rt", "hello"]]
-    assert len(chosen(lines, ignore_retweets=False)) == 3
-
-
-def test_links_are_left_out_by_default():
-    lines = [tweet("hello http://t.co"), tweet("hello www.t.co")]
-    assert chosen(lines) == []
-    assert len(chosen(lines, ignore_url_tweets=False)) == 2
-
-
-def test_mentions_are_kept_by_default():
-    lines = [tweet("hello @bob"), tweet("hello @ home")]
-    assert len(chosen(lines)) == 2
-    assert chosen(lines, ignore_mention_tweets=True) == [["hello", "@", "home"]]
+@pytest.mark.parametrize(
+    ("texts", "option", "kept_with", "kept_without"),
+    [
+        (["RT hello", "rt hello", "please RT hello"], "ignore_retweets", [2], [0, 1, 2]),
+        (["hello http://t.co", "hello www.t.co"], "ignore_url_tweets", [], [0, 1]),
+        (["hello @bob", "hello @ home"], "ignore_mention_tweets", [1], [0, 1]),
+    ],
+)
+def test_kinds_of_tweets_that_may_be_left_out(texts, option, kept_with, kept_without):
+    by_default = kept_without if option == "ignore_mention_tweets" else kept_with
+    for options, kept in (({option: True}, kept_with), ({option: False}, kept_without), ({}, by_default)):
+        expected = [WordGenerator(None).get_words(texts[index]) for index in kept]
+        assert chosen(map(tweet, texts), **options) == expected
 
 
 def test_wanted_emojis():

@@ -237,12 +237,8 @@ class MasterVocab:
 
         tables = {}
         for path in paths:
-            counts = load_word_counts(path)
-            tables[path] = {
-                word: count
-                for word, count in counts.items()
-                if count >= min_words and not is_special_token(word)
-            }
+            read = load_word_counts(path).items()
+            tables[path] = {w: n for w, n in read if n >= min_words and not is_special_token(w)}
         sizes = {path: sum(counts.values()) for path, counts in tables.items()}
         largest = max(sizes.values())
 
@@ -296,16 +292,12 @@ def all_words_in_sentences(sentences: Iterable[Iterable[str]]) -> list[str]:
 def extend_vocab_in_file(
     vocab: VocabBuilder, max_tokens: int = 10000, vocab_path: str | os.PathLike[str] = VOCAB_PATH
 ) -> int:
-    """Extend a vocabulary file in place.
+    """Extend a vocabulary file in place, as `extend_vocab` does, and give the number of words added.
 
     Args:
         vocab: Its counts are the candidates.
         max_tokens: The most words to add.
-        vocab_path: The JSON file; better a copy, since the default is the vocabulary that belongs to
-            `PRETRAINED_PATH`.
-
-    Returns:
-        How many words were added.
+        vocab_path: Better a copy: the default is the vocabulary that belongs to `PRETRAINED_PATH`.
 
     Raises:
         FileNotFoundError: There is no such file.

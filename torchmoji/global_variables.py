@@ -2,9 +2,8 @@
 
 `VOCAB_PATH` and `PRETRAINED_PATH` are a matching pair: the original DeepMoji weights with their vocabulary
 where `torchmoji.weights.hub` has installed them, else the default model that comes with the package. Unlike
-2017
-they are looked up each time they are used, so a download takes effect at once, and `WEIGHTS_DIR` is made
-when it is first used, not by the import.
+in 2017 they are looked up each time they are used, so a download takes effect at once, and `WEIGHTS_DIR` is
+made when it is first used, not by the import.
 """
 
 import os
@@ -75,10 +74,6 @@ class LazyPath(os.PathLike[str]):
     """A path that is looked up when it is used, and then does what the `str` of 2017 did.
 
     Only `isinstance(path, str)` is false.
-
-    Args:
-        name: The constant's name, for `repr`.
-        resolve: Gives the path.
     """
 
     def __init__(self, name: str, resolve: Callable[[], str]) -> None:

@@ -7,6 +7,7 @@ lower-casing maps one character to one character. Text is `str` throughout. Char
 
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any
@@ -41,12 +42,7 @@ SIMPLE_LOWER = {"İ": "i", "Σ": "σ", "\u180e": " "}
 # Most parts of a text were in earlier ones. For each (allow_unicode_text, ignore_emojis,
 # remove_variation_selectors): part between blanks -> its words. Long parts are not remembered, and a full
 # dictionary is emptied.
-_REMEMBERED: dict[tuple[bool, bool, bool], dict[str, tuple[str, ...]]] = {
-    (unicode_text, emojis, selectors): {}
-    for unicode_text in (False, True)
-    for emojis in (False, True)
-    for selectors in (False, True)
-}
+_REMEMBERED: defaultdict[tuple[bool, bool, bool], dict[str, tuple[str, ...]]] = defaultdict(dict)
 _REMEMBERED_CHUNKS = 1 << 17
 """The most parts for the same settings: about 25 megabytes where they come from tweets, 150 at worst."""
 _REMEMBERED_LENGTH = 32
@@ -69,14 +65,6 @@ def _convert_character(character: str) -> str:
     if decoded and punct_word(decoded, punctuation=ALLOWED_CONVERTED_UNICODE_PUNCTUATION):
         return decoded
     return character
-
-
-def _remember(remembered: dict[str, tuple[str, ...]], chunk: str, words: tuple[str, ...]) -> None:
-    """Remember a part's words unless it is long; several threads may do so at once."""
-    if len(chunk) <= _REMEMBERED_LENGTH and len(words) <= _REMEMBERED_WORDS:
-        if len(remembered) >= _REMEMBERED_CHUNKS:
-            remembered.clear()
-        remembered[chunk] = words
 
 
 _decompose = lru_cache(maxsize=1 << 16)(partial(unicodedata.normalize, "NFKD"))
@@ -144,7 +132,7 @@ class WordGenerator:
 
         own_conversion = self._has_own_conversion()
         settings = self.allow_unicode_text, self.ignore_emojis, self.remove_variation_selectors
-        remembered: dict[str, tuple[str, ...]] = {} if own_conversion else _REMEMBERED.get(settings, {})
+        remembered = {} if own_conversion else _REMEMBERED[settings]  # several threads may write to it
         words: list[str] = []
         for chunk in sentence.split():
             found = remembered.get(chunk)
@@ -152,8 +140,11 @@ class WordGenerator:
                 found = self._words_of_chunk(chunk)
                 if found is None:
                     return []
-                if not own_conversion:
-                    _remember(remembered, chunk, found)
+                is_short = len(chunk) <= _REMEMBERED_LENGTH and len(found) <= _REMEMBERED_WORDS
+                if is_short and not own_conversion:
+                    if len(remembered) >= _REMEMBERED_CHUNKS:
+                        remembered.clear()
+                    remembered[chunk] = found
             words += found
         return words
 
@@ -202,29 +193,16 @@ class WordGenerator:
         return False, ""
 
     def data_preprocess_filtering(self, line: Any, iter_i: int) -> tuple[bool, str, dict[str, Any]]:
-        """To be overridden: choose or change a text before tokenization.
+        """To be overridden: whether to keep what the stream gave, the text to tokenize, and information.
 
-        Args:
-            line: What the stream gave.
-            iter_i: How many the stream gave before.
-
-        Returns:
-            Whether to keep it, the text to tokenize, and information about it.
+        `iter_i` is how many texts the stream gave before.
         """
         return True, line, {}
 
     def data_postprocess_filtering(
         self, words: list[str], iter_i: int
     ) -> tuple[bool, list[str], dict[str, Any]]:
-        """To be overridden: choose or change a text's words.
-
-        Args:
-            words: The words.
-            iter_i: How many texts the stream gave before.
-
-        Returns:
-            Whether to keep them, the words, and information about them.
-        """
+        """To be overridden: whether to keep a text's words, the words, and information about them."""
         return True, words, {}
 
     def extract_valid_sentence_words(self, line: Any) -> tuple[bool, list[str], dict[str, Any]]:

@@ -30,12 +30,6 @@ def test_the_table_has_a_column_for_each_precision(program, arguments, capsys):
     assert "3 texts." in lines
 
 
-def test_a_part_of_the_texts_and_a_file_for_the_table(program, arguments, tmp_path, capsys):
-    run(program, *arguments, "--texts", 2, "--output", tmp_path / "table.md")
-    assert capsys.readouterr().out == ""
-    assert "2 texts." in (tmp_path / "table.md").read_text("utf-8")
-
-
 def test_errors_are_those_of_the_results(program):
     probabilities = np.array([[0.1, 0.2, 0.3, 0.15, 0.05, 0.2], [0.5, 0.1, 0.1, 0.1, 0.1, 0.1]])
     changed = probabilities.copy()

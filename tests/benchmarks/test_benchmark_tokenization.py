@@ -4,7 +4,7 @@ import gzip
 import re
 
 import pytest
-from support.programs import loaded, refusal, run
+from support.programs import loaded, run
 
 from torchmoji.create_vocab import save_vocabulary
 from torchmoji.global_variables import SPECIAL_TOKENS
@@ -48,20 +48,3 @@ def test_tables(program, small, tmp_path):
     assert "to ids, 100 | to ids, 400 |" in report
     assert "| `a.a.a.` | 0.00 | 0.00 | 0.00 | 0.00 |" in report
     assert "python benchmarks/tokenization.py plain.txt labelled.tsv.gz" in report
-
-
-def test_without_hostile_texts(program, small, capsys):
-    run(program, "plain.txt", *small, "--repeat", "1", "--characters", "0")
-    report = capsys.readouterr().out
-    assert "| plain.txt | 3 | " in report
-    assert "seconds for" not in report
-
-
-def test_median_and_range(program):
-    with loaded(program) as module:
-        runs = [{"texts": 6000, "cold": cold} for cold in (1, 3, 2)]
-        assert module.speed_cell(runs, "cold") == "3,000 (2,000 to 6,000)"
-
-
-def test_refuses_no_repetition(program, small, capsys):
-    assert "0 is not 1 or more" in refusal(program, capsys, "plain.txt", "--repeat", "0")

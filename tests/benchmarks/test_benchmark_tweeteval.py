@@ -12,9 +12,7 @@ from support.small_task import small_model
 from torch import nn
 
 from benchmarks.tweeteval import (
-    class_weights,
     leaderboard_score,
-    read_part,
     score_with_threshold,
     tokenizer_for,
 )
@@ -77,12 +75,6 @@ def test_table_has_the_leaderboard_beside_each_task(benchmark, tmp_path):
     assert "python benchmarks/tweeteval.py --data data" in (tmp_path / "out.md").read_text()
 
 
-def test_texts_are_read_with_their_labels(data):
-    texts, labels = read_part(data / "emotion", "val")
-    assert texts[:5] == ["good thing", "bad thing", "fine thing", "day thing", "good thing"]
-    assert labels[:5].tolist() == [0, 1, 2, 3, 0]
-
-
 def test_a_threshold_is_chosen_on_the_validation_part_alone():
     def part(logits, labels):
         return [(torch.tensor(logits)[:, None], torch.tensor(labels))]
@@ -122,6 +114,7 @@ def test_selectors_are_words_in_their_own_task_only(dataset, ids):
     assert row[row != 0].tolist() == ids
 
 
+@pytest.mark.nightly
 def test_runs_with_other_weights_of_classes_are_other_runs(benchmark, data):
     for part in ("train", "val", "test"):
         write_part(data / "irony", part, [0, 0, 0, 1] * 10, words=["fine"])
@@ -132,10 +125,3 @@ def test_runs_with_other_weights_of_classes_are_other_runs(benchmark, data):
     assert results[0]["score"] == 0
     assert results[1]["score"] > 0.3  # all texts are alike, so all get the class that weighs more
     assert benchmark(*options, "--class-weight-power", "2") == results
-
-
-def test_weights_of_classes_are_a_power_of_the_balanced_ones():
-    labels = np.array([0, 0, 0, 1])
-    assert class_weights(labels, 2, None) is None
-    assert class_weights(labels, 2, 1) == pytest.approx([2 / 3, 2])
-    assert class_weights(labels, 2, 0.5) == pytest.approx([(2 / 3) ** 0.5, 2**0.5])

@@ -6,12 +6,12 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
-from support.pipeline_of_words import WORDS, small, word
+from support.small_pipeline import WORDS, small, word
 from torch.utils.data import DataLoader
 
 from torchmoji import EMOJIS, MojiPipeline, SentenceTokenizer
@@ -97,6 +97,14 @@ def test_emotions_are_the_scores_weighted_by_probabilities(default):
     assert max(joyful, key=joyful.get) == "joy"
 
 
+def test_encodings_may_be_normalized_or_tensors():
+    rows = small().encode(["good", "", "bad good"], normalize_embeddings=True)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), [1, 0, 1], atol=1e-6)
+    tensors = small().encode(["good", "bad"], convert_to_tensor=True)
+    assert (tensors.dtype, tensors.requires_grad) == (torch.float32, False)
+    np.testing.assert_array_equal(tensors.numpy(), small().encode(["good", "bad"]))
+
+
 def test_similarity_is_the_cosine(default):
     a, b = default.encode(TEXTS[0]), default.encode(TEXTS[2])
     cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
@@ -105,17 +113,6 @@ def test_similarity_is_the_cosine(default):
     assert matrix.shape == (4, 3)
     assert matrix[3, 0] == pytest.approx(1, abs=1e-5)
     assert matrix[1].tolist() == [0, 0, 0]
-
-
-def test_normalized_encodings_have_length_one_but_for_empty_texts():
-    rows = small().encode(["good", "", "bad good"], normalize_embeddings=True)
-    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), [1, 0, 1], atol=1e-6)
-
-
-def test_tensors_on_request():
-    rows = small().encode(["good", "bad"], convert_to_tensor=True)
-    assert (rows.dtype, rows.requires_grad) == (torch.float32, False)
-    np.testing.assert_array_equal(rows.numpy(), small().encode(["good", "bad"]))
 
 
 # --- words ------------------------------------------------------------------------------------------------
@@ -260,25 +257,6 @@ def test_a_saved_folder_gives_the_same(tmp_path, nb_classes, backend):
         np.testing.assert_allclose(got.sum(1), 1, atol=1e-5)
 
 
-def test_saving_again_replaces_files_and_keeps_others(tmp_path):
-    small(2).save_pretrained(tmp_path)
-    (tmp_path / "notes.txt").write_text("mine")
-    small(3, ["a", "b", "c"]).save_pretrained(tmp_path)
-    assert MojiPipeline.from_pretrained(tmp_path).classes == ("a", "b", "c")
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert len(list(tmp_path.iterdir())) == 5
-
-
-def test_a_save_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    def fail(*arguments):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("torchmoji.weights.formats.save_state_dict", fail)
-    with pytest.raises(OSError, match="disk full"):
-        small().save_pretrained(tmp_path / "model")
-    assert not list(tmp_path.iterdir())
-
-
 def test_weights_alone_need_a_vocabulary(tmp_path):
     small(3).save_pretrained(tmp_path)
     weights, vocabulary = tmp_path / "model.safetensors", tmp_path / "vocabulary.json"
@@ -302,47 +280,6 @@ def test_an_exported_file_is_loaded(tmp_path):
         pipe.save_pretrained(tmp_path / "new")
 
 
-def test_an_unknown_name_says_what_there_is():
-    with pytest.raises(FileNotFoundError, match=r"no model 'nothing': use 'default', 'deepmoji', a folder"):
-        MojiPipeline.from_pretrained("nothing")
-
-
-def test_original_weights_offline_say_how_to_get_them(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHMOJI_HOME", str(tmp_path))
-
-    def offline():
-        raise DownloadError("pytorch_model.bin could not be had")
-
-    monkeypatch.setattr("torchmoji.weights.hub.download_original", offline)
-    with pytest.raises(DownloadError, match="could not be had"):
-        MojiPipeline.from_pretrained("deepmoji")
-
-
-def test_a_hub_model_is_fetched_by_its_id(tmp_path, monkeypatch):
-    small(2, ["no", "yes"]).save_pretrained(tmp_path)
-    calls = []
-
-    def fetch(identity, revision, allow_patterns):
-        calls.append((identity, revision))
-        return str(tmp_path)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
-    assert MojiPipeline.from_pretrained("somebody/model@v1").classes == ("no", "yes")
-    assert calls == [("somebody/model", "v1")]
-
-
-def test_a_hub_that_cannot_be_reached_is_said(monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    def fail(*arguments, **options):
-        raise LocalEntryNotFoundError("offline")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
-    with pytest.raises(OSError, match="cannot reach the Hugging Face hub for 'somebody/model'"):
-        MojiPipeline.from_pretrained("somebody/model")
-
-
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -364,25 +301,35 @@ def test_a_wrong_configuration_is_refused(tmp_path, config, message):
         MojiPipeline.from_pretrained(tmp_path)
 
 
-def test_a_folder_without_its_files_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"lacks config.json, model.safetensors, vocabulary.json"):
-        MojiPipeline.from_pretrained(tmp_path)
-
-
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("name", "options", "error", "message"),
     [
-        ({"backend": "tensorflow"}, "unknown backend 'tensorflow': use 'torch' or 'onnx'"),
-        ({"backend": "onnx", "device": "cuda"}, "runs on the CPU"),
-        ({"backend": "onnx", "dtype": "bfloat16"}, "no dtype 'bfloat16'"),
-        ({"dtype": "int3"}, "unknown dtype 'int3'"),
-        ({"max_length": 0}, "max_length must be at least 1"),
+        ("nothing", {}, FileNotFoundError, "no model 'nothing': use 'default', 'deepmoji', a folder"),
+        ("./nosuch", {}, FileNotFoundError, r"there is no model '\./nosuch'"),
+        (".", {}, FileNotFoundError, r"lacks config.json, model.safetensors, vocabulary.json"),
+        ("deepmoji", {}, DownloadError, "could not be had"),
+        (
+            "default",
+            {"backend": "tensorflow"},
+            ValueError,
+            "'tensorflow': use 'torch' or 'onnx'",
+        ),
+        ("default", {"backend": "onnx", "device": "cuda"}, ValueError, "runs on the CPU"),
+        ("default", {"backend": "onnx", "dtype": "bfloat16"}, ValueError, "no dtype 'bfloat16'"),
+        ("default", {"device": "nothing:7"}, ValueError, "cannot use device 'nothing:7'"),
+        ("default", {"dtype": "int3"}, ValueError, "unknown dtype 'int3'"),
+        ("default", {"max_length": 0}, ValueError, "max_length must be at least 1"),
     ],
 )
-def test_wrong_options_are_refused(tmp_path, options, message):
-    small(2).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=message):
-        MojiPipeline.from_pretrained(tmp_path, **options)
+def test_what_cannot_be_loaded_says_why(tmp_path, monkeypatch, name, options, error, message):
+    def offline():
+        raise DownloadError("pytorch_model.bin could not be had")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCHMOJI_HOME", str(tmp_path))
+    monkeypatch.setattr("torchmoji.weights.hub.download_original", offline)
+    with pytest.raises(error, match=message):
+        MojiPipeline.from_pretrained(name, **options)
 
 
 @pytest.mark.parametrize("is_fast", [True, False])
@@ -396,13 +343,25 @@ def test_bfloat16_where_it_is_slow_is_warned_of(tmp_path, monkeypatch, caplog, i
     assert ("float32, the default, is faster here" in caplog.text) == (not is_fast)
 
 
-def test_models_without_classes_or_emojis_say_so():
-    with pytest.raises(ValueError, match="gives features alone: use encode"):
-        small(None).predict("good")
-    with pytest.raises(ValueError, match="no emotion scores for the classes 'no', 'yes'"):
-        small(2, ["no", "yes"]).emotions("good")
-    with pytest.raises(ValueError, match="vocabulary has ids from 99 to 99"):
-        MojiPipeline(small().engine, {"word": 99})
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: small(None).predict("good"), ValueError, "gives features alone: use encode"),
+        (
+            lambda: small(2, ["no", "yes"]).emotions("good"),
+            ValueError,
+            "no emotion scores for .* 'no'",
+        ),
+        (lambda: MojiPipeline(small().engine, {"word": 99}), ValueError, "vocabulary has ids from 99 to 99"),
+        (lambda: small().explain(["good", "bad"]), TypeError, "explain takes one text, got list"),
+        (lambda: small().predict("good", 1.5), TypeError, r"top_k must be a whole number, got 1\.5"),
+        (lambda: small().predict("good", 0), ValueError, "top_k must be at least 1, got 0"),
+        (lambda: small().encode("good", 0), ValueError, "batch_size must be at least 1, got 0"),
+    ],
+)
+def test_what_a_pipeline_cannot_do_it_says(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
 
 
 # --- processes and threads --------------------------------------------------------------------------------
@@ -411,19 +370,9 @@ def test_models_without_classes_or_emojis_say_so():
 def test_threads_get_their_own_results():
     pipe = small()
     texts = [[word(10 + (n + k) % 26) for k in range(20)] for n in range(8)]
-    expected = [pipe.encode(part) for part in texts]
-    got = [None] * 8
-
-    def run(n):
-        got[n] = pipe.encode(texts[n])
-
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for a, b in zip(got, expected, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+    with ThreadPoolExecutor(8) as threads:
+        got = list(threads.map(pipe.encode, texts))
+    np.testing.assert_allclose(got, [pipe.encode(part) for part in texts], atol=1e-6)
 
 
 def test_a_pickle_gives_the_same(default_onnx):
@@ -450,18 +399,3 @@ def test_workers_of_a_data_loader_may_use_it():
     loader = DataLoader(Encoded(pipe), batch_size=3, num_workers=2, multiprocessing_context="fork")
     rows = np.concatenate([batch.numpy() for batch in loader])
     np.testing.assert_allclose(rows, pipe.encode([word(10 + n) for n in range(6)]), atol=1e-6)
-
-
-def test_other_wrong_arguments_are_named():
-    with pytest.raises(TypeError, match="explain takes one text, got list"):
-        small().explain(["good", "bad"])
-    with pytest.raises(TypeError, match=r"top_k must be a whole number, got 1\.5"):
-        small().predict("good", top_k=1.5)
-    with pytest.raises(ValueError, match="top_k must be at least 1, got 0"):
-        small().predict("good", top_k=0)
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        small().encode("good", batch_size=0)
-    with pytest.raises(FileNotFoundError, match=r"there is no model '\./nosuch'"):
-        MojiPipeline.from_pretrained("./nosuch")
-    with pytest.raises(ValueError, match="cannot use device 'nothing:7'"):
-        MojiPipeline.from_pretrained(device="nothing:7")

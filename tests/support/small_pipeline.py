@@ -5,14 +5,23 @@ import torch
 from torchmoji import MojiPipeline, TorchMoji
 from torchmoji.pipeline.engines import TorchEngine
 
-WORDS = {"good": 10, "bad": 11, "day": 12, "love": 13, "train": 14, "late": 15}
+
+def word(n):
+    """Another word, for n from 10 to 35."""
+    return f"w{chr(87 + n)}q"
+
+
+WORDS = {word(n): n for n in range(10, 36)}
+WORDS |= {"good": 36, "bad": 37, "day": 38, "love": 39, "train": 40, "late": 41, "😂": 42}
 
 
 def small(nb_classes=64, classes=None, multi_label=False, **options):
     """A pipeline that knows `WORDS`."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = TorchMoji(nb_classes, 16, feature_output=nb_classes is None, embedding_dim=4, hidden_size=3)
+        model = TorchMoji(
+            nb_classes, len(WORDS) + 10, feature_output=nb_classes is None, embedding_dim=4, hidden_size=3
+        )
     if multi_label:
         del model.output_layer[1:]
         model.output_logits = True

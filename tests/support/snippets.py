@@ -3,8 +3,8 @@
 A block is `python`, `bash` or `json`. A block without a language shows the output of the block before it. A
 block with a title, such as ```` ```csv title="reviews.csv" ````, is a file of the working folder.
 
-`python tests/snippets.py docs/index.md` runs a page and writes its outputs anew, to be read before they are
-committed. For docs/demo.md, `torchmoji demo` must run beside it.
+`PYTHONPATH=tests:tests/documents python tests/support/snippets.py docs/index.md` runs a page and writes its
+outputs anew, to be read before they are committed. For docs/demo.md, `torchmoji demo` must run beside it.
 """
 
 import argparse

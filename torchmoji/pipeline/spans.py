@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torchmoji.filter_utils import BREAK_TOKEN, LINEBREAKS, process_word, remove_variation_selectors
 from torchmoji.tokenizer import tokenize
-from torchmoji.word_generator import SIMPLE_LOWER, WordGenerator, every_word
+from torchmoji.word_generator import SIMPLE_LOWER, every_word
 
 Span = tuple[int, int]
 
@@ -36,24 +36,21 @@ class _Traced(NamedTuple):
         return min(start for start, _ in self.spans), max(end for _, end in self.spans)
 
 
-def placed_words(text: str, generator: WordGenerator | None = None) -> list[PlacedWord]:
-    """Give the words of a text with their places.
+_convert = every_word().convert_unicode_word
 
-    Args:
-        text: Any string.
-        generator: That of the tokenizer, by default `SentenceTokenizer`'s own: Unicode and emojis kept.
 
-    Returns:
-        The words of `generator.get_words`. A word that normalisation made of several characters, or that is
-        one of several made of one, has the place of all that it came from.
+def placed_words(text: str) -> list[PlacedWord]:
+    """Give the words of a text, as `SentenceTokenizer` finds them by default, with their places.
+
+    A word that normalisation made of several characters, or that is one of several made of one, has the place
+    of all that it came from.
     """
-    generator = generator or every_word()
-    traced = _with_breaks(_lowered(text)) if generator.break_replacement else _lowered(text)
+    traced = _with_breaks(_lowered(text))
     words, position = [], 0
     for chunk in traced.text.split():
         start = traced.text.index(chunk, position)
         position = start + len(chunk)
-        words += _words_of_chunk(traced.part(start, position), generator)
+        words += _words_of_chunk(traced.part(start, position))
     return words
 
 
@@ -85,9 +82,9 @@ def _with_breaks(traced: _Traced) -> _Traced:
     return traced
 
 
-def _words_of_chunk(chunk: _Traced, generator: WordGenerator) -> list[PlacedWord]:
+def _words_of_chunk(chunk: _Traced) -> list[PlacedWord]:
     """The words of a part between blanks."""
-    if generator.remove_variation_selectors and not chunk.text.isascii():
+    if not chunk.text.isascii():
         kept = [
             (character, span)
             for character, span in zip(chunk.text, chunk.spans, strict=True)
@@ -96,7 +93,7 @@ def _words_of_chunk(chunk: _Traced, generator: WordGenerator) -> list[PlacedWord
         chunk = _Traced("".join(character for character, _ in kept), [span for _, span in kept])
         if not kept:
             return []
-    converted = _converted(chunk, generator)
+    converted = _converted(chunk)
     words, position = [], 0
     for word in tokenize(converted.text):
         start = converted.text.index(word, position)
@@ -105,16 +102,16 @@ def _words_of_chunk(chunk: _Traced, generator: WordGenerator) -> list[PlacedWord
     return words
 
 
-def _converted(chunk: _Traced, generator: WordGenerator) -> _Traced:
+def _converted(chunk: _Traced) -> _Traced:
     """A chunk after `convert_unicode_word`, by a character with its combining marks at a time."""
-    _, whole = generator.convert_unicode_word(chunk.text)
+    _, whole = _convert(chunk.text)
     if whole == chunk.text:
         return chunk
     pieces, spans, start = [], [], 0
     for end in range(1, len(chunk.text) + 1):
         if end < len(chunk.text) and unicodedata.combining(chunk.text[end]):
             continue
-        _, piece = generator.convert_unicode_word(chunk.text[start:end])
+        _, piece = _convert(chunk.text[start:end])
         pieces.append(piece)
         spans += [chunk.part(start, end).span] * len(piece)
         start = end
