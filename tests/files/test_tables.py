@@ -14,7 +14,6 @@ import pytest
 from torchmoji.files import tables
 from torchmoji.files.tables import (
     check_writable,
-    csv_records,
     likely_column,
     open_table,
     read_texts,
@@ -165,7 +164,8 @@ def test_many_rows_and_none_of_parquet(tmp_path):
     path = tmp_path / "rows.parquet"
     assert write_rows(({"n": n, "text": str(n)} for n in range(9000)), path) == 9000
     assert list(read_texts(path)) == [str(n) for n in range(9000)]
-    assert list(read_texts(path, "n")) == [str(n) for n in range(9000)]
+    with pytest.raises(ValueError, match="line 1, has 0 as 'n': it must be a text"):
+        next(read_texts(path, "n"))
     with open_table(path, only=["n"]) as table:
         assert (table.columns, next(iter(table))) == (["n", "text"], (1, {"n": 0}))
     assert write_rows([], tmp_path / "none.parquet") == 0
@@ -202,7 +202,7 @@ LONG = "x" * 200_000
         ("a.json", "[" * 100_000, "line 1, is not JSON"),
         ("a.json", f'["a",\n"{LONG * 8}"]', None),
         ("a.json", f'["a",\n"{LONG * 12}', "line 2, is not JSON"),
-        ("a.parquet", "PAR1", "a.parquet is damaged or no Parquet file"),
+        ("a.parquet", "PAR1", "a.parquet is damaged or no parquet file"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_file_is_said_with_the_line(table, name, content, message):
@@ -223,7 +223,7 @@ def test_what_is_wrong_with_a_file_is_said_with_the_line(table, name, content, m
 )
 def test_what_is_not_a_whole_gzip_file_is_one_message(tmp_path, content):
     (tmp_path / "a.csv.gz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"a.csv.gz is not a whole gzip file .*get or pack it again"):
+    with pytest.raises(ValueError, match=r"a.csv.gz is not a whole .gz file .*get or pack it again"):
         list(read_texts(tmp_path / "a.csv.gz"))
 
 
@@ -246,12 +246,36 @@ def test_a_pipe_can_be_read():
     os.close(read_end)
 
 
-def test_records_that_are_wrong_can_be_left_out():
+@pytest.mark.parametrize(
+    ("name", "content", "rows", "lines"),
+    [
+        ("a.csv", 'text,n\n"x"y,z\n\n"b\nc",d\ne,f,g\nh\n', [(4, "b\nc"), (7, "h")], [2, 6]),
+        ("a.tsv", "text\tn\na\tb\tc\nd\te\n", [(3, "d")], [2]),
+        ("a.jsonl", '"a"\n{\n[]\n{"text": 3}\n{"n": 1}\n"b"\n', [(1, "a"), (6, "b")], [2, 3, 4, 5]),
+        ("a.json", '["a",\n1,\n"b",\n}, "c"]', [(1, "a"), (3, "b")], [2, 4]),
+        ("a.txt", b"a\n\xff\n\nb", [(1, "a"), (3, ""), (4, "b")], [2]),
+        ("a.txt", f"a\n{LONG * 11}\nb", [(1, "a"), (3, "b")], [2]),
+        ("a.csv", 'text,n\n"x\n' + '","x\n' * 300_000 + '"\n', [], None),
+    ],
+)  # fmt: skip
+def test_lines_that_are_no_rows_are_reported_and_left_out(table, name, content, rows, lines):
     reported = []
-    lines = ['a,"b', 'c",d\n', '"x"y,z\n', "\n", "e\n"]
-    records = csv_records(lines, ",", lambda line, reason: reported.append((line, reason[:10])))
-    assert list(records) == [(1, ["a", "bc", "d"]), (5, ["e"])]
-    assert reported == [(3, "is not CSV")]
+    with open_table(table(name, content), report=lambda line, reason: reported.append(line)) as opened:
+        found = [(line, text) for line, text, _ in opened.numbered_texts(None, "")]
+    assert found == rows
+    if lines is None:
+        assert reported
+    else:
+        assert reported == lines
+
+
+def test_halves_of_characters_in_json_can_be_written(table, tmp_path):
+    content = r'{"text": "a \ud83d", "n": [{"\ud83d": "\ud83d"}]}'
+    rows = [row for _, row in rows_of(table("a.jsonl", content))]
+    write_rows(rows, tmp_path / "b.jsonl")
+    assert [row for _, row in rows_of(tmp_path / "b.jsonl")] == rows == [json.loads(content)]
+    write_rows(rows, tmp_path / "b.csv")
+    assert next(read_texts(tmp_path / "b.csv")) == r"a \ud83d"
 
 
 @pytest.mark.parametrize("name", ["x", "x.xlsx", "x.csv.gz", "x.npy"])

@@ -34,7 +34,7 @@ from torchmoji import __version__
 from torchmoji.corpus.chunks import Chunk, TokenizedChunk, tokenize_chunk
 from torchmoji.corpus.duplicates import find_repeats, hash_words
 from torchmoji.corpus.emoji_finder import EmojiFinder
-from torchmoji.corpus.reading import BadLines, read_records
+from torchmoji.corpus.reading import BadLines, Inputs, Source, find_sources, import_pyarrow, read_records
 from torchmoji.corpus.settings import ENGLISH, CorpusSettings
 from torchmoji.corpus.shards import (
     FORMAT,
@@ -45,7 +45,6 @@ from torchmoji.corpus.shards import (
     map_shard,
     write_shards,
 )
-from torchmoji.corpus.sources import Inputs, Source, find_sources, import_pyarrow
 from torchmoji.create_vocab import WORD_LENGTH_LIMIT, rows_of_embedding, save_vocabulary, with_hashtags
 from torchmoji.files.atomic import atomic_write_text, remove_leftovers, sha256
 from torchmoji.files.lock import locked
@@ -84,7 +83,7 @@ def build_corpus(
     """Make a corpus, or go on with one that was interrupted.
 
     Args:
-        inputs: Files, folders, globs and URLs, see `torchmoji.corpus.sources`.
+        inputs: Files, folders, globs and URLs, see `torchmoji.corpus.reading`.
         out: Folder for the shards, `vocabulary.json` and `manifest.json`. Until they are whole its subfolder
             `work` takes about 200 bytes a text.
         settings: How; the defaults are DeepMoji's.

@@ -1,25 +1,122 @@
-"""Reads the records of files: texts, their labels, and what is no record, which is an error or is counted."""
+"""Finds the files that a corpus is made from, by name, folder, glob or URL, and reads their records.
 
-import csv
-import gzip
-import io
-import json
+Names with a scheme, such as s3://, are opened through fsspec. What is no record is an error or is counted.
+"""
+
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from torchmoji.corpus.sources import Source, import_pyarrow, open_stream, remote_file
+from torchmoji.files.extras import require
+from torchmoji.files.tables import COMPRESSIONS, READABLE, TEXT_FORMATS, compression, ending, open_table
 
-LONGEST_LINE = 1 << 22
-"""Bytes of a line of text or JSON; a longer one is bad."""
+Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
-_BATCH_ROWS = 4096
-_BOM = b"\xef\xbb\xbf"
-_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
-_REPLACEMENT = "\ufffd"
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_GLOB = frozenset("*?[")
+_NEXT_STEP = (
+    "name one with --text-column or --labels-column, or say --no-header where the first line is a record"
+)
+
+
+def import_pyarrow(module: str = "pyarrow") -> Any:
+    """The package pyarrow, or a module of it; raises as `require`."""
+    return require(module, "corpus", "a corpus")
+
+
+# --- files --------------------------------------------------------------------------------------------------
+
+
+class Source(NamedTuple):
+    """A file to read."""
+
+    path: str
+    size: int  # bytes
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether fsspec opens it."""
+        return "://" in self.path
+
+    @property
+    def name(self) -> str:
+        """The name without folders."""
+        return PurePosixPath(self.path).name if self.is_remote else Path(self.path).name
+
+
+def find_sources(inputs: Inputs) -> list[Source]:
+    """The files that names stand for, in the order of the names, those of one name sorted by path.
+
+    Args:
+        inputs: Files, folders, globs and URLs. Folders are searched for files that can be read; hidden ones
+            are left out. A file is read once, however often it is named.
+
+    Raises:
+        FileNotFoundError: A name stands for nothing.
+        ValueError: There are no names.
+    """
+    names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    if not names:
+        raise ValueError("there are no inputs: name at least one file, folder or glob")
+    sources: dict[str, Source] = {}
+    for name in [os.fspath(name) for name in names]:
+        of_name = _remote(name) if "://" in name else _local(Path(name).expanduser())
+        if not of_name:
+            raise FileNotFoundError(
+                f"{name} stands for no file: check the path; of a folder the files that end in "
+                f"{', '.join(READABLE)} are read, also with {', '.join(COMPRESSIONS)} behind"
+            )
+        sources |= {source.path: source for source in of_name}
+    return list(sources.values())
+
+
+def _is_readable(name: str) -> bool:
+    return ending(name) in (TEXT_FORMATS if compression(name) else READABLE)
+
+
+def _local(path: Path) -> list[Source]:
+    if path.is_file():
+        return [Source(str(path), path.stat().st_size)]
+    if path.is_dir():
+        parent, files = path, [file for file in path.rglob("*") if _is_readable(file.name)]
+    else:
+        parts = path.parts
+        first = next((number for number, part in enumerate(parts) if _GLOB & set(part)), None)
+        if first is None:
+            return []
+        parent = Path(*parts[:first])
+        files = list(parent.glob(os.path.join(*parts[first:])))
+    return [
+        Source(str(file), file.stat().st_size)
+        for file in sorted(files)
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(parent).parts)
+    ]
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it; raises as `require`."""
+    filesystem, path = require("fsspec.core", "corpus", "an input with a URL").url_to_fs(url)
+    return filesystem, path
+
+
+def _remote(url: str) -> list[Source]:
+    filesystem, path = _file_system(url)
+    if _GLOB & set(path):
+        paths: Iterable[str] = filesystem.glob(path)
+    elif filesystem.isdir(path):
+        paths = [name for name in filesystem.find(path) if _is_readable(name)]
+    else:
+        paths = [path] if filesystem.exists(path) else []
+    return [
+        Source(filesystem.unstrip_protocol(name), int(filesystem.size(name) or 0)) for name in sorted(paths)
+    ]
+
+
+# --- records ------------------------------------------------------------------------------------------------
 
 
 class Record(NamedTuple):
@@ -59,21 +156,6 @@ class Columns:
         """The text's column and, where there is one, that of the labels."""
         return [self.text] if self.labels is None else [self.text, self.labels]
 
-    def places(self, header: Sequence[str], path: str) -> list[int]:
-        """The places of the columns in a header, from 0 on.
-
-        Raises:
-            ValueError: There is no such column; the message names the file.
-        """
-        for name in self.names:
-            if name not in header:
-                raise ValueError(
-                    f"{path} has no column {name!r}, only {', '.join(map(repr, header)) or 'none'}: name one "
-                    "with --text-column or --labels-column, or say --no-header where the first line is a "
-                    "record"
-                )
-        return [header.index(name) for name in self.names]
-
 
 class BadLines:
     """What happens with lines that are no records.
@@ -91,175 +173,59 @@ class BadLines:
     def report(self, path: str, line: int, reason: str) -> None:
         """Count a line, or raise `ValueError` with its number."""
         if not self.skipped:
-            raise ValueError(
-                f"{path}, line {line}, {reason}: mend it, or leave such lines out with --skip-bad-lines"
-            )
+            raise ValueError(f"{path}, line {line}, {reason}; or leave such lines out with --skip-bad-lines")
         self.count += 1
 
 
 def read_records(source: Source, columns: Columns, bad: BadLines) -> Iterator[Record]:
-    """The records of a file.
+    """The records of a file; in TSV, as collections of texts have it, double quotes mean nothing.
 
     Raises:
         ValueError: A line is no record and `bad` does not skip it, a column is missing, or the file is
             damaged.
-        OSError: The file cannot be read, or its compressed data is damaged.
+        OSError: The file cannot be read.
     """
-    read = {"text": _lines, "jsonl": _lines, "csv": _delimited, "tsv": _delimited}.get(source.kind, _table)
-    return read(source, columns, bad)
-
-
-# --- Text and JSON lines ---
-
-
-def _lines(source: Source, columns: Columns, bad: BadLines) -> Iterator[Record]:
-    is_json, line = source.kind == "jsonl", 0
-    with open_stream(source) as stream:
-        while raw := stream.readline(LONGEST_LINE):
-            line += 1
-            if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
-                bad.report(source.path, line, f"has more than {LONGEST_LINE} bytes")
-                while raw and not raw.endswith(b"\n"):
-                    raw = stream.readline(LONGEST_LINE)
-                continue
-            if line == 1:
-                raw = raw.removeprefix(_BOM)
-            try:
-                text = raw.removesuffix(b"\n").decode("utf-8")
-                record = _json_record(line, text, columns) if is_json else Record(line, text.rstrip("\r"))
-            except UnicodeDecodeError as error:
-                bad.report(source.path, line, f"is not UTF-8 ({error.reason})")
-            except ValueError as error:
-                bad.report(source.path, line, str(error))
+    report = partial(bad.report, source.path)
+    filesystem, path = _file_system(source.path) if source.is_remote else (None, source.path)
+    with open_table(
+        path,
+        name=source.path,
+        only=columns.names,
+        header=columns.header,
+        quotes=False,
+        report=report,
+        filesystem=filesystem,
+    ) as table:
+        labels = columns.labels
+        if table.has_header and not table.columns:
+            return  # an empty file
+        if labels is not None and table.has_header:
+            labels = table.column(labels, _NEXT_STEP)
+        for line, text, row in table.numbered_texts(columns.text, _NEXT_STEP):
+            if labels is None or labels in row:
+                if not text.isascii():
+                    text = _SURROGATES.sub("\ufffd", text)  # JSON can hold halves of characters as \ud83d
+                yield Record(line, text, None if labels is None else row[labels])
             else:
-                if record is not None:
-                    yield record
-
-
-def _json_record(line: int, text: str, columns: Columns) -> Record | None:
-    if not text.strip():
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"is not JSON: {error}") from error
-    if isinstance(value, str) and columns.labels is None:
-        return Record(line, _without_surrogates(value))
-    if not isinstance(value, dict):
-        raise ValueError(f"is neither an object nor a text: {text:.60}")
-    for name in columns.names:
-        if name not in value:
-            raise ValueError(f"has no {name!r}, only {', '.join(map(repr, value)) or 'nothing'}")
-    body = value[columns.text]
-    if body is not None and not isinstance(body, str):
-        raise ValueError(f"has no text as {columns.text!r}, but {body!r:.60}")
-    labels = None if columns.labels is None else value[columns.labels]
-    return Record(line, _without_surrogates(body or ""), labels)
-
-
-def _without_surrogates(text: str) -> str:
-    r"""Replace halves of characters, which JSON can hold as `\ud83d` and UTF-8 cannot."""
-    return text if text.isascii() else _LONE_SURROGATES.sub(_REPLACEMENT, text)
-
-
-# --- CSV and TSV ---
-
-
-def _delimited(source: Source, columns: Columns, bad: BadLines) -> Iterator[Record]:
-    line = 0
-    try:
-        with (
-            open_stream(source) as stream,
-            io.TextIOWrapper(stream, "utf-8-sig", "strict", newline="") as text,
-        ):
-            rows = _csv_rows(source, text, bad) if source.kind == "csv" else _tsv_rows(text, columns)
-            first = next(rows, None)
-            if first is None:
-                return
-            line, fields = first
-            width = len(fields)
-            header = fields if columns.header else [str(number + 1) for number in range(width)]
-            places = columns.places(header, source.path)
-            for line, fields in rows if columns.header else chain([first], rows):
-                if len(fields) == width:
-                    yield Record(line, *(fields[place] for place in places))
-                else:
-                    bad.report(source.path, line, f"has {len(fields)} fields, but the first line {width}")
-    except UnicodeDecodeError as error:  # many lines are decoded at once
-        raise ValueError(
-            f"{source.path} is not UTF-8 after line {line} ({error.reason}): convert it first"
-        ) from error
-
-
-def _csv_rows(source: Source, text: Any, bad: BadLines) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and fields; a field in quotes may have line breaks."""
-    reader = csv.reader(text)
-    while True:
-        line = reader.line_num + 1
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            bad.report(source.path, line, f"is not CSV ({error})")
-            continue
-        if fields:
-            yield line, fields
-
-
-def _tsv_rows(text: Any, columns: Columns) -> Iterator[tuple[int, list[str]]]:
-    """Fields between tabs; quotes mean nothing. Without a header further tabs belong to the last column."""
-    splits = -1 if columns.header else max(map(int, columns.names)) - 1
-    for line, row in enumerate(text, start=1):
-        yield line, row.rstrip("\r\n").split("\t", splits)
-
-
-# --- Parquet, Arrow and ORC ---
-
-
-def _table(source: Source, columns: Columns, bad: BadLines) -> Iterator[Record]:
-    pyarrow, dataset = import_pyarrow(), import_pyarrow("pyarrow.dataset")
-    filesystem, path = remote_file(source.path) if source.is_remote else (None, source.path)
-    try:
-        table = dataset.dataset(path, format=source.kind, filesystem=filesystem)
-        columns.places(table.schema.names, source.path)
-        scanner = table.scanner(
-            columns=columns.names, batch_size=_BATCH_ROWS, batch_readahead=1, fragment_readahead=1
-        )
-        line = 0
-        for batch in scanner.to_batches():
-            for text, *labels in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                line += 1
-                if text is None or isinstance(text, str):
-                    yield Record(line, text or "", *labels)
-                else:
-                    bad.report(source.path, line, f"has no text as {columns.text!r}, but {text!r:.60}")
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{source.path} is damaged or no {source.kind} file: {error}") from error
-
-
-# --- Texts with numbers of classes, read whole ---
+                report(line, f"has no {labels!r}, only {', '.join(map(repr, row))}: {_NEXT_STEP}")
 
 
 def read_corpus_texts(path: str | os.PathLike[str], nb_classes: int) -> tuple[list[str], list[list[int]]]:
-    """Read lines of comma-separated classes, tab, text; gzip by the ending `.gz`.
+    """Read lines of comma-separated classes, tab, text from a `.tsv` file, which may be compressed.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: A line has no tab, or something else than classes before it; the message names the line.
     """
+    (source,) = find_sources(path)
     texts, labels = [], []
-    opener = gzip.open if os.fspath(path).endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8", newline="\n") as lines:
-        for number, line in enumerate(lines, 1):
-            classes, _, text = line.rstrip("\n").partition("\t")
-            try:
-                indices = [range(nb_classes).index(int(index)) for index in classes.split(",")]
-            except ValueError as error:
-                raise ValueError(
-                    f"{os.fspath(path)}, line {number}: expected classes from 0 to {nb_classes - 1}, "
-                    f"separated by commas, a tab and a text, got {line[:60]!r}"
-                ) from error
-            labels.append(indices)
-            texts.append(text)
+    for line, text, classes in read_records(source, Columns("2", "1", header=False), BadLines(skipped=False)):
+        try:
+            labels.append([range(nb_classes).index(int(index)) for index in (classes or "").split(",")])
+        except ValueError as error:
+            raise ValueError(
+                f"{source.path}, line {line}: expected classes from 0 to {nb_classes - 1}, separated by "
+                f"commas, before a tab and a text, got {str(classes)[:60]!r}"
+            ) from error
+        texts.append(text)
     return texts, labels

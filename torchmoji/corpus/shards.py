@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.corpus.sources import import_pyarrow
+from torchmoji.corpus.reading import import_pyarrow
 from torchmoji.create_vocab import load_vocabulary, rows_of_embedding
 from torchmoji.files.atomic import atomic_path, sha256
 from torchmoji.global_variables import VOCABULARY_NAME

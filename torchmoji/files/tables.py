@@ -1,11 +1,12 @@
 """Tables in files: the one reader of texts, records and labelled data, and the writers of results.
 
 Reads text (a text a line), CSV (also with semicolons, as Excel writes it where commas are decimal), TSV, JSON
-lines, a JSON array and Parquet, all but Parquet also gzipped; writes CSV, TSV, JSON lines, Parquet and, for
-rows of numbers, `.npy`. Everything goes row by row, in flat memory. A file that is written appears under its
-name when it is whole. Parquet needs pyarrow, the extra `parquet`.
+lines, a JSON array, Parquet, Arrow, Feather and ORC, the text formats also compressed; writes CSV, TSV, JSON
+lines, Parquet and, for rows of numbers, `.npy`. Everything goes row by row, in flat memory. A file that is
+written appears under its name when it is whole. Parquet and its like need pyarrow, the extra `parquet`.
 """
 
+import bz2
 import csv
 import gzip
 import io
@@ -16,6 +17,7 @@ import reprlib
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -25,9 +27,11 @@ import numpy as np
 from torchmoji.files.atomic import atomic_path
 from torchmoji.files.extras import require
 
-TEXT_FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".json")
-"""Endings that may have `.gz` behind them."""
-READABLE = (*TEXT_FORMATS, ".parquet")
+TEXT_FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+"""Endings that may have one of `COMPRESSIONS` behind them."""
+COMPRESSIONS = (".gz", ".bz2", ".zst")
+_COLUMNAR = {".parquet": "parquet", ".arrow": "ipc", ".feather": "ipc", ".orc": "orc"}
+READABLE = (*TEXT_FORMATS, *_COLUMNAR)
 WRITABLE = (".csv", ".tsv", ".jsonl", ".parquet", ".npy")
 DEFAULT_COLUMN = "text"
 LONGEST_LINE = 1 << 20
@@ -35,19 +39,34 @@ LONGEST_LINE = 1 << 20
 
 _USUAL_COLUMNS = (DEFAULT_COLUMN, "tweet", "message", "comment", "sentence", "review", "content")
 _OTHER_ENCODING = "save the file as UTF-8, in Excel as 'CSV UTF-8', or name its encoding with --encoding"
+_NAME_A_COLUMN = "name one with --column"
 _ROWS_AT_ONCE = 4096
+_MOST_AT_ONCE = 1 << 26
+_LARGEST_COLUMN = 1 << 30
+"""Bytes of a column in a row group, as a Parquet file declares them."""
 _BLOCK = 1 << 16
 _BLANKS = re.compile(r"\s*")
+_UNDECODED = re.compile("[\udc80-\udcff]")
+_BAD_LINE = "\udcff"
+"""In the place of a line that could not be decoded."""
 
 Row = Mapping[str, Any]
 NumberedRow = tuple[int, dict[str, Any]]
 """The number of a row's first line, from 1 on (of Parquet: of the row), and the row."""
+Report = Callable[[int, str], object]
+"""Gets the line of what is no row, and what is wrong: it raises, or returns, and the row is left out."""
 
 
 def ending(path: str | os.PathLike[str]) -> str:
-    """The ending that says what a file holds, in lower case and without `.gz`."""
+    """The ending that says what a file holds, in lower case and without that of a compression."""
     path = Path(path)
-    return Path(path.stem if path.suffix.lower() == ".gz" else path).suffix.lower()
+    return Path(path.stem if compression(path) else path).suffix.lower()
+
+
+def compression(path: str | os.PathLike[str]) -> str | None:
+    """The one of `COMPRESSIONS` that a path ends in, or None."""
+    suffix = Path(path).suffix.lower()
+    return suffix if suffix in COMPRESSIONS else None
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -66,13 +85,19 @@ class Table:
     """
 
     def __init__(
-        self, name: str, kind: str, columns: Sequence[str], rows: Iterator[NumberedRow], delimiter: str = ","
+        self,
+        name: str,
+        kind: str,
+        columns: Sequence[str],
+        rows: Iterator[NumberedRow],
+        delimiter: str = ",",
+        report: Report | None = None,
     ) -> None:
         twice = next((column for column in columns if columns.count(column) > 1), None)
         if twice is not None:
             raise ValueError(f"{name} has {columns.count(twice)} columns {twice!r}: rename all but one")
         self.name, self.kind, self.columns, self.delimiter = name, kind, list(columns), delimiter
-        self._rows = rows
+        self._rows, self._report = rows, report or partial(bad_row, name)
 
     def __iter__(self) -> Iterator[NumberedRow]:
         return self._rows
@@ -80,12 +105,16 @@ class Table:
     @property
     def has_header(self) -> bool:
         """Whether every row has the same columns, named before the first."""
-        return self.kind in (".csv", ".tsv", ".parquet")
+        return self.kind in (".csv", ".tsv", *_COLUMNAR)
 
     def texts(
-        self, column: str | None = None, next_step: str = "name one with --column"
+        self, column: str | None = None, next_step: str = _NAME_A_COLUMN
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each row's text, "" where there is none, and the row.
+        """Each row's text, "" where there is none, and the row; see `numbered_texts`."""
+        return ((text, row) for _, text, row in self.numbered_texts(column, next_step))
+
+    def numbered_texts(self, column: str | None, next_step: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
+        """Each row's line, its text, and the row.
 
         Args:
             column: The texts' column; by default the likely one.
@@ -94,22 +123,30 @@ class Table:
         Raises:
             ValueError: There is no such column, or a value in it is no text.
         """
-        name = likely_column(self.columns) if column is None else column
+        name = (likely_column(self.columns) or DEFAULT_COLUMN) if column is None else column
         if self.has_header:
-            name = next((known for known in self.columns if known.strip() == name), name)
+            name = self.column(name, next_step)
         elif self.kind not in (".json", ".jsonl"):
             name = DEFAULT_COLUMN
-        if self.has_header and name not in self.columns:
-            raise ValueError(f"{self.name} {_no_column(name, self.columns)}: {next_step}")
         for line, row in self:
-            if name not in row:
-                bad_row(self.name, line, f"{_no_column(name, row)}: {next_step}")
-            text = row[name]
-            if self.kind == ".parquet" and text is not None:
-                text = str(text)
-            if text is not None and not isinstance(text, str):
-                bad_row(self.name, line, f"has {reprlib.repr(text)} as {name!r}: it must be a text")
-            yield text or "", row
+            text = row.get(name, self)
+            if text is self:
+                self._report(line, f"{_no_column(name, row)}: {next_step}")
+            elif text is None or isinstance(text, str):
+                yield line, text or "", row
+            else:
+                self._report(line, f"has {reprlib.repr(text)} as {name!r}: it must be a text")
+
+    def column(self, name: str, next_step: str) -> str:
+        """The column with this name, blanks around it aside.
+
+        Raises:
+            ValueError: There is none.
+        """
+        found = next((known for known in self.columns if known.strip() == name or known == name), None)
+        if found is None:
+            raise ValueError(f"{self.name} {_no_column(name, self.columns)}: {next_step}")
+        return found
 
 
 def _no_column(name: str | None, columns: Iterable[str]) -> str:
@@ -134,8 +171,8 @@ def read_texts(
     """Give the texts of a file, in order.
 
     Args:
-        path: A file with one of the endings `READABLE`, each but Parquet also with `.gz`; anything else is
-            read as text, a text a line.
+        path: A file with one of the endings `READABLE`, of `TEXT_FORMATS` also with one of `COMPRESSIONS`;
+            anything else is read as text, a text a line.
         column: Of a table; "text" by default.
         encoding: By default UTF-8, with or without a byte order mark.
 
@@ -147,7 +184,7 @@ def read_texts(
     """
     name = column or DEFAULT_COLUMN
     with open_table(path, encoding=encoding, only=[name]) as table:
-        for text, _ in table.texts(name):
+        for _, text, _ in table.numbered_texts(name, _NAME_A_COLUMN):
             yield text
 
 
@@ -159,6 +196,10 @@ def open_table(
     name: str | None = None,
     only: Collection[str] = (),
     largest: float = float("inf"),
+    header: bool = True,
+    quotes: bool = True,
+    report: Report | None = None,
+    filesystem: Any = None,
 ) -> Iterator[Table]:
     """Open a file to read its rows.
 
@@ -168,155 +209,240 @@ def open_table(
         path: See `read_texts`.
         encoding: See `read_texts`.
         name: Of the file in messages; by default its path.
-        only: Columns to read of Parquet; by default all.
+        only: Columns to read of Parquet and its like; by default all.
         largest: Characters of the file after unpacking, at most.
+        header: The first line of CSV and TSV names the columns; else their names are "1", "2" and so on.
+        quotes: Double quotes in TSV mean what they mean in CSV; else nothing, a line is a row, and without a
+            header the last column of `only` is the rest of the line.
+        report: What to do with a line that is no row; by default it is a `ValueError`.
+        filesystem: Of fsspec, where the file is not on this machine.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not what its ending says, here or later when rows are read.
         ModuleNotFoundError: pyarrow is missing.
     """
-    name, kind = name or os.fspath(path), ending(path)
-    if Path(path).is_dir():
+    name = name or os.fspath(path)
+    kind = {".ndjson": ".jsonl"}.get(ending(path), ending(path))
+    if filesystem is None and Path(path).is_dir():
         raise IsADirectoryError(f"{name} is a folder: name a file in it")
-    if not Path(path).exists():  # a pipe is no file, but can be read
+    if filesystem is None and not Path(path).exists():  # a pipe is no file, but can be read
         raise FileNotFoundError(f"there is no file {name}: check the path")
-    if kind == ".parquet":
-        with _open_parquet(path, name, only) as table:
-            yield table
+    if kind in _COLUMNAR:
+        columns, rows = _columnar(path, name, kind, only, filesystem)
+        yield Table(name, kind, columns, rows, report=report)
         return
-    with closing(_read(path, name, encoding, largest)) as pieces:
+    with closing(_read(path, name, encoding, largest, filesystem, report)) as pieces:
+        report = report or partial(bad_row, name)
         if kind in (".csv", ".tsv"):
-            yield _delimited_table(name, kind, _whole_lines(pieces, name))
+            quotes = quotes or kind == ".csv"
+            width = 0 if header or quotes else max(map(int, only), default=0)
+            yield _delimited_table(name, kind, pieces, header, quotes, width, report)
             return
-        rows = _json_rows(pieces, name) if kind in (".jsonl", ".json") else _text_rows(pieces, name)
+        rows = _json_rows(pieces, report) if kind in (".jsonl", ".json") else _text_rows(pieces, report)
         first = list(islice(rows, 1))
-        yield Table(name, kind, list(first[0][1]) if first else [], chain(first, rows))
+        yield Table(name, kind, list(first[0][1]) if first else [], chain(first, rows), report=report)
 
 
 def open_packed(path: str | os.PathLike[str], mode: str, **options: Any) -> Any:
     """`open`, or `gzip.open` for a path that ends in `.gz`."""
-    opener: Any = gzip.open if Path(path).suffix.lower() == ".gz" else open
+    opener: Any = gzip.open if compression(path) == ".gz" else open
     return opener(path, mode, **options)
 
 
-def _read(path: Any, name: str, encoding: str | None, largest: float) -> Generator[str, None, None]:
-    """Lines with their ends; one that is too long comes in pieces longer than `LONGEST_LINE`."""
+def _unpacked(file: Any, packed_as: str | None) -> Any:
+    """The bytes of an open file, uncompressed."""
+    if packed_as == ".zst":
+        return require("pyarrow", "parquet", "zstd").CompressedInputStream(file, "zstd")
+    openers: dict[str | None, Any] = {".gz": gzip.open, ".bz2": bz2.open}
+    return openers[packed_as](file) if packed_as else file
+
+
+def _read(
+    path: str | os.PathLike[str],
+    name: str,
+    encoding: str | None,
+    largest: float,
+    filesystem: Any,
+    report: Report | None,
+) -> Generator[str, None, None]:
+    """Lines with their ends; one that is too long comes in pieces longer than `LONGEST_LINE`.
+
+    A line that is not UTF-8 is an error, or where there is `report` it is told and comes as `_BAD_LINE`.
+    """
     total = line = 0
     is_utf_8 = encoding is None or encoding.lower() in ("utf-8", "utf8")
+    packed_as = compression(path)
     try:
-        with open_packed(path, "rt", encoding="utf-8-sig" if is_utf_8 else encoding, newline="") as file:
+        with (
+            open(path, "rb") if filesystem is None else filesystem.open(os.fspath(path), "rb") as raw,
+            closing(_unpacked(raw, packed_as)) as unpacked,
+            io.TextIOWrapper(
+                unpacked,
+                "utf-8-sig" if is_utf_8 else encoding,
+                "surrogateescape" if report and is_utf_8 else "strict",
+                newline="",
+            ) as file,
+        ):
             while piece := file.readline(LONGEST_LINE + 1):
                 line += 1
                 total += len(piece)
                 if total > largest:
                     raise ValueError(f"{name} has more than {largest} characters: split it")
+                if report and not piece.isascii() and (undecoded := _UNDECODED.search(piece)):
+                    byte = ord(undecoded[0]) - 0xDC00
+                    report(line, f"is not UTF-8 (byte {byte:#04x}): {_OTHER_ENCODING}")
+                    piece = _BAD_LINE
                 yield piece
     except UnicodeError as error:
         reason = str(error)
         if isinstance(error, UnicodeDecodeError):  # its bytes begin after the last line that was read
             line += error.object.count(b"\n", 0, error.start)
             reason = f"byte {error.object[error.start]:#04x}"
-        reason = f"is not {'UTF-8' if is_utf_8 else encoding} ({reason})"
-        bad_row(name, line + 1, f"{reason}: {_OTHER_ENCODING}")
+        bad_row(name, line + 1, f"is not {encoding or 'UTF-8'} ({reason}): {_OTHER_ENCODING}")
     except LookupError as error:
         raise ValueError(f"{error}: give one such as utf-8, utf-16, cp1252 or latin-1") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{name} is not a whole gzip file ({error}): get or pack it again") from error
+    except (EOFError, zlib.error, OSError) as error:
+        if packed_as is None or getattr(error, "errno", None):
+            raise
+        reason = f"is not a whole {packed_as} file ({error})"
+        raise ValueError(f"{name} {reason}: get or pack it again") from error
 
 
-def _whole_lines(pieces: Iterable[str], name: str) -> Iterator[str]:
-    for number, piece in enumerate(pieces, start=1):
+def _whole_lines(pieces: Iterator[str], report: Report, start: int = 1) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers, but for those that are too long or could not be decoded."""
+    for number, piece in enumerate(pieces, start):
         if len(piece) > LONGEST_LINE:
-            bad_row(name, number, f"is longer than {LONGEST_LINE} characters: is this a file of texts?")
-        yield piece
+            while piece and not piece.endswith(("\n", "\r")):
+                piece = next(pieces, "")
+            report(number, f"is longer than {LONGEST_LINE} characters: is this a file of texts?")
+        elif piece is not _BAD_LINE:
+            yield number, piece
 
 
-def _text_rows(pieces: Iterable[str], name: str) -> Iterator[NumberedRow]:
-    for number, line in enumerate(_whole_lines(pieces, name), start=1):
+def _text_rows(pieces: Iterator[str], report: Report) -> Iterator[NumberedRow]:
+    for number, line in _whole_lines(pieces, report):
         yield number, {DEFAULT_COLUMN: line.rstrip("\r\n")}
 
 
-def _peek(pieces: Iterator[str]) -> tuple[str, Iterator[str]]:
-    """The first piece that is not blank, "" where there is none; and all pieces."""
-    head = [""]
-    while not head[-1].strip() and (piece := next(pieces, "")):
-        head.append(piece)
-    return head[-1], chain(head[1:], pieces)
+def _skip_blank(pieces: Iterator[str]) -> tuple[int, str, Iterator[str]]:
+    """The number of the first line that is not blank, its first piece, and the pieces from there on."""
+    number, first = 1, next(pieces, "")
+    while first and not first.strip():
+        number += first.endswith(("\n", "\r"))
+        first = next(pieces, "")
+    return number, first, chain([first] if first else [], pieces)
 
 
-def _delimited_table(name: str, kind: str, lines: Iterator[str]) -> Table:
-    header, lines = _peek(lines)
-    is_semicolon = ";" in header and "," not in header
+# --- CSV and TSV
+
+
+def _delimited_table(
+    name: str, kind: str, pieces: Iterator[str], header: bool, quotes: bool, width: int, report: Report
+) -> Table:
+    start, first, pieces = _skip_blank(pieces)
+    is_semicolon = ";" in first and "," not in first
     delimiter = "\t" if kind == ".tsv" else ";" if is_semicolon else ","
-    records = csv_records(lines, delimiter, lambda line, reason: bad_row(name, line, reason))
-    _, columns = next(records, (1, []))
+    records = _records(_whole_lines(pieces, report, start), delimiter, quotes, report)
+    line, columns = next(records, (1, []))
+    if not header:
+        records = chain([(line, columns)] if columns else [], records)
+        columns = [str(number + 1) for number in range(width or len(columns))]
 
     def rows() -> Iterator[NumberedRow]:
         for line, cells in records:
+            if width and len(cells) > width:
+                cells[width - 1 :] = [delimiter.join(cells[width - 1 :])]
             if len(cells) > len(columns):
-                numbers = f"{len(cells)} cells, but the header has {len(columns)}"
-                bad_row(name, line, f"has {numbers}: put cells that contain {delimiter!r} in double quotes")
-            yield line, dict(zip_longest(columns, cells))
+                numbers = (
+                    f"{len(cells)} cells, but the {'header' if header else 'first line'} has {len(columns)}"
+                )
+                quoted = f"put cells that contain {delimiter!r} in double quotes"
+                report(line, f"has {numbers}: {quoted if quotes else 'no line may have more'}")
+            else:
+                yield line, dict(zip_longest(columns, cells))
 
-    return Table(name, kind, columns, rows(), delimiter)
+    return Table(name, kind, columns, rows(), delimiter, report)
 
 
-def csv_records(
-    lines: Iterable[str], delimiter: str, report: Callable[[int, str], object]
+def _records(
+    lines: Iterator[tuple[int, str]], delimiter: str, quotes: bool, report: Report
 ) -> Iterator[tuple[int, list[str]]]:
-    """The records of CSV lines that have their ends: the number of the first line, and the cells.
+    """The number of each record's first line, and its cells; blank lines are left out."""
+    first = size = 0
 
-    Args:
-        lines: The header among them; blank ones are left out.
-        delimiter: Between cells.
-        report: Gets the line number and what is wrong with a record, which is left out where this returns.
-    """
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    def lines_of_records() -> Iterator[str]:
+        nonlocal first, size
+        for number, line in lines:
+            first = first or number
+            size += len(line)
+            yield line
+            if size > LONGEST_LINE:
+                return  # a record that has no end in sight must not fill the memory
+
+    reader = None
     while True:
-        line = reader.line_num + 1
+        first = size = 0
+        reader = reader or csv.reader(
+            lines_of_records(),
+            delimiter=delimiter,
+            strict=True,
+            quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+        )
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            report(line, f"is not CSV ({error}): close each double quote, and write one in a text as two")
+            report(first, f"is not CSV ({error}): close each double quote, and write one in a text as two")
+            if size > LONGEST_LINE:
+                reader = None
             continue
         if cells:
-            yield line, cells
+            yield first, cells
 
 
-def _json_rows(pieces: Iterator[str], name: str) -> Iterator[NumberedRow]:
-    first, pieces = _peek(pieces)
+# --- JSON
+
+
+def _json_rows(pieces: Iterator[str], report: Report) -> Iterator[NumberedRow]:
+    start, first, pieces = _skip_blank(pieces)
     if first.lstrip().startswith("["):
-        yield from _array_rows(pieces, name)
+        yield from _array_rows(pieces, start, report)
         return
-    for number, line in enumerate(_whole_lines(pieces, name), start=1):
+    for number, line in _whole_lines(pieces, report, start):
         if not line.isspace():
             try:
-                value = json.loads(line)
+                row = _json_row(json.loads(line))
             except (ValueError, RecursionError) as error:
-                _no_json(name, number, error)
-            yield number, _json_row(name, number, value)
+                report(number, _no_json(error))
+            else:
+                yield number, row
 
 
-def _no_json(name: str, line: int, error: Exception) -> NoReturn:
-    reason = getattr(error, "msg", error)
-    bad_row(name, line, f"is not JSON ({reason}): write an object a line, or one array of objects")
+def _no_json(error: Exception) -> str:
+    if isinstance(error, _NoRow):
+        return str(error)
+    return f"is not JSON ({getattr(error, 'msg', error)}): write an object a line, or one array of objects"
 
 
-def _json_row(name: str, line: int, value: Any) -> dict[str, Any]:
+class _NoRow(ValueError):
+    """A value in JSON that is no row."""
+
+
+def _json_row(value: Any) -> dict[str, Any]:
     if value is None or isinstance(value, str):
         return {DEFAULT_COLUMN: value}
     if not isinstance(value, dict):
-        bad_row(name, line, f"has {reprlib.repr(value)}: it must be a JSON object or a text")
+        raise _NoRow(f"has {reprlib.repr(value)}: it must be a JSON object or a text")
     return value
 
 
-def _array_rows(pieces: Iterator[str], name: str) -> Iterator[NumberedRow]:
-    """The elements of a JSON array, one after the other, wherever lines end."""
+def _array_rows(pieces: Iterator[str], line: int, report: Report) -> Iterator[NumberedRow]:
+    """The elements of a JSON array, one after the other, wherever lines end; none after one that is wrong."""
     decoder = json.JSONDecoder()
-    text, at, line = "", 0, 1
+    text, at = "", 0
+    row: dict[str, Any] | None
 
     def move_to(end: int) -> None:
         nonlocal at, line
@@ -345,37 +471,103 @@ def _array_rows(pieces: Iterator[str], name: str) -> Iterator[NumberedRow]:
         while True:
             try:
                 value, end = decoder.raw_decode(text, at)
+                row = _json_row(value)
+                break
+            except _NoRow as error:
+                report(line, str(error))
+                row = None
                 break
             except (ValueError, RecursionError) as error:  # or the element goes on
                 if len(text) - at > LONGEST_LINE or not read_on():
-                    _no_json(name, line, error)
-        yield line, _json_row(name, line, value)
+                    report(line, _no_json(error))
+                    return
+        if row is not None:
+            yield line, row
         move_to(end)
         if next_character() == ",":
             move_to(at + 1)
         elif next_character() != "]":
-            bad_row(name, line, f"is not JSON ({text[at : at + 20]!r} where ',' or ']' must be): mend it")
+            report(line, f"is not JSON ({text[at : at + 20]!r} where ',' or ']' must be): mend it")
+            return
     move_to(at + 1)
     if next_character():
-        bad_row(name, line, "goes on after the JSON array: write one array, or an object a line")
+        report(line, "goes on after the JSON array: write one array, or an object a line")
 
 
-def _parquet() -> Any:
-    return require("pyarrow.parquet", "parquet", "Parquet")
+# --- Parquet, Arrow and ORC
 
 
-@contextmanager
-def _open_parquet(path: Any, name: str, only: Collection[str]) -> Iterator[Table]:
-    try:
-        file = _parquet().ParquetFile(path)
-    except ValueError as error:
-        raise ValueError(f"{name} is damaged or no Parquet file ({error}): get it again") from error
-    with file:
-        columns = file.schema_arrow.names
-        selected = [column for column in columns if not only or column.strip() in only]
-        batches = file.iter_batches(_ROWS_AT_ONCE, columns=selected)
-        rows = chain.from_iterable(batch.to_pylist() for batch in batches)
-        yield Table(name, ".parquet", columns, enumerate(rows, start=1))
+def _columnar(
+    path: str | os.PathLike[str], name: str, kind: str, only: Collection[str], filesystem: Any
+) -> tuple[list[str], Iterator[NumberedRow]]:
+    """The columns of a file, and its rows with those of them that are in `only`."""
+    arrow = require("pyarrow", "parquet", "Parquet")
+    from pyarrow import dataset, fs, parquet
+
+    filesystem = fs.LocalFileSystem() if filesystem is None else filesystem
+
+    @contextmanager
+    def damage_told() -> Iterator[None]:
+        try:
+            yield
+        except (arrow.ArrowException, OSError) as error:
+            if getattr(error, "errno", None):
+                raise
+            reason = f"is damaged or no {kind[1:]} file ({str(error).splitlines()[0]:.200})"
+            raise ValueError(f"{name} {reason}: get it again") from error
+
+    with damage_told():
+        if kind == ".parquet":
+            source: Any = parquet.ParquetFile(path, filesystem=filesystem)
+            schema = source.schema_arrow
+        else:
+            source = dataset.dataset(os.fspath(path), format=_COLUMNAR[kind], filesystem=filesystem)
+            schema = source.schema
+        names = [column for column in schema.names if not only or column.strip() in only]
+
+    def rows() -> Iterator[NumberedRow]:
+        with damage_told():
+            if kind == ".parquet":  # row groups of a data set would be unpacked as a whole
+                batches = source.iter_batches(_rows_at_once(path, name, names, filesystem), columns=names)
+            else:
+                options = {"batch_readahead": 1, "fragment_readahead": 1}
+                batches = source.scanner(columns=names, batch_size=_ROWS_AT_ONCE, **options).to_batches()
+        line = 0
+        while True:
+            with damage_told():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            for row in batch.to_pylist():
+                line += 1
+                yield line, row
+
+    return list(schema.names), rows()
+
+
+def _rows_at_once(path: str | os.PathLike[str], name: str, names: Sequence[str], filesystem: Any) -> int:
+    """So many rows of a Parquet file that they fit into `_MOST_AT_ONCE` bytes.
+
+    A text that stands in the file once, in a column's dictionary, can be that of each row.
+    """
+    from pyarrow import compute, parquet, types
+
+    longest = 1
+    with parquet.ParquetFile(path, filesystem=filesystem) as file:
+        texts = [text for text in names if types.is_string(file.schema_arrow.field(text).type)]
+        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    for group in groups:
+        for number in range(group.num_columns):
+            column = group.column(number)
+            if column.total_uncompressed_size > _LARGEST_COLUMN:
+                size = column.total_uncompressed_size
+                raise ValueError(f"{name} has a row group of {size} bytes: write it with smaller ones")
+            longest = max(longest, column.total_uncompressed_size // max(column.num_values, 1))
+    with parquet.ParquetFile(path, filesystem=filesystem, read_dictionary=texts) as file:
+        for number in range(len(groups) if texts else 0):
+            for column in next(file.iter_batches(1, [number], texts)).columns:
+                longest = max(longest, compute.max(compute.binary_length(column.dictionary)).as_py() or 0)
+    return max(1, min(_ROWS_AT_ONCE, _MOST_AT_ONCE // longest))
 
 
 # --- writing ------------------------------------------------------------------------------------------------
@@ -393,10 +585,10 @@ def check_writable(path: str | os.PathLike[str], has_numbers: bool) -> None:
         ModuleNotFoundError: pyarrow is missing.
     """
     endings = [known for known in WRITABLE if has_numbers or known != ".npy"]
-    if ending(path) not in endings or Path(path).suffix.lower() == ".gz":
+    if ending(path) not in endings or compression(path):
         raise ValueError(f"cannot write {os.fspath(path)}: its ending must be one of {', '.join(endings)}")
     if ending(path) == ".parquet":
-        _parquet()
+        require("pyarrow.parquet", "parquet", "Parquet")
 
 
 def write_rows(rows: Iterable[Row], path: str | os.PathLike[str]) -> int:
@@ -412,7 +604,8 @@ def write_rows(rows: Iterable[Row], path: str | os.PathLike[str]) -> int:
     with atomic_path(path) as temporary:
         if ending(path) == ".parquet":
             return _write_parquet(rows, temporary)
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
+        # halves of characters, which JSON can hold as \ud83d and UTF-8 cannot, are written as that
+        with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             return write_lines(rows, file, ending(path))
 
 
@@ -449,14 +642,15 @@ def csv_line(values: Iterable[Any], delimiter: str = ",") -> str:
 
 def _write_parquet(rows: Iterable[Row], path: Path) -> int:
     pyarrow = require("pyarrow", "parquet", "Parquet")
+    parquet = require("pyarrow.parquet", "parquet", "Parquet")
     remaining, writer, number = iter(rows), None, 0
     while batch := list(islice(remaining, _ROWS_AT_ONCE)):
         table = pyarrow.Table.from_pylist(batch, schema=writer and writer.schema)
-        writer = writer or _parquet().ParquetWriter(path, table.schema)
+        writer = writer or parquet.ParquetWriter(path, table.schema)
         writer.write_table(table)
         number += len(batch)
     if writer is None:
-        _parquet().write_table(pyarrow.table({}), path)
+        parquet.write_table(pyarrow.table({}), path)
     else:
         writer.close()
     return number
