@@ -2,9 +2,11 @@
 
 import csv
 import gzip
+import importlib
 import io
 import json
 import os
+import subprocess
 import sys
 import tracemalloc
 
@@ -306,3 +308,52 @@ def test_parquet_without_pyarrow_names_the_extra(monkeypatch):
 )
 def test_the_likely_column(columns, column):
     assert likely_column(columns) == column
+
+
+def _packed_line(path):
+    with gzip.open(path, "wb", 1) as file:
+        for _ in range(400):
+            file.write(b"x" * (1 << 20))
+
+
+def _packed_blanks(path):
+    with gzip.open(path, "wb", 1) as file:
+        for _ in range(400):
+            file.write((b" " * 1023 + b"\n") * 1024)
+
+
+def _endless_row(path):
+    path.write_bytes(b'text,n\n"x\n' + b'","x\n' * 20_000_000)
+
+
+def _long_dictionary(path):
+    pyarrow = pytest.importorskip("pyarrow")
+    texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 1000), ["x" * (1 << 20)])
+    importlib.import_module("pyarrow.parquet").write_table(
+        pyarrow.table({"text": texts}), path, compression="zstd", store_schema=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.txt.gz", _packed_line),
+        ("a.json.gz", _packed_blanks),
+        ("a.csv", _endless_row),
+        ("a.parquet", _long_dictionary),
+    ],
+)
+def test_a_small_file_does_not_fill_the_memory(tmp_path, name, write):
+    write(tmp_path / name)
+    program = (
+        "import sys, resource, contextlib\n"
+        "from torchmoji.files.tables import read_texts\n"
+        "if sys.argv[1].endswith('parquet'): import pyarrow.parquet, pyarrow.dataset\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "with contextlib.suppress(ValueError):\n"
+        "    for _ in read_texts(sys.argv[1]): pass\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)\n"
+    )
+    command = [sys.executable, "-c", program, tmp_path / name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    assert int(done.stdout) < (500 if name.endswith("parquet") else 60)  # MiB
