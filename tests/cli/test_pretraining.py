@@ -76,6 +76,7 @@ def test_every_option_of_the_corpus_arrives_in_the_manifest(tmp_path, capsys):
         *("--min-words", "2", "--max-tokens", "7"),
         *("--language", str(words), "--keep-retweets", "--keep-links", "--drop-mentions"),
         *("--keep-duplicates", "--keep-near-duplicates", "--keep-text", "--skip-bad-lines"),
+        *("--emoticons", "--put-in", "0.5"),
         *("--validation-from", str(path.with_name("more.csv")), "--workers", "1"),
     ]
     path.with_name("more.csv").write_text("0,such a funny day\n")
@@ -92,6 +93,8 @@ def test_every_option_of_the_corpus_arrives_in_the_manifest(tmp_path, capsys):
         "keep_mentions": False,
         "keep_duplicates": True,
         "keep_near_duplicates": True,
+        "emoticons": True,
+        "put_in": 0.5,
     }
     assert manifest["settings"] == {
         "columns": {"text": "2", "labels": "1", "header": False},

@@ -46,6 +46,24 @@ def test_emojis_become_labels_and_the_rest_tokens(tmp_path):
     assert rows_of(corpus) == [("so funny", "😂"), ("sad and in love 🦖", "😭❤"), ("angry", "😡")]
 
 
+def test_emoticons_may_be_labels_and_emojis_be_put_back(tmp_path):
+    lines = ["so funny xD 😡", "no emoji here :'(", "see http://x.y :/"]
+    emoticons = CorpusSettings(rules=rules(emoticons=True, keep_links=True), min_count=1)
+    assert rows_of(build(tmp_path / "1", lines, emoticons)) == [
+        ("so funny", "😂😡"),
+        ("no emoji here", "😭"),
+    ]
+    held_out = write_texts(tmp_path / "valid.txt", lines[:1])
+    put_in = CorpusSettings(rules=rules(put_in=1), min_count=1)
+    corpus = build(tmp_path / "2", ["fun 😂", "rage 😡"], put_in, validation_inputs=held_out)
+    (fun, _), (rage, _) = rows_of(corpus)
+    assert fun.split()[1] in ("😂", "xd", ":')")
+    assert rage.split()[1] in ("😡", ">:(", ">:-(", ">:/", ":")
+    assert not any("😡" in words for words, _ in rows_of(corpus, "validation"))
+    with pytest.raises(ValueError, match="put_in must be a share from 0 to 1, got 2"):
+        rules(put_in=2)
+
+
 def test_tokens_are_those_of_the_sentence_tokenizer(tmp_path):
     lines = ["Soooo goooood @me 12 #day isn't it... naïve ❤️ ça va?", "I &amp; you &lt;3 \\n ok 😂"]
     corpus = build(tmp_path, lines)

@@ -44,6 +44,7 @@ _CORPUS_SWITCHES = {
     "--drop-mentions": "leave out texts that mention somebody",
     "--keep-duplicates": "take equal texts, and near ones",
     "--keep-near-duplicates": "leave out equal texts only",
+    "--emoticons": "an emoticon counts as the emojis that mean the same",
     "--keep-text": "keep the texts beside their tokens",
     "--skip-bad-lines": "count what is no record, and go on",
 }
@@ -79,6 +80,13 @@ def _add_build_corpus(add: Any) -> None:
         default=0,
         metavar="N",
         help="commonest words that share their embeddings with their hashtags (default: none)",
+    )
+    command.add_argument(
+        "--put-in",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of the texts that get one of their emojis back as a word, as emoji or emoticon (default: none)",
     )
     command.add_argument(
         "--validation",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from torchmoji.corpus.duplicates import Counts, Hashes, band_keys, hash_rows, hash_words, mix
 from torchmoji.corpus.emoji_finder import EmojiFinder
+from torchmoji.corpus.emoticons import EmoticonFinder
 from torchmoji.corpus.settings import (
     CorpusSettings,
     Rules,
@@ -66,6 +67,7 @@ class TokenizedChunk:
 
 
 _finder = lru_cache(maxsize=1)(EmojiFinder)
+_emoticon_finder = lru_cache(maxsize=1)(EmoticonFinder)
 _language_words = lru_cache(maxsize=1)(language_words)
 
 
@@ -73,6 +75,7 @@ def tokenize_chunk(chunk: Chunk) -> int:
     """Filter, tokenize and hash the texts of a chunk, write its file, and give the number of texts."""
     rules = chunk.settings.rules
     finder, reason_against, generator = _finder(rules.emojis), text_filter(rules), every_word()
+    emoticons, put_in = _emoticon_finder(rules.emojis), 0.0 if chunk.is_held_out else rules.put_in
     numbers: defaultdict[str, int] = defaultdict(lambda: len(numbers))  # in the order of first sight
     tokens: list[int] = []
     token_counts: list[int] = []
@@ -84,11 +87,14 @@ def tokenize_chunk(chunk: Chunk) -> int:
         classes, text = finder.take_out(text)
         if chunk.labels is not None:
             classes = chunk.labels[place]
+        if rules.emoticons:
+            more, text = emoticons.take_out(text)
+            classes = sorted({*classes, *more})
         reason = reason_against(text) if classes else "no_emoji"
         if reason is not None:
             dropped[reason] += 1
             continue
-        text = unescape(text)
+        text = emoticons.put_in(unescape(text), classes, put_in)
         words = generator.get_words(text)[: rules.max_tokens]
         tokens.extend(map(numbers.__getitem__, words))
         token_counts.append(len(words))

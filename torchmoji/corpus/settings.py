@@ -43,6 +43,9 @@ class Rules:
         language: None, "en", or a file of words, one a line: texts must be mostly in them.
         keep_duplicates: Take texts again that have the same words and emojis.
         keep_near_duplicates: Take texts again that have nearly the same words and the same emojis.
+        emoticons: An emoticon counts as the emojis that mean the same, see `torchmoji.corpus.emoticons`.
+        put_in: So many of the texts, but for held-out files, get one of their emojis back, as emoji or as
+            emoticon, so that what these say as words is learned too.
     """
 
     emojis: tuple[str, ...] = EMOJIS
@@ -54,11 +57,15 @@ class Rules:
     language: str | None = None
     keep_duplicates: bool = False
     keep_near_duplicates: bool = False
+    emoticons: bool = False
+    put_in: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in (("min_words", self.min_words), ("max_tokens", self.max_tokens)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if not 0 <= self.put_in <= 1:
+            raise ValueError(f"put_in must be a share from 0 to 1, got {self.put_in}")
         EmojiFinder(self.emojis)
         if self.language not in (None, ENGLISH) and not Path(str(self.language)).is_file():
             raise ValueError(
