@@ -267,6 +267,12 @@ def test_impossible_sizes_are_refused(options, message):
         TorchMoji(**{**sizes, **options})
 
 
+@pytest.mark.parametrize("options", [{}, {"feature_output": True}, {"final_dropout_rate": 0.5}])
+def test_a_new_model_is_in_evaluation_mode(options):
+    model = TorchMoji(4, VOCABULARY, embedding_dim=5, hidden_size=3, **options)
+    assert not any(module.training for module in model.modules())
+
+
 def test_sizes_are_the_original_s_by_default():
     with torch.device("meta"):
         model = TorchMoji(64, 50000)

@@ -81,7 +81,9 @@ def _packing(mask: Tensor) -> _Packing:
 
 
 class TorchMoji(nn.Module):
-    """The model, for emojis, encodings or a classifier.
+    """The model, for emojis, encodings or a classifier; a new one is in evaluation mode.
+
+    `model.train()` is for a training loop of one's own; the functions of `torchmoji.finetuning` call it.
 
     Args:
         nb_classes: Number of classes C; one output where C <= 2. None with `feature_output`.
@@ -145,6 +147,7 @@ class TorchMoji(nn.Module):
                 layers.append(nn.Softmax(dim=1) if nb_outputs > 1 else nn.Sigmoid())
             self.output_layer = nn.Sequential(*layers)
         self.init_weights()
+        self.eval()
 
     @torch.no_grad()
     def init_weights(self) -> None:
@@ -405,7 +408,7 @@ def torchmoji_transfer(
         final_dropout_rate: Probability of dropping a feature before the output layer, in training.
 
     Returns:
-        The model, in training mode, on the CPU.
+        The model, in evaluation mode, on the CPU.
 
     Raises:
         FileNotFoundError: There is no such file.
