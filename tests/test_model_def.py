@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from torchmoji.attlayer import Attention
 from torchmoji.model_def import TorchMoji
 
 VOCABULARY = 30
@@ -201,6 +202,47 @@ def test_a_text_s_result_stays_the_same(change, kind, features, dtype, tolerance
         return [part.detach().numpy() for part in model(torch.from_numpy(ids))]
 
     close(change(run, ids), run(ids), tolerance)
+
+
+class MeanPool(nn.Module):
+    """A layer with the call of 2017's attention: padded sequences, longest first, and their lengths."""
+
+    def forward(self, inputs, lengths):
+        mask = (torch.arange(inputs.shape[1]) < torch.as_tensor(lengths)[:, None]).to(inputs.dtype)
+        weights = mask / mask.sum(1, keepdim=True)
+        return torch.bmm(weights[:, None], inputs)[:, 0], weights
+
+
+@pytest.mark.parametrize("replace", ["module", "subclass", "method"])
+def test_a_layer_in_the_place_of_the_attention_is_called_as_2017_s_was(replace):
+    model = made(return_attention=True)
+    pool = MeanPool()
+    if replace == "module":
+        model.attention_layer = pool
+    elif replace == "subclass":
+        model.attention_layer.__class__ = type("Mine", (Attention,), {"forward": lambda self, *a: pool(*a)})
+    else:
+        model.attention_layer.forward = pool.forward
+    ids = some_ids()
+    _, attention = model(ids)
+    lengths = (ids != 0).sum(1, keepdims=True)
+    np.testing.assert_allclose(attention, (ids != 0) / np.maximum(lengths, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("return_attention", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_hooks_on_every_layer_are_called_and_change_nothing(training, return_attention):
+    model = made(embed_dropout_rate=0.0, return_attention=return_attention).train(training)
+    ids = torch.from_numpy(some_ids())
+    expected = (
+        model(ids) if return_attention else (model(ids), torch.from_numpy(model.run_ids(ids.numpy())[1]))
+    )
+    called = []
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda module, arguments, output, name=name: called.append(name))
+    found = model(ids) if return_attention else (model(ids), torch.from_numpy(model.run_ids(ids.numpy())[1]))
+    close([part.detach() for part in found], [part.detach() for part in expected])
+    assert {name for name, _ in model.named_modules()} == set(called)
 
 
 def test_padding_alone_gives_no_features_no_attention_and_the_bias():

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from torchmoji.attlayer import Attention
+from torchmoji.attlayer import Attention, is_plain
 from torchmoji.batching import run_by_length
 from torchmoji.global_variables import NB_TOKENS, UNKNOWN_ID
 from torchmoji.lstm import LSTMHardSigmoid, is_traced
@@ -273,13 +273,38 @@ class TorchMoji(nn.Module):
             return features, attention
         return self.output_layer(self.final_dropout(features)), attention
 
+    @property
+    def _drops_channels(self) -> bool:
+        """Whether dropout takes whole channels of a sequence now; a layer in its place gets the tokens."""
+        layer = self.embed_dropout
+        return isinstance(layer, nn.Dropout) and layer.training and layer.p > 0
+
+    def _attend(self, z: Tensor, batch_sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool packed sequences (tokens, F): features (sequences, F) and attention (sequences, time).
+
+        A layer in the attention's place, and one with hooks, is called as 2017's was: with padded sequences,
+        longest first, and their lengths. One that gives no attention has zeros.
+        """
+        layer = self.attention_layer
+        if is_plain(layer):
+            return layer.pool_packed(z, batch_sizes)
+        padded, lengths = pad_packed_sequence(PackedSequence(z, batch_sizes), batch_first=True)
+        features, weights = layer(padded, lengths)
+        if weights is None:
+            is_own = isinstance(layer, Attention)
+            mask = torch.arange(padded.shape[1]) < lengths.unsqueeze(1)
+            weights = layer.pool(padded, mask.to(z.device))[1] if is_own else padded.new_zeros(mask.shape)
+        return features, weights
+
     def _pool_packed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Features (batch, F) and attention (batch, time), computed on the tokens alone."""
         batch = len(ids)
         packing = _packing(ids != 0)
         x = torch.tanh(self.embed(ids[packing.rows, packing.columns]))
-        if self.embed_dropout.training and self.embed_dropout.p > 0:
+        if self._drops_channels:
             x = x * self.embed_dropout(x.new_ones(batch, self.embedding_dim))[packing.places]
+        else:
+            x = self.embed_dropout(x)
         if len(x) == 0:
             return F.pad(x, (4 * self.hidden_size, 0, 0, batch)), x.new_zeros(ids.shape)
         a, _ = self.lstm_0(PackedSequence(x, packing.batch_sizes))
@@ -287,7 +312,7 @@ class TorchMoji(nn.Module):
 
         z = torch.cat([b.data, a.data, x], dim=1)
         del a, b  # z has them
-        features, weights = self.attention_layer.pool_packed(z, packing.batch_sizes)
+        features, weights = self._attend(z, packing.batch_sizes)
         features = F.pad(features, (0, 0, 0, batch - len(features)))  # texts without tokens are last
         attention = weights.new_zeros(ids.shape)
         attention = attention.index_put(
@@ -299,13 +324,17 @@ class TorchMoji(nn.Module):
         """The same in operations that can be traced and exported, for any batch size."""
         mask = ids != 0
         x = torch.tanh(self.embed(ids))
-        if self.embed_dropout.training and self.embed_dropout.p > 0:
-            x = x * self.embed_dropout(torch.ones_like(x[:, :1]))
+        x = (
+            x * self.embed_dropout(torch.ones_like(x[:, :1]))
+            if self._drops_channels
+            else self.embed_dropout(x)
+        )
         steps = mask.t().unsqueeze(2)
         a, _ = self.lstm_0.run_padded(x.transpose(0, 1), steps)
         b, _ = self.lstm_1.run_padded(a, steps)
         z = torch.cat([b.transpose(0, 1), a.transpose(0, 1), x], dim=2)
-        return self.attention_layer.pool(z, mask)
+        layer = self.attention_layer
+        return layer.pool(z, mask) if is_plain(layer) else layer(z, mask.sum(1))
 
 
 def _to_numpy(tensor: Tensor) -> npt.NDArray[Any]:
