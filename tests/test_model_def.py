@@ -261,6 +261,15 @@ def test_padding_leaves_gradients_finite():
     assert not model.embed.weight.grad[0].any()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(2, 4), (0, 4), (2, 0)])
+def test_a_training_batch_without_a_token_has_gradients_of_zero_for_all_weights(shape, dtype):
+    model = made(dtype=dtype, embed_dropout_rate=0.5).train()
+    model(torch.zeros(shape, dtype=torch.long)).sum().backward()
+    for name, weight in model.named_parameters():
+        assert bool(weight.grad.any()) == (name == "output_layer.0.bias" and shape[0] > 0), name
+
+
 def test_attention_sums_to_one_on_every_text_with_tokens():
     ids = some_ids()
     _, attention = made(return_attention=True)(ids)

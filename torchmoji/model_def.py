@@ -305,13 +305,16 @@ class TorchMoji(nn.Module):
             x = x * self.embed_dropout(x.new_ones(batch, self.embedding_dim))[packing.places]
         else:
             x = self.embed_dropout(x)
-        if len(x) == 0:
+        if len(x) == 0 and not torch.is_grad_enabled():
             return F.pad(x, (4 * self.hidden_size, 0, 0, batch)), x.new_zeros(ids.shape)
         a, _ = self.lstm_0(PackedSequence(x, packing.batch_sizes))
         b, _ = self.lstm_1(a)
 
         z = torch.cat([b.data, a.data, x], dim=1)
         del a, b  # z has them
+        if len(z) == 0:  # all weights have a part in these zeros too, so that training goes on
+            z = z * sum(weight.sum() for weight in self.attention_layer.parameters())
+            return F.pad(z, (0, 0, 0, batch)), z.new_zeros(ids.shape)
         features, weights = self._attend(z, packing.batch_sizes)
         features = F.pad(features, (0, 0, 0, batch - len(features)))  # texts without tokens are last
         attention = weights.new_zeros(ids.shape)
