@@ -27,6 +27,7 @@ from torchmoji.attlayer import Attention, is_plain
 from torchmoji.batching import run_by_length
 from torchmoji.global_variables import NB_TOKENS, UNKNOWN_ID
 from torchmoji.lstm import LSTMHardSigmoid, is_traced
+from torchmoji.shipped import note_weights
 from torchmoji.weights.formats import LAYERS, load_state_dict, model_sizes
 
 logger = logging.getLogger(__name__)
@@ -401,6 +402,7 @@ def torchmoji_feature_encoding(
         FileNotFoundError: There is no such file.
         ValueError: The file does not hold weights of this model; the message says what differs.
     """
+    note_weights(weight_path)
     return load_model(weight_path, features=True, return_attention=return_attention)
 
 
@@ -418,6 +420,7 @@ def torchmoji_emojis(weight_path: str | os.PathLike[str], return_attention: bool
         FileNotFoundError: There is no such file.
         ValueError: The file does not hold weights of this model; the message says what differs.
     """
+    note_weights(weight_path)
     return load_model(weight_path, features=False, return_attention=return_attention)
 
 
@@ -448,8 +451,10 @@ def torchmoji_transfer(
     """
     _check_extension(extend_embedding)
     nb_tokens, embedding_dim, hidden_size = NB_TOKENS, EMBEDDING_DIM, HIDDEN_SIZE
-    state = None if weight_path is None else load_state_dict(weight_path)
-    if state is not None:
+    state = None
+    if weight_path is not None:
+        note_weights(weight_path)
+        state = load_state_dict(weight_path)
         sizes = model_sizes(state)
         nb_tokens, embedding_dim, hidden_size = sizes.nb_tokens, sizes.embedding_dim, sizes.hidden_size
     model = TorchMoji(
@@ -495,6 +500,7 @@ def load_specific_weights(
             f"extend_embedding={extend_embedding} needs the embedding of the file: "
             "take 'embed' out of exclude_names"
         )
+    note_weights(weight_path)
     copied = _copy_weights(model, load_state_dict(weight_path), exclude_names, extend_embedding)
     if verbose:
         logger.info("copied %s from %s", ", ".join(copied), os.fspath(weight_path))

@@ -67,7 +67,8 @@ def files_section(report: Report) -> str:
     return f"""## Files
 
 - `model.safetensors`: {int8 if report.is_int8 else "float32"}.
-- `vocabulary.json`: word -> id. The ten special tokens come first, then words by frequency.
+- `vocabulary.json`: word -> id, a word for each row of the embedding. The ten special tokens come first, then words by
+  frequency. `vocabulary.spellings.json`, where it is there: other spellings, such as hashtags -> the ids of their words.
 - `config.json`: sizes, and the emojis in the order of the classes, with their frequencies."""
 
 
