@@ -485,17 +485,18 @@ def load_specific_weights(
     Args:
         model: Is changed in place. Layers that a subclass adds to those of `TorchMoji` are left alone.
         weight_path: A torch, safetensors or Keras file.
-        exclude_names: Names of layers, such as `output_layer`, that keep the model's weights.
+        exclude_names: Weights whose name contains one of these keep the model's: a layer, such as
+            `output_layer`, or several, such as `lstm`.
         extend_embedding: Number of words that the model has more than the file; their embeddings stay.
         verbose: Log each layer that is copied.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A name is not one of the layers, a layer's weights are missing from the file or the model
+        ValueError: A name is part of no weight's, a layer's weights are missing from the file or the model
             or have another shape there, or `extend_embedding` is negative or the embedding excluded.
     """
     _check_extension(extend_embedding)
-    if extend_embedding and "embed" in exclude_names:
+    if extend_embedding and _is_excluded("embed.weight", exclude_names):
         raise ValueError(
             f"extend_embedding={extend_embedding} needs the embedding of the file: "
             "take 'embed' out of exclude_names"
@@ -516,19 +517,19 @@ def _copy_weights(
     model: TorchMoji, state: dict[str, Tensor], exclude_names: Sequence[str], extend_embedding: int
 ) -> list[str]:
     """Copy a state dict into a model, or nothing when a layer does not fit; give the names of the weights."""
-    layers = list(dict.fromkeys(_layer(name) for name in LAYERS))
-    for name in exclude_names:
-        if name not in layers:
-            raise ValueError(f"exclude_names has {name!r}, but the layers are {', '.join(layers)}")
     weights = model.state_dict()
+    for part in exclude_names:
+        if not any(part in name for name in [*LAYERS, *weights]):
+            layers = dict.fromkeys(name.split(".")[0] for name in [*LAYERS, *weights])
+            raise ValueError(f"exclude_names has {part!r}, but the layers are {', '.join(layers)}")
     targets = {}
     for name in LAYERS:
-        if _layer(name) in exclude_names or not (name in weights or name in state):
+        if _is_excluded(name, exclude_names) or not (name in weights or name in state):
             continue
         for owner, names in (("file", state), ("model", weights)):
             if name not in names:
                 raise ValueError(
-                    f"the {owner} has no {name}; put {_layer(name)!r} into exclude_names to do without"
+                    f"the {owner} has no {name}; put {name.split('.')[0]!r} into exclude_names to do without"
                 )
         rows = len(weights[name]) - (extend_embedding if name == "embed.weight" else 0)
         needed = (rows, *weights[name].shape[1:])
@@ -543,5 +544,5 @@ def _copy_weights(
     return list(targets)
 
 
-def _layer(name: str) -> str:
-    return name.split(".")[0]
+def _is_excluded(name: str, exclude_names: Sequence[str]) -> bool:
+    return any(part in name for part in exclude_names)
