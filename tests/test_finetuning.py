@@ -355,7 +355,7 @@ def test_fit_model_and_tune_trainable_keep_their_checkpoints(tmp_path):
 def test_chain_thaw_with_its_own_rates(tmp_path, stages):
     path, model = tmp_path / "best.bin", small_model(3)
     arguments = (model, *loaders(3), 1, path, nn.CrossEntropyLoss(), 5, 0.01, 0.002)
-    score = chain_thaw(*arguments, evaluate="weighted", verbose=0)
+    score = chain_thaw(*arguments, evaluate="weighted_f1", verbose=0)
     assert [stage["rates"] for stage in stages] == [{0.01}, *[{0.002}] * 5]
     assert 0 <= score <= 1
     assert torch.equal(torch.load(path, weights_only=True)["embed.weight"], model.embed.weight)

@@ -247,6 +247,13 @@ def finetune(
         return model, _evaluate(tuned, test_gen, metric, verbose)
 
 
+def _metric(evaluate: str) -> str:
+    """The metric by its name, or by "weighted_f1", which is 2017's other name of "weighted"."""
+    metric = "weighted" if evaluate == "weighted_f1" else evaluate
+    check_choice("evaluate", metric, FINETUNING_METRICS)
+    return metric
+
+
 def _evaluate(model: nn.Module, test_gen: Batches, metric: str, verbose: int) -> float:
     score = (evaluate_using_acc if metric == "acc" else evaluate_using_weighted_f1)(model, test_gen)
     if verbose:
@@ -346,7 +353,7 @@ def tune_trainable(
     verbose: int = 2,
 ) -> float:
     """Train the optimizer's parameters and score the test part; see `fit_model` and `finetune`."""
-    check_choice("evaluate", evaluate, FINETUNING_METRICS)
+    evaluate = _metric(evaluate)
     fit_model(model, loss_op, optim_op, train_gen, val_gen, nb_epochs, checkpoint_path, patience, verbose)
     return _evaluate(model, test_gen, evaluate, verbose)
 
@@ -367,7 +374,7 @@ def chain_thaw(
     verbose: int = 1,
 ) -> float:
     """Train by chain-thaw and score the test part; see `train_by_chain_thaw` and `finetune`."""
-    check_choice("evaluate", evaluate, FINETUNING_METRICS)
+    evaluate = _metric(evaluate)
     train_by_chain_thaw(
         *(model, train_gen, val_gen, loss_op, patience, nb_epochs, checkpoint_path),
         *(initial_lr, next_lr, embed_l2, verbose),
