@@ -7,7 +7,7 @@ from pathlib import Path
 from torchmoji.cli.arguments import not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emojis import EXAMPLE_TEXTS
-from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH
+from torchmoji.global_variables import VOCAB_PATH, pretrained_weights
 from torchmoji.training import read_labelled_texts
 
 DATA = Path(__file__).resolve().parent / "data"
@@ -147,7 +147,7 @@ def model_files(options: argparse.Namespace) -> tuple[str, dict[str, int]]:
     """
     if (options.weights is None) != (options.vocabulary is None):
         raise ValueError("--weights and --vocabulary belong together; give both or neither")
-    return options.weights or str(PRETRAINED_PATH), load_vocabulary(options.vocabulary or VOCAB_PATH)
+    return options.weights or pretrained_weights(), load_vocabulary(options.vocabulary or VOCAB_PATH)
 
 
 def finetuning_files(options: argparse.Namespace) -> tuple[str | None, dict[str, int]]:

@@ -2,7 +2,7 @@
 
 The result is a copy, unless --in-place. New words come after the old ones, whose ids stay; load
 the weights with `torchmoji_transfer(..., extend_embedding=N)`, N the number of words added, and
-fine-tune: the new words' vectors start at random.
+fine-tune: the new words' vectors start as that of unknown words.
 
 Examples:
     vocab_extension.py                                     with words of the texts in examples/data
@@ -10,7 +10,6 @@ Examples:
     vocab_extension.py forum.csv --vocabulary mine.json --in-place
 """
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +19,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from example_helper import DATA, add_vocabulary_argument, read_texts
 
 from torchmoji.cli.arguments import make_parser, positive
-from torchmoji.create_vocab import VocabBuilder, extend_vocab_in_file, load_vocabulary
-from torchmoji.files import atomic_path
+from torchmoji.create_vocab import (
+    VocabBuilder,
+    extend_vocab,
+    extend_vocab_in_file,
+    load_vocabulary,
+    save_vocabulary,
+)
 from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.word_generator import WordGenerator
 
@@ -66,9 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             added = extend_vocab_in_file(builder, options.max_tokens, out)
         else:
             out = options.out
-            with atomic_path(out) as temporary:
-                shutil.copyfile(options.vocabulary or VOCAB_PATH, temporary)
-                added = extend_vocab_in_file(builder, options.max_tokens, temporary)
+            vocabulary = load_vocabulary(options.vocabulary or VOCAB_PATH)
+            added = extend_vocab(vocabulary, builder, options.max_tokens)
+            save_vocabulary(vocabulary, out)
         words = list(load_vocabulary(out))
     except (OSError, ValueError) as error:
         parser.error(str(error))

@@ -27,7 +27,7 @@ from torchmoji.class_avg_finetuning import class_avg_finetune
 from torchmoji.cli.arguments import make_parser, not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.finetuning import finetune, load_benchmark
-from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS, PRETRAINED_PATH, VOCAB_PATH
+from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS, VOCAB_PATH, pretrained_weights
 from torchmoji.model_def import torchmoji_transfer
 
 CLASS_AVERAGE = "class-avg"
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, run once for each seed, append the scores."""
     parser = command_line()
     options = parser.parse_args(arguments)
-    weights = None if options.method == "new" else options.weights or str(PRETRAINED_PATH)
+    weights = None if options.method == "new" else options.weights or pretrained_weights()
     if weights and (options.weights is None) != (options.vocabulary is None):
         parser.error("--weights and --vocabulary belong together; give both or neither")
     extend_with = options.extend

@@ -17,7 +17,7 @@ from torchmoji.create_vocab import (
     with_hashtags,
     words_by_id,
 )
-from torchmoji.global_variables import SPECIAL_TOKENS, VOCAB_PATH
+from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.word_generator import WordGenerator
 
 TEXTS = ["the dog sees the cat", "a café counts not", "cat and dog!!!! 😂", "@bob owns 2 cats"]
@@ -197,8 +197,31 @@ def test_word_limit_includes_special_tokens(tmp_path):
 
 def test_vocabulary_is_read_back_in_its_order(tmp_path):
     vocabulary = {"z": 0, "a": 1, "é": 2, "😂": 3, '"': 4, "\\": 5, "\x00": 6, "\ud83d": 7, "\u2028": 8}
-    save_vocabulary(vocabulary, tmp_path / "vocabulary.json")
-    assert list(load_vocabulary(tmp_path / "vocabulary.json").items()) == list(vocabulary.items())
+    path = tmp_path / "vocabulary.json"
+    save_vocabulary(vocabulary, path)
+    assert list(load_vocabulary(path).items()) == list(vocabulary.items())
+    assert json.loads(path.read_bytes().decode("ascii")) == vocabulary  # alike in any locale
+
+
+def test_other_spellings_have_a_file_beside_the_words(tmp_path):
+    path, beside = tmp_path / "vocabulary.json", tmp_path / "vocabulary.spellings.json"
+    words, spellings = {"a": 0, "é": 1, "#b": 2}, {"#é": 1, "É": 1}
+    save_vocabulary({"#é": 1, "a": 0, "É": 1, "é": 1, "#b": 2}, path)
+    assert json.loads(path.read_bytes().decode("ascii")) == words
+    assert json.loads(beside.read_bytes().decode("ascii")) == spellings
+    assert load_vocabulary(path) == {**words, **spellings}
+    assert words_by_id(load_vocabulary(path)) == list(words)
+    assert extend_vocab_in_file(counted(["c"]), vocab_path=path) == 11  # with the special tokens
+    assert load_vocabulary(path)["#é"] == 1
+    beside.write_text('{"#z": 99}')
+    with pytest.raises(
+        ValueError, match=r"spellings\.json has the id 99, which no word of .*vocabulary\.json has"
+    ):
+        load_vocabulary(path)
+    save_vocabulary(words, path)
+    assert list(tmp_path.iterdir()) == [path]
+    path.write_text(json.dumps({"#é": 0, "é": 0}))  # as older versions wrote it
+    assert load_vocabulary(path) == {"#é": 0, "é": 0}
 
 
 @pytest.mark.parametrize(
@@ -258,7 +281,6 @@ def test_extension_in_a_file_is_by_default_that_of_the_weights(tmp_path, monkeyp
     save_vocabulary(vocabulary, folder / "vocabulary.json")
     assert extend_vocab_in_file(counted(TEXTS), max_tokens=1) == 1
     assert "dog" in json.loads((folder / "vocabulary.json").read_text("utf-8"))
-    assert str(VOCAB_PATH) == str(folder / "vocabulary.json")
 
 
 def test_failed_extension_leaves_the_file_alone(tmp_path):

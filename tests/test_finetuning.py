@@ -59,7 +59,10 @@ def tuned(method="last", nb_classes=2, model=None, **options):
         ("calculate_batchsize_maxlen", "texts"),
         ("freeze_layers", "model, unfrozen_types=(), unfrozen_keyword=None"),
         ("change_trainable", "module, trainable, verbose=False"),
-        ("find_f1_threshold", "y_val, y_pred_val, y_test, y_pred_test, average='binary'"),
+        (
+            "find_f1_threshold",
+            "y_val=None, y_pred_val=None, y_test=None, y_pred_test=None, average='binary'",
+        ),
         (
             "finetune",
             "model, texts, labels, nb_classes, batch_size, method, metric='acc', epoch_size=5000, "
@@ -74,8 +77,8 @@ def tuned(method="last", nb_classes=2, model=None, **options):
         ("evaluate_using_acc", "model, test_gen"),
         (
             "chain_thaw",
-            "model, train_gen, val_gen, test_gen, nb_epochs, checkpoint_path, loss_op, initial_lr=0.001, "
-            "next_lr=0.0001, embed_l2=1e-06, evaluate='acc', verbose=1, patience=5",
+            "model, train_gen, val_gen, test_gen, nb_epochs, checkpoint_path, loss_op, patience=5, "
+            "initial_lr=0.001, next_lr=0.0001, embed_l2=1e-06, evaluate='acc', verbose=1",
         ),
         (
             "train_by_chain_thaw",
@@ -351,8 +354,8 @@ def test_fit_model_and_tune_trainable_keep_their_checkpoints(tmp_path):
 
 def test_chain_thaw_with_its_own_rates(tmp_path, stages):
     path, model = tmp_path / "best.bin", small_model(3)
-    arguments = (model, *loaders(3), 1, path, nn.CrossEntropyLoss(), 0.01, 0.002)
-    score = chain_thaw(*arguments, evaluate="weighted", verbose=0)
+    arguments = (model, *loaders(3), 1, path, nn.CrossEntropyLoss(), 5, 0.01, 0.002)
+    score = chain_thaw(*arguments, evaluate="weighted_f1", verbose=0)
     assert [stage["rates"] for stage in stages] == [{0.01}, *[{0.002}] * 5]
     assert 0 <= score <= 1
     assert torch.equal(torch.load(path, weights_only=True)["embed.weight"], model.embed.weight)

@@ -1,17 +1,19 @@
 """torchmoji.global_variables: constants, and paths that are looked up when they are used."""
 
-import copy
 import json
 import os
-import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
+from support.weights import assert_same, make_weights
 
 from torchmoji import global_variables
-from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH, cache_directory
+from torchmoji.global_variables import cache_directory
+from torchmoji.weights import load_state_dict, save_quantized, torch_copy
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def default_model():
 
 
 def pair():
-    return [str(VOCAB_PATH), str(PRETRAINED_PATH)]
+    return [global_variables.VOCAB_PATH, global_variables.pretrained_weights()]
 
 
 @pytest.mark.parametrize("installed", [[], ["vocabulary.json"], ["pytorch_model.bin"]])
@@ -81,6 +83,7 @@ def test_original_model_as_soon_as_both_files_are_there(home):
     install(home, "vocabulary.json", "pytorch_model.bin")
     assert before == default_model()
     assert pair() == [str(home / "vocabulary.json"), str(home / "pytorch_model.bin")]
+    assert pair()[1] == global_variables.PRETRAINED_PATH
 
 
 def test_default_model_directory_is_in_the_package_or_the_checkout(monkeypatch, tmp_path):
@@ -93,36 +96,68 @@ def test_default_model_directory_is_in_the_package_or_the_checkout(monkeypatch, 
     assert global_variables.default_model_directory() == package / "model"
 
 
-# --- the paths are used as the strings of 2017
+# --- the paths are the strings of 2017
 
 
 @pytest.fixture
-def path(home):
-    """VOCAB_PATH as a string, with a file there."""
-    install(home, "vocabulary.json", "pytorch_model.bin")
-    return str(home / "vocabulary.json")
+def small(tmp_path, monkeypatch):
+    """Weights in the place of the default model's, and the path of the torch file made of them."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save_quantized(make_weights(), folder / "model.safetensors")
+    monkeypatch.setattr(global_variables, "default_model_directory", lambda: folder)
+    return folder / "model.safetensors", torch_copy.torch_copy()
 
 
-def test_what_programs_of_2017_do_with_the_strings(path):
-    with open(VOCAB_PATH) as file:
-        assert file.read() == "{}"
-        assert Path(file.name) == Path(path)
-    assert f"{VOCAB_PATH}|{VOCAB_PATH:>200}" == f"{path}|{path:>200}"
-    assert "{}".format(VOCAB_PATH) == "%s" % VOCAB_PATH == str(VOCAB_PATH) == path  # noqa: UP031, UP032
-    assert repr(VOCAB_PATH) == f"<VOCAB_PATH: {path!r}>"
-    assert "vocabulary" in VOCAB_PATH
-    assert "pytorch" not in VOCAB_PATH
-    assert VOCAB_PATH[-5:] == ".json"
-    assert len(VOCAB_PATH) == len(path)
-    assert VOCAB_PATH.replace(".json", ".txt") == path.replace(".json", ".txt")
-    with pytest.raises(AttributeError, match="no_such_method"):
-        VOCAB_PATH.no_such_method()
+@pytest.mark.parametrize("name", ["VOCAB_PATH", "PRETRAINED_PATH", "WEIGHTS_DIR"])
+def test_what_programs_of_2017_do_with_the_strings(small, name, monkeypatch):
+    path = getattr(global_variables, name)
+    assert type(path) is str
+    assert name in dir(global_variables)
+    assert json.loads(json.dumps({"path": path})) == {"path": path}
+    monkeypatch.setitem(os.environ, "TORCHMOJI_PATH", path)
+    assert ",".join(["a", path]) == "a," + path
+    with pytest.raises(ImportError, match="NO_PATH"):
+        from torchmoji.global_variables import NO_PATH  # noqa: F401
 
 
-def test_copies_are_looked_up_too(home):
-    copies = [copy.deepcopy(VOCAB_PATH), pickle.loads(pickle.dumps(VOCAB_PATH))]
-    install(home, "vocabulary.json", "pytorch_model.bin")
-    assert [str(copied) for copied in copies] == [str(home / "vocabulary.json")] * 2
+def test_torch_loads_the_default_weights_and_one_thread_makes_the_file(small, monkeypatch):
+    safetensors, path = small
+    made, make = [], torch_copy._make
+    monkeypatch.setattr(torch_copy, "_make", lambda path: (made.append(path), make(path)))
+    with ThreadPoolExecutor(4) as threads:
+        found = set(threads.map(lambda _: global_variables.PRETRAINED_PATH, range(4)))
+    assert found == {str(path)}
+    assert made == [path]
+    assert_same(torch.load(path, weights_only=True), load_state_dict(safetensors))
+
+
+@pytest.mark.parametrize("damage", [b"", b"other", None])
+def test_a_damaged_torch_file_is_made_again(small, damage):
+    safetensors, path = small
+    whole = Path(global_variables.PRETRAINED_PATH).read_bytes()
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage and whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    assert_same(torch.load(global_variables.PRETRAINED_PATH, weights_only=True), load_state_dict(safetensors))
+
+
+def test_other_default_weights_have_a_torch_file_of_their_own(small):
+    safetensors, path = small
+    global_variables.PRETRAINED_PATH  # noqa: B018  made here
+    save_quantized({name: 2 * weight for name, weight in make_weights().items()}, safetensors)
+    assert str(path) != global_variables.PRETRAINED_PATH
+    assert_same(torch.load(global_variables.PRETRAINED_PATH), load_state_dict(safetensors))
+
+
+def test_without_a_cache_the_torch_file_is_this_process_s_alone(small, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TORCHMOJI_HOME", str(tmp_path / "file" / "home"))
+    assert_same(torch.load(global_variables.PRETRAINED_PATH), load_state_dict(small[0]))
+    assert global_variables.PRETRAINED_PATH.startswith(global_variables.WEIGHTS_DIR)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "set TORCHMOJI_HOME to a folder that can" in caplog.text
 
 
 # --- the folder for weights of this process
@@ -131,8 +166,9 @@ def test_copies_are_looked_up_too(home):
 def test_weights_folder_is_made_at_first_use_and_removed_at_the_end(tmp_path):
     code = f"""
 import json, os
-from torchmoji.global_variables import WEIGHTS_DIR
+from torchmoji import global_variables
 before = os.listdir({str(tmp_path)!r})
+from torchmoji.global_variables import WEIGHTS_DIR
 paths = [str(WEIGHTS_DIR), os.path.join(WEIGHTS_DIR, "")]
 open(os.path.join(WEIGHTS_DIR, "weights.bin"), "w").close()
 print(json.dumps([before, os.listdir({str(tmp_path)!r}), paths]))

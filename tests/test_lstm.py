@@ -240,6 +240,14 @@ def test_a_batch_of_no_sequences_gives_what_torch_gives(bidirectional):
     assert shapes[0] == shapes[1]
 
 
+def test_packed_input_without_a_step_gives_no_step():
+    lstm = made(num_layers=2, bidirectional=True)
+    nothing = zeros(0, INPUT).to(lstm.weight_ih_l0.dtype)
+    output, (h_n, c_n) = lstm(PackedSequence(nothing, torch.zeros(0, dtype=torch.long)))
+    assert output.data.shape == (0, 2 * HIDDEN)
+    assert h_n.shape == c_n.shape == (4, 0, HIDDEN)
+
+
 def test_given_states_are_not_changed():
     lstm = made(num_layers=2)
     h_0, c_0 = states_for(lstm, 3)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from torchmoji.attlayer import Attention
 from torchmoji.model_def import TorchMoji
 
 VOCABULARY = 30
@@ -203,6 +204,47 @@ def test_a_text_s_result_stays_the_same(change, kind, features, dtype, tolerance
     close(change(run, ids), run(ids), tolerance)
 
 
+class MeanPool(nn.Module):
+    """A layer with the call of 2017's attention: padded sequences, longest first, and their lengths."""
+
+    def forward(self, inputs, lengths):
+        mask = (torch.arange(inputs.shape[1]) < torch.as_tensor(lengths)[:, None]).to(inputs.dtype)
+        weights = mask / mask.sum(1, keepdim=True)
+        return torch.bmm(weights[:, None], inputs)[:, 0], weights
+
+
+@pytest.mark.parametrize("replace", ["module", "subclass", "method"])
+def test_a_layer_in_the_place_of_the_attention_is_called_as_2017_s_was(replace):
+    model = made(return_attention=True)
+    pool = MeanPool()
+    if replace == "module":
+        model.attention_layer = pool
+    elif replace == "subclass":
+        model.attention_layer.__class__ = type("Mine", (Attention,), {"forward": lambda self, *a: pool(*a)})
+    else:
+        model.attention_layer.forward = pool.forward
+    ids = some_ids()
+    _, attention = model(ids)
+    lengths = (ids != 0).sum(1, keepdims=True)
+    np.testing.assert_allclose(attention, (ids != 0) / np.maximum(lengths, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("return_attention", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_hooks_on_every_layer_are_called_and_change_nothing(training, return_attention):
+    model = made(embed_dropout_rate=0.0, return_attention=return_attention).train(training)
+    ids = torch.from_numpy(some_ids())
+    expected = (
+        model(ids) if return_attention else (model(ids), torch.from_numpy(model.run_ids(ids.numpy())[1]))
+    )
+    called = []
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda module, arguments, output, name=name: called.append(name))
+    found = model(ids) if return_attention else (model(ids), torch.from_numpy(model.run_ids(ids.numpy())[1]))
+    close([part.detach() for part in found], [part.detach() for part in expected])
+    assert {name for name, _ in model.named_modules()} == set(called)
+
+
 def test_padding_alone_gives_no_features_no_attention_and_the_bias():
     ids = torch.zeros(1, 3, dtype=torch.long)
     features, attention = made(feature_output=True, return_attention=True)(ids)
@@ -217,6 +259,15 @@ def test_padding_leaves_gradients_finite():
     model(torch.from_numpy(some_ids())).square().sum().backward()
     assert all(torch.isfinite(weight.grad).all() for weight in model.parameters())
     assert not model.embed.weight.grad[0].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(2, 4), (0, 4), (2, 0)])
+def test_a_training_batch_without_a_token_has_gradients_of_zero_for_all_weights(shape, dtype):
+    model = made(dtype=dtype, embed_dropout_rate=0.5).train()
+    model(torch.zeros(shape, dtype=torch.long)).sum().backward()
+    for name, weight in model.named_parameters():
+        assert bool(weight.grad.any()) == (name == "output_layer.0.bias" and shape[0] > 0), name
 
 
 def test_attention_sums_to_one_on_every_text_with_tokens():
@@ -265,6 +316,12 @@ def test_impossible_sizes_are_refused(options, message):
     sizes = {"nb_classes": 3, "nb_tokens": 10, "embedding_dim": 4, "hidden_size": 3}
     with pytest.raises(ValueError, match=message):
         TorchMoji(**{**sizes, **options})
+
+
+@pytest.mark.parametrize("options", [{}, {"feature_output": True}, {"final_dropout_rate": 0.5}])
+def test_a_new_model_is_in_evaluation_mode(options):
+    model = TorchMoji(4, VOCABULARY, embedding_dim=5, hidden_size=3, **options)
+    assert not any(module.training for module in model.modules())
 
 
 def test_sizes_are_the_original_s_by_default():

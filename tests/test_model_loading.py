@@ -71,7 +71,7 @@ def test_transfer_takes_all_but_the_output_layer(tmp_path, name):
     path = save(model, tmp_path, name)
     transfer = torchmoji_transfer(3, path, extend_embedding=4)
     read = torchmoji_emojis(path).state_dict()
-    assert transfer.training
+    assert not transfer.training
     assert transfer.embed.weight.shape == (24, 5)
     assert transfer.output_layer[0].weight.shape == (3, 4 * 3 + 5)
     for key, weight in transfer.state_dict().items():

@@ -7,7 +7,7 @@ maximum over padding too), in the 2017 port with one maximum for the whole batch
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -133,3 +133,10 @@ class Attention(nn.Module):
         # a finite number: a row of nothing but padding must not turn into NaN, nor its gradient
         logits = logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
         return torch.softmax(logits, dim=1) * mask
+
+
+def is_plain(layer: nn.Module) -> TypeGuard[Attention]:
+    """Whether a layer computes what `Attention` does, without hooks that want to be called."""
+    hooks = layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
+    is_replaced = getattr(type(layer), "forward", None) is not Attention.forward or "forward" in vars(layer)
+    return not is_replaced and not any(hooks)

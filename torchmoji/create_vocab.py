@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from torchmoji import global_variables
 from torchmoji.files.atomic import atomic_path, atomic_write_text
 from torchmoji.filter_utils import is_special_token
-from torchmoji.global_variables import SPECIAL_TOKENS, VOCAB_PATH
+from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.word_generator import WordGenerator
 
 logger = logging.getLogger(__name__)
@@ -80,20 +81,53 @@ def _save_word_counts(
     return path
 
 
+def _read_ids(path: Path) -> dict[str, int]:
+    try:
+        vocabulary = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not a vocabulary: no valid JSON ({error})") from error
+    if not isinstance(vocabulary, dict) or not set(map(type, vocabulary.values())) <= {int}:
+        raise ValueError(f"{path} is not a vocabulary: expected a JSON object of word -> id")
+    return vocabulary
+
+
 def load_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:
-    """Read a vocabulary: a JSON object of word -> id.
+    """Read a vocabulary: a JSON object of word -> id, and the other spellings in the file beside it.
+
+    Spellings, such as "#fear" for "fear", have the ids of their words, so that there may be more entries than
+    embeddings: `rows_of_embedding` counts these. They come first, so that whoever turns the vocabulary round
+    finds the words. Other programs read the words alone, one for each id.
+
+    Args:
+        path: The words; `spellings_path` says where the spellings are, if there are any.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is not a JSON object of integers.
+        ValueError: One of the files is not a JSON object of integers, or a spelling's id is that of no word.
     """
-    try:
-        vocabulary = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{os.fspath(path)} is not a vocabulary: no valid JSON ({error})") from error
-    if not isinstance(vocabulary, dict) or not all(type(index) is int for index in vocabulary.values()):
-        raise ValueError(f"{os.fspath(path)} is not a vocabulary: expected a JSON object of word -> id")
-    return vocabulary
+    path = Path(path)
+    words, beside = _read_ids(path), spellings_path(path)
+    if not beside.is_file():
+        return words
+    spellings = _read_ids(beside)
+    lost = set(spellings.values()) - set(words.values())
+    if lost:
+        raise ValueError(
+            f"{beside} has the id {min(lost)}, which no word of {path} has: copy both files again"
+        )
+    return {**spellings, **words}
+
+
+def spellings_path(path: str | os.PathLike[str]) -> Path:
+    """Where the other spellings of a vocabulary's words are: beside it, such as vocabulary.spellings.json."""
+    return Path(path).with_suffix(".spellings.json")
+
+
+def split_spellings(vocabulary: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """Words, one for each id, the last one that has it, and the other spellings; both with ids."""
+    names = {index: word for word, index in vocabulary.items()}
+    words = {word: index for word, index in vocabulary.items() if names[index] == word}
+    return words, {word: index for word, index in vocabulary.items() if word not in words}
 
 
 def words_by_id(vocabulary: Mapping[str, int]) -> list[str]:
@@ -146,11 +180,27 @@ def check_fits(vocabulary: Mapping[str, int], nb_tokens: int) -> None:
         )
 
 
+def vocabulary_files(vocabulary: Mapping[str, int], path: Path) -> dict[Path, str | None]:
+    """The texts of a vocabulary's files: that of the words, one for each id, and that of other spellings.
+
+    Both are JSON in ASCII, which programs read alike in any locale, an entry a line. Without other spellings
+    there is no such file: None.
+    """
+    words, spellings = split_spellings(vocabulary)
+    return {spellings_path(path): _as_text(spellings) if spellings else None, path: _as_text(words)}
+
+
+def _as_text(words: Mapping[str, Any]) -> str:
+    return json.dumps(words, indent=0, separators=(",", ":")) + "\n"
+
+
 def save_vocabulary(vocabulary: Mapping[str, int], path: str | os.PathLike[str]) -> None:
-    """Write a vocabulary as JSON, one word a line, in its order."""
-    text = json.dumps(vocabulary, ensure_ascii=False, indent=0, separators=(",", ":")) + "\n"
-    # UTF-8 has no lone surrogates: they become "\ud83d", which JSON reads back
-    atomic_write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    """Write a vocabulary as `load_vocabulary` reads it; the spellings of an older one of that name go."""
+    for file, text in vocabulary_files(vocabulary, Path(path)).items():
+        if text is None:
+            file.unlink(missing_ok=True)
+        else:
+            atomic_write_text(file, text)
 
 
 class VocabBuilder:
@@ -290,22 +340,23 @@ def all_words_in_sentences(sentences: Iterable[Iterable[str]]) -> list[str]:
 
 
 def extend_vocab_in_file(
-    vocab: VocabBuilder, max_tokens: int = 10000, vocab_path: str | os.PathLike[str] = VOCAB_PATH
+    vocab: VocabBuilder, max_tokens: int = 10000, vocab_path: str | os.PathLike[str] | None = None
 ) -> int:
     """Extend a vocabulary file in place, as `extend_vocab` does, and give the number of words added.
 
     Args:
         vocab: Its counts are the candidates.
         max_tokens: The most words to add.
-        vocab_path: Better a copy: the default is the vocabulary that belongs to `PRETRAINED_PATH`.
+        vocab_path: Better a copy: None is `VOCAB_PATH`, the vocabulary that belongs to `PRETRAINED_PATH`.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not a vocabulary.
     """
-    current = load_vocabulary(vocab_path)
+    path = global_variables.VOCAB_PATH if vocab_path is None else vocab_path
+    current = load_vocabulary(path)
     added = extend_vocab(current, vocab, max_tokens)
-    save_vocabulary(current, vocab_path)
+    save_vocabulary(current, path)
     return added
 
 

@@ -348,7 +348,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             "method": self.method,
             "random_state": self.random_state if isinstance(self.random_state, int) else None,
         }
-        text = json.dumps(about, ensure_ascii=False, indent=1) + "\n"
+        text = json.dumps(about, indent=1) + "\n"
         self.pipeline_._save(folder, extra={ABOUT_NAME: text})
 
     @classmethod

@@ -5,9 +5,11 @@ Source: DeepMoji, `filter_utils.py`; the recorded outputs of the original hold f
 
 import re
 import string
+import sys
 from collections.abc import Collection, Iterable, Sequence
 
 import emoji
+import numpy as np
 
 from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.tokenizer import RE_MENTION, RE_URL
@@ -20,10 +22,14 @@ VARIATION_SELECTORS = [chr(code) for code in range(0xFE00, 0xFE10)]
 LINEBREAKS = ["\\\\n", "\\n", "\n", "\\\\r", "\\r", "\r", "<br>"]
 _NONBREAKING_SPACES = ["\\\\xc2", "\\xc2", "\xc2", "\\\\xa0", "\\xa0", "\xa0"]
 
-_MENTION = re.compile(RE_MENTION)
-_URL = re.compile(RE_URL)
+AtMentionRegex = re.compile(RE_MENTION)
+urlRegex = re.compile(RE_URL)
 _INTEGER = re.compile(r"\s*[+-]?\d+\s*")
-_CONTROL_CHARS = re.compile("[\x00-\x1f\x7f-\x9f]")
+ALL_CHARS = (chr(code) for code in range(sys.maxunicode + 1))
+"""All characters, once: an iterator, as in 2017."""
+CONTROL_CHARS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
+"""U+0000 to U+001F and U+007F to U+009F."""
+CONTROL_CHAR_REGEX = re.compile(f"[{re.escape(CONTROL_CHARS)}]")
 _VARIATION_SELECTORS = re.compile("[\ufe00-\ufe0f]")
 _LONG_RUN = re.compile(r"((.)\2\2+)", re.DOTALL)
 
@@ -89,6 +95,21 @@ def correct_length(
         not punct_word(word) and not (ignore_special_tokens and is_special_token(word)) for word in words
     )
     return (min_words is None or n_words >= min_words) and (max_words is None or n_words <= max_words)
+
+
+def load_non_english_user_set() -> set[int]:
+    """The user ids in the array `data` of the file `uids.npz` in the current folder.
+
+    `torchmoji.filter_input.read_non_english_users` reads a file of any name.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It has no array `data` of whole numbers.
+    """
+    with np.load("uids.npz", allow_pickle=False) as arrays:
+        if "data" not in arrays or not np.issubdtype(arrays["data"].dtype, np.integer):
+            raise ValueError("uids.npz must have an array 'data' of the users' numbers")
+        return set(arrays["data"].ravel().tolist())
 
 
 def non_english_user(userid: int | str, non_english_user_set: Collection[int]) -> bool:
@@ -158,9 +179,9 @@ def detect_special_tokens(word: str) -> str:
         return word
     if _INTEGER.fullmatch(word):
         return NUMBER_TOKEN
-    if "@" in word and _MENTION.search(word):
+    if "@" in word and AtMentionRegex.search(word):
         return AT_TOKEN
-    if _URL.search(word):
+    if urlRegex.search(word):
         return URL_TOKEN
     return word
 
@@ -172,7 +193,7 @@ def process_word(word: str) -> str:
 
 def remove_control_chars(text: str) -> str:
     """Remove U+0000 to U+001F and U+007F to U+009F."""
-    return _CONTROL_CHARS.sub("", text)
+    return CONTROL_CHAR_REGEX.sub("", text)
 
 
 def _replace_each(text: str, targets: Sequence[str], replacement: str) -> str:

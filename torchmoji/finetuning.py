@@ -29,6 +29,7 @@ from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS, F
 from torchmoji.model_def import output_size
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.tokenizer import tokenize
+from torchmoji.training import metrics
 from torchmoji.training.datasets import read_labelled_texts
 from torchmoji.training.last_layer import on_features
 from torchmoji.training.loop import (
@@ -47,8 +48,8 @@ from torchmoji.training.metrics import (
     device_of,
     evaluate_using_acc,
     evaluate_using_weighted_f1,
-    find_f1_threshold,
     make_loss,
+    positive_probabilities,
 )
 from torchmoji.training.optimizer import (
     EMBED_L2,
@@ -246,11 +247,58 @@ def finetune(
         return model, _evaluate(tuned, test_gen, metric, verbose)
 
 
+def _metric(evaluate: str) -> str:
+    """The metric by its name, or by "weighted_f1", which is 2017's other name of "weighted"."""
+    metric = "weighted" if evaluate == "weighted_f1" else evaluate
+    check_choice("evaluate", metric, FINETUNING_METRICS)
+    return metric
+
+
 def _evaluate(model: nn.Module, test_gen: Batches, metric: str, verbose: int) -> float:
     score = (evaluate_using_acc if metric == "acc" else evaluate_using_weighted_f1)(model, test_gen)
     if verbose:
         logger.info("%s on the test part: %.4f", metric, score)
     return score
+
+
+def find_f1_threshold(
+    y_val: Any = None,
+    y_pred_val: Any = None,
+    y_test: Any = None,
+    y_pred_test: Any = None,
+    average: str = "binary",
+    *,
+    model: nn.Module | None = None,
+    val_gen: Batches | None = None,
+    test_gen: Batches | None = None,
+) -> tuple[float, float]:
+    """Choose on the validation set the threshold with the best F1 and score the test set with it.
+
+    Both forms are taken: DeepMoji's, of labels and probabilities, whose arguments are those of
+    `torchmoji.training.metrics.find_f1_threshold`; and that of the 2017 package, `(model, val_gen, test_gen,
+    average="binary")`. Its model has one output, a logit or a probability, and ends in evaluation mode.
+
+    Returns:
+        The F1 of the test set, and the threshold.
+
+    Raises:
+        TypeError: The arguments are of neither form.
+        ValueError: The predictions are not probabilities.
+    """
+    if isinstance(y_val, nn.Module):
+        model, y_val = y_val, None
+    if model is not None:
+        val_gen, y_pred_val = (y_pred_val if val_gen is None else val_gen), None
+        test_gen, y_test = (y_test if test_gen is None else test_gen), None
+        average = y_pred_test if isinstance(y_pred_test, str) else average
+        if val_gen is not None and test_gen is not None:
+            y_pred_val, y_val = positive_probabilities(model, val_gen)
+            y_pred_test, y_test = positive_probabilities(model, test_gen)
+    if any(array is None for array in (y_val, y_pred_val, y_test, y_pred_test)):
+        raise TypeError(
+            "find_f1_threshold takes (y_val, y_pred_val, y_test, y_pred_test) or (model, val_gen, test_gen)"
+        )
+    return metrics.find_f1_threshold(y_val, y_pred_val, y_test, y_pred_test, average)
 
 
 # --- its steps, as the 2017 package has them --------------------------------------------------------------
@@ -305,7 +353,7 @@ def tune_trainable(
     verbose: int = 2,
 ) -> float:
     """Train the optimizer's parameters and score the test part; see `fit_model` and `finetune`."""
-    check_choice("evaluate", evaluate, FINETUNING_METRICS)
+    evaluate = _metric(evaluate)
     fit_model(model, loss_op, optim_op, train_gen, val_gen, nb_epochs, checkpoint_path, patience, verbose)
     return _evaluate(model, test_gen, evaluate, verbose)
 
@@ -318,15 +366,15 @@ def chain_thaw(
     nb_epochs: int,
     checkpoint_path: str | os.PathLike[str],
     loss_op: nn.Module,
+    patience: int = 5,
     initial_lr: float = LEARNING_RATE,
     next_lr: float = PRETRAINED_LEARNING_RATE,
     embed_l2: float = EMBED_L2,
     evaluate: str = "acc",
     verbose: int = 1,
-    patience: int = 5,
 ) -> float:
     """Train by chain-thaw and score the test part; see `train_by_chain_thaw` and `finetune`."""
-    check_choice("evaluate", evaluate, FINETUNING_METRICS)
+    evaluate = _metric(evaluate)
     train_by_chain_thaw(
         *(model, train_gen, val_gen, loss_op, patience, nb_epochs, checkpoint_path),
         *(initial_lr, next_lr, embed_l2, verbose),

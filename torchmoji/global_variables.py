@@ -1,16 +1,19 @@
 """Constants and paths under the names of the 2017 package.
 
 `VOCAB_PATH` and `PRETRAINED_PATH` are a matching pair: the original DeepMoji weights with their vocabulary
-where `torchmoji.weights.hub` has installed them, else the default model that comes with the package. Unlike
-in 2017 they are looked up each time they are used, so a download takes effect at once, and `WEIGHTS_DIR` is
-made when it is first used, not by the import.
+where `torchmoji.weights.hub` has installed them, else the default model that comes with the package. They and
+`WEIGHTS_DIR` are strings that are looked up when a program takes them from this module, so that a download
+counts from then on, and that importing the package makes no files.
+
+`torch.load(PRETRAINED_PATH)` gives a state dict of float32 tensors. For the default model that is a file of
+90 MB in the cache, made when `PRETRAINED_PATH` is first taken; `pretrained_weights` gives the file that comes
+with the package.
 """
 
 import os
 import tempfile
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 SPECIAL_PREFIX = "CUSTOM_"
 SPECIAL_TOKENS = [
@@ -70,55 +73,22 @@ def original_weights_installed() -> bool:
     return (folder / ORIGINAL_WEIGHTS_NAME).is_file() and (folder / VOCABULARY_NAME).is_file()
 
 
-class LazyPath(os.PathLike[str]):
-    """A path that is looked up when it is used, and then does what the `str` of 2017 did.
+def default_weights_file() -> Path:
+    """The weights of the default model, as safetensors with int8 rows."""
+    return default_model_directory() / DEFAULT_WEIGHTS_NAME
 
-    Only `isinstance(path, str)` is false.
-    """
 
-    def __init__(self, name: str, resolve: Callable[[], str]) -> None:
-        self._name = name
-        self._resolve = resolve
+def pretrained_weights() -> str:
+    """The weights of `PRETRAINED_PATH` in the file that this package reads: no torch file is made for it."""
+    if original_weights_installed():
+        return str(original_model_directory() / ORIGINAL_WEIGHTS_NAME)
+    return str(default_weights_file())
 
-    def __fspath__(self) -> str:
-        return self._resolve()
 
-    def __str__(self) -> str:
-        return self._resolve()
-
-    def __repr__(self) -> str:
-        return f"<{self._name}: {self._resolve()!r}>"
-
-    def __format__(self, spec: str) -> str:
-        return format(self._resolve(), spec)
-
-    def __add__(self, other: str) -> str:
-        return self._resolve() + other
-
-    def __radd__(self, other: str) -> str:
-        return other + self._resolve()
-
-    def __contains__(self, part: str) -> bool:
-        return part in self._resolve()
-
-    def __getitem__(self, index: int | slice) -> str:
-        return self._resolve()[index]
-
-    def __len__(self) -> int:
-        return len(self._resolve())
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, LazyPath | str):
-            return self._resolve() == str(other)
-        return NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._resolve())
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self._resolve(), name)
+VOCAB_PATH: str
+PRETRAINED_PATH: str
+WEIGHTS_DIR: str
+"""A temporary folder of this process, made at first use and removed at its end."""
 
 
 def _vocabulary_path() -> str:
@@ -128,8 +98,9 @@ def _vocabulary_path() -> str:
 
 def _pretrained_path() -> str:
     if original_weights_installed():
-        return str(original_model_directory() / ORIGINAL_WEIGHTS_NAME)
-    return str(default_model_directory() / DEFAULT_WEIGHTS_NAME)
+        return pretrained_weights()
+    copies = import_module("torchmoji.weights.torch_copy")  # by name: this module needs no other
+    return str(copies.made_torch_copy())
 
 
 _weights_directory: tempfile.TemporaryDirectory[str] | None = None
@@ -142,7 +113,14 @@ def _weights_path() -> str:
     return _weights_directory.name
 
 
-VOCAB_PATH = LazyPath("VOCAB_PATH", _vocabulary_path)
-PRETRAINED_PATH = LazyPath("PRETRAINED_PATH", _pretrained_path)
-WEIGHTS_DIR = LazyPath("WEIGHTS_DIR", _weights_path)
-"""A temporary folder of this process, made at first use and removed at its end."""
+_PATHS = {"VOCAB_PATH": _vocabulary_path, "PRETRAINED_PATH": _pretrained_path, "WEIGHTS_DIR": _weights_path}
+
+
+def __getattr__(name: str) -> str:
+    if name in _PATHS:
+        return _PATHS[name]()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PATHS})

@@ -158,7 +158,7 @@ class LSTMHardSigmoid(nn.LSTM):
         sizes = batch_sizes.tolist()
         if data.dim() != 2:
             raise RuntimeError(f"input must have 2 dimensions, got {data.dim()}")
-        self._check(data, sizes[0], hx)
+        self._check(data, max(sizes, default=0), hx)
         if to_sorted is not None and hx is not None:
             hx = hx[0].index_select(1, to_sorted), hx[1].index_select(1, to_sorted)
         output, (h_n, c_n) = self.run_packed(data, sizes, hx)
@@ -216,6 +216,9 @@ class LSTMHardSigmoid(nn.LSTM):
         direction: Any = PackedDirection.apply if torch.is_grad_enabled() else run_direction
 
         def run(x: Tensor, state: State, weights: Weights, reverse: bool) -> list[Tensor]:
+            if len(x) == 0:  # no step; nothing, but with gradients
+                nothing = x.new_zeros(0, self.hidden_size)
+                return [LSTMCell(x, (nothing, nothing), *weights)[0], *(state or (nothing, nothing))]
             h, c = (None, None) if state is None else (part.to(state_type) for part in state)
             w_ih, w_hh = (weight.to(product_type) for weight in weights[:2])
             results = direction(x.to(product_type), h, c, w_ih, w_hh, weights[2], batch_sizes, reverse)

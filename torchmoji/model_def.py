@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from torchmoji.attlayer import Attention
+from torchmoji.attlayer import Attention, is_plain
 from torchmoji.batching import run_by_length
 from torchmoji.global_variables import NB_TOKENS, UNKNOWN_ID
 from torchmoji.lstm import LSTMHardSigmoid, is_traced
+from torchmoji.shipped import note_weights
 from torchmoji.weights.formats import LAYERS, load_state_dict, model_sizes
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,9 @@ def _packing(mask: Tensor) -> _Packing:
 
 
 class TorchMoji(nn.Module):
-    """The model, for emojis, encodings or a classifier.
+    """The model, for emojis, encodings or a classifier; a new one is in evaluation mode.
+
+    `model.train()` is for a training loop of one's own; the functions of `torchmoji.finetuning` call it.
 
     Args:
         nb_classes: Number of classes C; one output where C <= 2. None with `feature_output`.
@@ -145,6 +148,7 @@ class TorchMoji(nn.Module):
                 layers.append(nn.Softmax(dim=1) if nb_outputs > 1 else nn.Sigmoid())
             self.output_layer = nn.Sequential(*layers)
         self.init_weights()
+        self.eval()
 
     @torch.no_grad()
     def init_weights(self) -> None:
@@ -270,21 +274,49 @@ class TorchMoji(nn.Module):
             return features, attention
         return self.output_layer(self.final_dropout(features)), attention
 
+    @property
+    def _drops_channels(self) -> bool:
+        """Whether dropout takes whole channels of a sequence now; a layer in its place gets the tokens."""
+        layer = self.embed_dropout
+        return isinstance(layer, nn.Dropout) and layer.training and layer.p > 0
+
+    def _attend(self, z: Tensor, batch_sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool packed sequences (tokens, F): features (sequences, F) and attention (sequences, time).
+
+        A layer in the attention's place, and one with hooks, is called as 2017's was: with padded sequences,
+        longest first, and their lengths. One that gives no attention has zeros.
+        """
+        layer = self.attention_layer
+        if is_plain(layer):
+            return layer.pool_packed(z, batch_sizes)
+        padded, lengths = pad_packed_sequence(PackedSequence(z, batch_sizes), batch_first=True)
+        features, weights = layer(padded, lengths)
+        if weights is None:
+            is_own = isinstance(layer, Attention)
+            mask = torch.arange(padded.shape[1]) < lengths.unsqueeze(1)
+            weights = layer.pool(padded, mask.to(z.device))[1] if is_own else padded.new_zeros(mask.shape)
+        return features, weights
+
     def _pool_packed(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Features (batch, F) and attention (batch, time), computed on the tokens alone."""
         batch = len(ids)
         packing = _packing(ids != 0)
         x = torch.tanh(self.embed(ids[packing.rows, packing.columns]))
-        if self.embed_dropout.training and self.embed_dropout.p > 0:
+        if self._drops_channels:
             x = x * self.embed_dropout(x.new_ones(batch, self.embedding_dim))[packing.places]
-        if len(x) == 0:
+        else:
+            x = self.embed_dropout(x)
+        if len(x) == 0 and not torch.is_grad_enabled():
             return F.pad(x, (4 * self.hidden_size, 0, 0, batch)), x.new_zeros(ids.shape)
         a, _ = self.lstm_0(PackedSequence(x, packing.batch_sizes))
         b, _ = self.lstm_1(a)
 
         z = torch.cat([b.data, a.data, x], dim=1)
         del a, b  # z has them
-        features, weights = self.attention_layer.pool_packed(z, packing.batch_sizes)
+        if len(z) == 0:  # all weights have a part in these zeros too, so that training goes on
+            z = z * sum(weight.sum() for weight in self.attention_layer.parameters())
+            return F.pad(z, (0, 0, 0, batch)), z.new_zeros(ids.shape)
+        features, weights = self._attend(z, packing.batch_sizes)
         features = F.pad(features, (0, 0, 0, batch - len(features)))  # texts without tokens are last
         attention = weights.new_zeros(ids.shape)
         attention = attention.index_put(
@@ -296,13 +328,17 @@ class TorchMoji(nn.Module):
         """The same in operations that can be traced and exported, for any batch size."""
         mask = ids != 0
         x = torch.tanh(self.embed(ids))
-        if self.embed_dropout.training and self.embed_dropout.p > 0:
-            x = x * self.embed_dropout(torch.ones_like(x[:, :1]))
+        x = (
+            x * self.embed_dropout(torch.ones_like(x[:, :1]))
+            if self._drops_channels
+            else self.embed_dropout(x)
+        )
         steps = mask.t().unsqueeze(2)
         a, _ = self.lstm_0.run_padded(x.transpose(0, 1), steps)
         b, _ = self.lstm_1.run_padded(a, steps)
         z = torch.cat([b.transpose(0, 1), a.transpose(0, 1), x], dim=2)
-        return self.attention_layer.pool(z, mask)
+        layer = self.attention_layer
+        return layer.pool(z, mask) if is_plain(layer) else layer(z, mask.sum(1))
 
 
 def _to_numpy(tensor: Tensor) -> npt.NDArray[Any]:
@@ -366,6 +402,7 @@ def torchmoji_feature_encoding(
         FileNotFoundError: There is no such file.
         ValueError: The file does not hold weights of this model; the message says what differs.
     """
+    note_weights(weight_path)
     return load_model(weight_path, features=True, return_attention=return_attention)
 
 
@@ -383,6 +420,7 @@ def torchmoji_emojis(weight_path: str | os.PathLike[str], return_attention: bool
         FileNotFoundError: There is no such file.
         ValueError: The file does not hold weights of this model; the message says what differs.
     """
+    note_weights(weight_path)
     return load_model(weight_path, features=False, return_attention=return_attention)
 
 
@@ -405,7 +443,7 @@ def torchmoji_transfer(
         final_dropout_rate: Probability of dropping a feature before the output layer, in training.
 
     Returns:
-        The model, in training mode, on the CPU.
+        The model, in evaluation mode, on the CPU.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -413,8 +451,10 @@ def torchmoji_transfer(
     """
     _check_extension(extend_embedding)
     nb_tokens, embedding_dim, hidden_size = NB_TOKENS, EMBEDDING_DIM, HIDDEN_SIZE
-    state = None if weight_path is None else load_state_dict(weight_path)
-    if state is not None:
+    state = None
+    if weight_path is not None:
+        note_weights(weight_path)
+        state = load_state_dict(weight_path)
         sizes = model_sizes(state)
         nb_tokens, embedding_dim, hidden_size = sizes.nb_tokens, sizes.embedding_dim, sizes.hidden_size
     model = TorchMoji(
@@ -445,21 +485,23 @@ def load_specific_weights(
     Args:
         model: Is changed in place. Layers that a subclass adds to those of `TorchMoji` are left alone.
         weight_path: A torch, safetensors or Keras file.
-        exclude_names: Names of layers, such as `output_layer`, that keep the model's weights.
+        exclude_names: Weights whose name contains one of these keep the model's: a layer, such as
+            `output_layer`, or several, such as `lstm`.
         extend_embedding: Number of words that the model has more than the file; their embeddings stay.
         verbose: Log each layer that is copied.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A name is not one of the layers, a layer's weights are missing from the file or the model
+        ValueError: A name is part of no weight's, a layer's weights are missing from the file or the model
             or have another shape there, or `extend_embedding` is negative or the embedding excluded.
     """
     _check_extension(extend_embedding)
-    if extend_embedding and "embed" in exclude_names:
+    if extend_embedding and _is_excluded("embed.weight", exclude_names):
         raise ValueError(
             f"extend_embedding={extend_embedding} needs the embedding of the file: "
             "take 'embed' out of exclude_names"
         )
+    note_weights(weight_path)
     copied = _copy_weights(model, load_state_dict(weight_path), exclude_names, extend_embedding)
     if verbose:
         logger.info("copied %s from %s", ", ".join(copied), os.fspath(weight_path))
@@ -475,19 +517,19 @@ def _copy_weights(
     model: TorchMoji, state: dict[str, Tensor], exclude_names: Sequence[str], extend_embedding: int
 ) -> list[str]:
     """Copy a state dict into a model, or nothing when a layer does not fit; give the names of the weights."""
-    layers = list(dict.fromkeys(_layer(name) for name in LAYERS))
-    for name in exclude_names:
-        if name not in layers:
-            raise ValueError(f"exclude_names has {name!r}, but the layers are {', '.join(layers)}")
     weights = model.state_dict()
+    for part in exclude_names:
+        if not any(part in name for name in [*LAYERS, *weights]):
+            layers = dict.fromkeys(name.split(".")[0] for name in [*LAYERS, *weights])
+            raise ValueError(f"exclude_names has {part!r}, but the layers are {', '.join(layers)}")
     targets = {}
     for name in LAYERS:
-        if _layer(name) in exclude_names or not (name in weights or name in state):
+        if _is_excluded(name, exclude_names) or not (name in weights or name in state):
             continue
         for owner, names in (("file", state), ("model", weights)):
             if name not in names:
                 raise ValueError(
-                    f"the {owner} has no {name}; put {_layer(name)!r} into exclude_names to do without"
+                    f"the {owner} has no {name}; put {name.split('.')[0]!r} into exclude_names to do without"
                 )
         rows = len(weights[name]) - (extend_embedding if name == "embed.weight" else 0)
         needed = (rows, *weights[name].shape[1:])
@@ -502,5 +544,5 @@ def _copy_weights(
     return list(targets)
 
 
-def _layer(name: str) -> str:
-    return name.split(".")[0]
+def _is_excluded(name: str, exclude_names: Sequence[str]) -> bool:
+    return any(part in name for part in exclude_names)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.create_vocab import VocabBuilder, extend_vocab
+from torchmoji.create_vocab import VocabBuilder, extend_vocab, rows_of_embedding
 from torchmoji.global_variables import SPECIAL_TOKENS
+from torchmoji.shipped import default_spellings, note_vocabulary
 from torchmoji.word_generator import WordGenerator, every_word
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,8 @@ class SentenceTokenizer:
     """Maps texts to token ids by a vocabulary.
 
     Args:
-        vocabulary: Word -> id. It is copied.
+        vocabulary: Word -> id. It is copied. That of the default model, as `json.load` reads it, is taken
+            with its other spellings, such as hashtags, as `load_vocabulary` gives it.
         fixed_length: The number of columns of the token array, in tokens. Longer texts are cut at the end.
         custom_wordgen: Chooses, changes or describes texts; its stream must be unset. By default texts are
             tokenized as the weights expect it, emojis and other Unicode kept.
@@ -62,10 +64,17 @@ class SentenceTokenizer:
         if custom_wordgen is not None and custom_wordgen.stream is not None:
             raise ValueError("the custom word generator has a stream already; make it with stream None")
         own_ids = [("masking_value", masking_value), ("unknown_value", unknown_value)]
-        for word, index in [*vocabulary.items(), *own_ids]:
-            if not isinstance(index, int | np.integer) or index < 0:
-                raise ValueError(f"the id of {word!r} must be a whole number of at least 0, got {index!r}")
+        ids = [*vocabulary.values(), masking_value, unknown_value]
+        if not set(map(type, ids)) <= {int} or min(ids) < 0:  # quick; what follows says which one
+            for word, index in [*vocabulary.items(), *own_ids]:
+                if not isinstance(index, int | np.integer) or index < 0:
+                    raise ValueError(
+                        f"the id of {word!r} must be a whole number of at least 0, got {index!r}"
+                    )
         self.vocabulary = dict(vocabulary)
+        has_spellings = len(vocabulary) > rows_of_embedding(vocabulary)
+        if note_vocabulary(vocabulary) == "default" and not has_spellings:
+            self.vocabulary = {**default_spellings(), **self.vocabulary}
         self.fixed_length = int(fixed_length)
         self.ignore_sentences_with_only_custom = ignore_sentences_with_only_custom
         self.masking_value = masking_value

@@ -30,10 +30,10 @@ from torchmoji.tokenizer import RE_MENTION, tokenize
 ALLOWED_CONVERTED_UNICODE_PUNCTUATION = """!"#$'()+,-.:;<=>?@`~"""
 """A character becomes its transliteration only where that consists of these."""
 
-# only at the start: "please RT this" is the writer's own
-_RETWEET = re.compile("^[rR][tT]")
-_LINK = re.compile(r"https?://|www\.")
-_MENTION = re.compile(RE_MENTION)
+RETWEETS_RE = re.compile("^[rR][tT]")
+"""Finds retweets: "RT" at the start alone, for "please RT this" is the writer's own."""
+URLS_RE = re.compile(r"https?://|www\.")
+MENTION_RE = re.compile(RE_MENTION)
 
 # Python lower-cases the first two differently from Unicode's simple, one-to-one mapping, and Python 2's
 # Unicode counted the third as white space
@@ -306,9 +306,9 @@ class TweetWordGenerator(WordGenerator):
             return False, []
         text = data[9]
         if (
-            (self.ignore_retweets and _RETWEET.search(text))
-            or (self.ignore_url_tweets and _LINK.search(text))
-            or (self.ignore_mention_tweets and _MENTION.search(text))
+            (self.ignore_retweets and RETWEETS_RE.search(text))
+            or (self.ignore_url_tweets and URLS_RE.search(text))
+            or (self.ignore_mention_tweets and MENTION_RE.search(text))
         ):
             return False, []
         emojis: list[str] = []

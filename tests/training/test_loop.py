@@ -155,6 +155,7 @@ def test_a_loss_that_is_not_finite_stops_the_training():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(FloatingPointError, match="training loss of epoch 1 is nan"):
         fit(model, nn.BCEWithLogitsLoss(), optimizer, BATCHES, BATCHES, TrainingOptions(verbose=0))
+    assert not model.training
 
 
 @pytest.mark.parametrize("verbose", [0, 1, 2])

@@ -147,7 +147,8 @@ def test_what_is_saved_is_found(tmp_path, model):
     assert files.vocabulary == vocabulary
     assert list(files.config) == ["model_type", "version", *config]
     assert has_int8_rows(files.weights)
-    assert {path.name for path in files.weights.parent.iterdir()} == {*FILE_NAMES, "more.json"}
+    names = {path.name for path in files.weights.parent.iterdir()}
+    assert names == {*FILE_NAMES, "more.json"} - {"vocabulary.spellings.json"}
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
     (tmp_path / "new" / "README.md").write_text("mine")
@@ -156,6 +157,16 @@ def test_what_is_saved_is_found(tmp_path, model):
     assert not has_int8_rows(files.weights)
     assert (tmp_path / "new" / "README.md").read_text() == "mine"
     assert len(list((tmp_path / "new").iterdir())) == 5
+
+
+def test_other_spellings_are_saved_beside_the_words_and_go_with_them(tmp_path, model):
+    weights, vocabulary, config = model
+    save(tmp_path, weights, {"#a": 0, **vocabulary}, config)
+    assert find(tmp_path).vocabulary == {"#a": 0, **vocabulary}
+    assert json.loads((tmp_path / "vocabulary.json").read_bytes().decode("ascii")) == vocabulary
+    assert {path.name for path in tmp_path.iterdir()} == {*FILE_NAMES} - {"README.md"}
+    save(tmp_path, *model)
+    assert find(tmp_path).vocabulary == vocabulary
 
 
 def test_a_save_that_fails_changes_nothing(tmp_path, model):

@@ -15,7 +15,8 @@ from filelock import FileLock
 from support import http_server
 from support.http_server import FileServer
 
-from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH, original_model_directory
+from torchmoji import global_variables
+from torchmoji.global_variables import original_model_directory
 from torchmoji.weights import hub
 from torchmoji.weights.hub import DownloadError, RemoteFile, download_file, verify_file
 
@@ -302,7 +303,8 @@ def test_weights_and_vocabulary_go_into_the_cache_and_are_found_there(originals,
     weights, vocabulary = hub.download_original()
     assert weights == original_model_directory() / "pytorch_model.bin"
     assert (weights.read_bytes(), vocabulary.read_bytes()) == (b"torch", b"{}")
-    assert (str(weights), str(vocabulary)) == (str(PRETRAINED_PATH), str(VOCAB_PATH))
+    assert str(weights) == global_variables.PRETRAINED_PATH == global_variables.pretrained_weights()
+    assert str(vocabulary) == global_variables.VOCAB_PATH
     assert "pytorch_model.bin: 100%" in capsys.readouterr().err
 
 

@@ -45,7 +45,13 @@ from torchmoji.corpus.shards import (
     map_shard,
     write_shards,
 )
-from torchmoji.create_vocab import WORD_LENGTH_LIMIT, rows_of_embedding, save_vocabulary, with_hashtags
+from torchmoji.create_vocab import (
+    WORD_LENGTH_LIMIT,
+    rows_of_embedding,
+    save_vocabulary,
+    spellings_path,
+    with_hashtags,
+)
 from torchmoji.files.atomic import atomic_write_text, remove_leftovers, sha256
 from torchmoji.files.lock import locked
 from torchmoji.filter_utils import is_special_token
@@ -193,6 +199,9 @@ class _Builder:
                 "sha256": sha256(self.out / VOCABULARY_NAME),
             },
         }
+        spellings = spellings_path(self.out / VOCABULARY_NAME)
+        if spellings.is_file():
+            manifest["spellings"] = {"file": spellings.name, "sha256": sha256(spellings)}
         atomic_write_text(path, json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
         return manifest
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from torchmoji.balancing import Balance
 from torchmoji.batching import run_by_length
-from torchmoji.create_vocab import check_fits
+from torchmoji.create_vocab import check_fits, split_spellings
 from torchmoji.emojis import unnamed_classes
 from torchmoji.files.atomic import atomic_path
 from torchmoji.onnx.session import check_content, default_threads, first_line, make_session, require_onnx
@@ -125,8 +125,10 @@ def serialize(
         "nb_classes": None if nb_classes is None else str(nb_classes),
         "classes": None if classes is None else json.dumps(list(classes)),
         "class_frequencies": None if frequencies is None else json.dumps(frequencies),
-        "vocabulary": None if vocabulary is None else json.dumps(dict(vocabulary)),
     }
+    if vocabulary is not None:
+        words, spellings = split_spellings(vocabulary)
+        about |= {"vocabulary": json.dumps(words), "spellings": json.dumps(spellings)}
     metadata = {key: text for key, text in about.items() if text is not None}
     return build_graph(layers, names, quantize == "int8", metadata, multi_label).SerializeToString()
 
@@ -259,11 +261,13 @@ class OnnxModel:
         self.nb_classes = int(about["nb_classes"]) if "nb_classes" in about else None
         self.multi_label = about.get("multi_label") == "true"
         self.nb_features = 4 * int(about["hidden_size"]) + int(about["embedding_dim"])
-        self.vocabulary: dict[str, int] | None = json.loads(about.get("vocabulary", "null"))
-        if self.vocabulary is not None and (
-            not isinstance(self.vocabulary, dict) or any(type(i) is not int for i in self.vocabulary.values())
-        ):
-            raise ValueError("its vocabulary is not an object of word -> id")
+        words, spellings = (json.loads(about.get(key, "null")) for key in ("vocabulary", "spellings"))
+        for ids in (words, spellings):
+            if ids is not None and (
+                not isinstance(ids, dict) or any(type(index) is not int for index in ids.values())
+            ):
+                raise ValueError("its vocabulary is not an object of word -> id")
+        self.vocabulary: dict[str, int] | None = words and {**(spellings or {}), **words}
         classes = json.loads(about.get("classes", "null"))
         if classes is not None and [type(name) for name in classes] != [str] * (self.nb_classes or 0):
             raise ValueError(f"its classes are not a list of {self.nb_classes} names")

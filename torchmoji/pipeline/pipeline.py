@@ -43,6 +43,7 @@ from torchmoji.pipeline.results import (
     word_attention,
 )
 from torchmoji.sentence_tokenizer import SentenceTokenizer
+from torchmoji.shipped import note_weights
 from torchmoji.weights import folder as pretrained
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ class MojiPipeline:
             config = {"classes": model.classes, "class_frequencies": model.class_frequencies} | config
         else:
             engine = torch_engine(files.weights, device, dtype, several)
+        note_weights(files.weights)
         if words is None:
             raise ValueError(f"{files.weights} has no vocabulary: give it as vocabulary=")
         return cls(

@@ -67,7 +67,9 @@ def files_section(report: Report) -> str:
     return f"""## Files
 
 - `model.safetensors`: {int8 if report.is_int8 else "float32"}.
-- `vocabulary.json`: word -> id. The ten special tokens come first, then words by frequency.
+- `vocabulary.json`: word -> id, one word for each row of the embedding. The ten special tokens come first,
+  then words by frequency.
+- `vocabulary.spellings.json`, if there are any: other spellings, such as hashtags, with their words' ids.
 - `config.json`: sizes, and the emojis in the order of the classes, with their frequencies."""
 
 

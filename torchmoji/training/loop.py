@@ -159,7 +159,8 @@ def fit(
     best_weights = keep_weights(model, checkpoint_path)
     history: list[Epoch] = []
     waited = 0
-    with tqdm(range(options.epochs), desc=stage, unit="epoch", disable=not options.verbose) as progress:
+    bar = tqdm(range(options.epochs), desc=stage, unit="epoch", disable=not options.verbose)
+    with bar as progress, _evaluation_at_the_end(model):
         for number in progress:
             train_loss = _train_epoch(model, loss_op, optimizer, train_gen)
             if not math.isfinite(train_loss):
@@ -225,6 +226,15 @@ def validate(
 
 
 # --- surroundings and checks -------------------------------------------------------------------------------
+
+
+@contextmanager
+def _evaluation_at_the_end(model: nn.Module) -> Iterator[None]:
+    """Leave the model in evaluation mode, however the block ends."""
+    try:
+        yield
+    finally:
+        model.eval()
 
 
 @contextmanager

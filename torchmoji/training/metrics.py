@@ -68,10 +68,12 @@ def positive_probabilities(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Probability of the second of two classes, for `find_f1_threshold`, and the true classes, both (n,).
 
-    The model gives logits (batch, 1); it is left in evaluation mode.
+    The model gives logits (batch, 1), or probabilities; it is left in evaluation mode.
     """
-    logits, labels = predict(model, batches)
-    return logits[:, 0].float().sigmoid().cpu().numpy(), labels.cpu().numpy()
+    outputs, labels = predict(model, batches)
+    outputs = outputs[:, 0].float()
+    outputs = outputs if gives_probabilities(model) else outputs.sigmoid()
+    return outputs.cpu().numpy(), labels.cpu().numpy()
 
 
 def classes_of(outputs: Tensor, labels: Tensor, threshold: float = 0.0) -> Tensor:

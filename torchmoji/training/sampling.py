@@ -44,8 +44,8 @@ class DeepMojiDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __len__(self) -> int:
         return len(self.X_in)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.X_in[index], self.y_in[index]
+    def __getitem__(self, idx: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.X_in[idx], self.y_in[idx]
 
 
 class DeepMojiBatchSampler(Sampler[list[int]]):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from torchmoji import __version__
 from torchmoji.balancing import checked_frequencies
-from torchmoji.create_vocab import load_vocabulary, save_vocabulary
+from torchmoji.create_vocab import load_vocabulary, spellings_path, vocabulary_files
 from torchmoji.emojis import EMOJIS
 from torchmoji.files.atomic import atomic_path
 from torchmoji.global_variables import default_model_directory
@@ -25,7 +25,8 @@ CONFIG_NAME = "config.json"
 VOCABULARY_NAME = "vocabulary.json"
 WEIGHTS_NAME = "model.safetensors"
 CARD_NAME = "README.md"
-FILE_NAMES = (CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME, CARD_NAME)
+SPELLINGS_NAME = spellings_path(VOCABULARY_NAME).name
+FILE_NAMES = (CONFIG_NAME, VOCABULARY_NAME, SPELLINGS_NAME, WEIGHTS_NAME, CARD_NAME)
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w.-]+)?")
 
@@ -165,20 +166,21 @@ def save(
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(f"{target} is a file: give a folder")
     about = {"model_type": "torchmoji", "version": __version__, **config}
-    texts = {CONFIG_NAME: json.dumps(about, ensure_ascii=False, indent=1) + "\n", **(extra or {})}
+    texts = {CONFIG_NAME: json.dumps(about, indent=1) + "\n", **(extra or {})}
+    for path, text in vocabulary_files(vocabulary, Path(VOCABULARY_NAME)).items():
+        if text is not None:
+            texts[path.name] = text
     if card is not None:
         texts[CARD_NAME] = card
 
     def write(into: Path) -> None:
         with ExitStack() as files:  # they get their names at the end, the last one first
-            paths = {
-                name: files.enter_context(atomic_path(into / name))
-                for name in (*texts, VOCABULARY_NAME, WEIGHTS_NAME)
-            }
+            paths = {name: files.enter_context(atomic_path(into / name)) for name in (*texts, WEIGHTS_NAME)}
             (save_quantized if int8 else save_state_dict)(state_dict, paths[WEIGHTS_NAME])
-            save_vocabulary(vocabulary, paths[VOCABULARY_NAME])
             for name, text in texts.items():
                 paths[name].write_text(text, encoding="utf-8")
+        if SPELLINGS_NAME not in texts:
+            (into / SPELLINGS_NAME).unlink(missing_ok=True)
 
     if target.exists():
         write(target)
