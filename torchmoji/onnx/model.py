@@ -24,7 +24,7 @@ from torchmoji.batching import run_by_length
 from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import unnamed_classes
 from torchmoji.files.atomic import atomic_path
-from torchmoji.onnx.session import check_content, default_threads, first_line, make_session, require_onnx
+from torchmoji.onnx.session import HeldSession, check_content, default_threads, first_line, require_onnx
 from torchmoji.weights.layers import Layer, is_safetensors, model_sizes, read_layers
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class OnnxModel:
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, got {number}")
         if isinstance(file, bytes):
-            self._data, self._name = file, "the ONNX model"
+            data, self._name = file, "the ONNX model"
         elif not isinstance(file, str | os.PathLike):
             raise TypeError(f"expected the path of an ONNX file or its bytes, got {type(file).__name__}")
         elif not os.path.isfile(file):
@@ -229,11 +229,11 @@ class OnnxModel:
                 "torchmoji.onnx.model.export or `torchmoji export`"
             )
         else:
-            self._data, self._name = Path(file).read_bytes(), os.fspath(file)
+            data, self._name = Path(file).read_bytes(), os.fspath(file)
         self._threads = threads
-        self._session: tuple[int, int, Any] | None = None
-        check_content(self._data, self._name)
-        session = self._current_session()
+        check_content(data, self._name)
+        self._session = HeldSession(data, self._name)
+        session = self._session.get(self.threads)
         try:
             self._read(session)
         except (KeyError, TypeError, ValueError) as error:
@@ -351,7 +351,7 @@ class OnnxModel:
         has_attention = self.return_attention or self.output == "attention"
         names = list(dict.fromkeys([self.output, *(["attention"] if has_attention else [])]))
         try:
-            results = self._current_session().run(names, {"token_ids": ids})
+            results = self._session.get(self.threads).run(names, {"token_ids": ids})
         except Exception as error:  # onnxruntime's exceptions have no base but this
             raise ValueError(f"{self._name} cannot be run ({first_line(error)})") from error
         output = results[0][:rows]
@@ -359,15 +359,3 @@ class OnnxModel:
         if self.output == "attention":
             output = np.zeros((rows, 0), np.float32)
         return output, attention
-
-    def _current_session(self) -> Any:
-        """The session of this process with the threads now wanted."""
-        held, key = self._session, (os.getpid(), self.threads)
-        if held is not None and held[:2] == key:
-            return held[2]
-        session = make_session(self._data, self._name, key[1])
-        self._session = (*key, session)
-        return session
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_session": None}
