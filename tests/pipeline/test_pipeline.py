@@ -2,6 +2,7 @@
 
 import json
 import logging
+import multiprocessing
 import os
 import pickle
 import subprocess
@@ -379,6 +380,51 @@ def test_a_pickle_gives_the_same(default_onnx):
     for pipe, text in ((small(), "good bad"), (default_onnx, "I love it")):
         copy = pickle.loads(pickle.dumps(pipe))
         assert copy.predict(text) == pipe.predict(text)
+
+
+def in_a_fork(call):
+    """What `call` gives in a forked process."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: sender.send(call()))
+    process.start()
+    try:
+        assert receiver.poll(60), "the forked process hangs"
+        return receiver.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("backend", ["default", "default_onnx"])
+@pytest.mark.parametrize("method", ["predict", "encode", "attention"])
+def test_a_forked_process_may_use_it(request, two_threads, backend, method):
+    pipe = request.getfixturevalue(backend)
+    texts = [f"{word(10 + n)} love {n}" for n in range(20)]
+    expected = getattr(pipe, method)(texts)  # the parent has threads by now
+    got = in_a_fork(lambda: getattr(pipe, method)(texts))
+    if method == "encode":
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+    else:
+        assert [row[0][0] for row in got] == [row[0][0] for row in expected]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_may_load_a_model_after_its_parent(two_threads, default):
+    default.encode(TEXTS * 9)
+    load = lambda: MojiPipeline.from_pretrained(backend="torch").emojize("good day")  # noqa: E731
+    assert in_a_fork(load).startswith("good day ")
 
 
 class Encoded(torch.utils.data.Dataset):

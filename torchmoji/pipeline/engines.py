@@ -65,6 +65,9 @@ class TorchEngine:
     """
 
     def __init__(self, model: "TorchMoji", multi_label: bool = False) -> None:
+        from torchmoji.products import settle_threads
+
+        settle_threads()
         self.model = model.eval()
         self.multi_label = multi_label
         self.nb_classes = None if model.feature_output else _number_of_classes(model.nb_classes, multi_label)

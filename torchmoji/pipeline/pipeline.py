@@ -59,7 +59,7 @@ _BAR_FROM = 4 * WINDOW
 class MojiPipeline:
     """A model with its vocabulary and classes. `from_pretrained` makes it from files.
 
-    It may be used from several threads and after a fork, and pickled.
+    It may be used from several threads, pickled, and used after a fork, where torch computes with one thread.
 
     Args:
         engine: What computes.
