@@ -21,6 +21,7 @@ from support.small_pipeline import small
 from support.snippets import Reader as Snippets
 from support.snippets import agree, blocks, shown_after
 
+from torchmoji.emojis import shown
 from torchmoji.server import demo
 
 pytestmark = pytest.mark.filterwarnings(
@@ -78,7 +79,7 @@ def test_a_file_comes_back_with_emojis(address, pipeline):
     assert result["orig_name"] == "a-emojis.csv"
     (score,) = pipeline.predict("so good", 1)
     assert fetch(result["url"])[2] == (
-        f"id,body,emoji_1,probability_1\n7,so good,{score.emoji},{round(score.probability, 6)}\n"
+        f"id,body,emoji_1,probability_1\n7,so good,{shown(score.emoji)},{round(score.probability, 6)}\n"
     )
     _, (result,) = call(address, "file", upload(address, "a.txt", b"so good\n"), None, None)
     assert fetch(result["url"])[2].startswith("text,emoji_1,probability_1,emoji_2,probability_2,emoji_3")
@@ -187,14 +188,34 @@ def test_only_uploads_are_read(address, tmp_path):
     assert [path.name for path in folder.rglob("*.csv") if "secret" in path.read_text("utf-8")] == []
 
 
-def test_a_large_upload_is_refused(address):
-    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.csv"\r\n\r\n'
-    body = head + bytes(51 << 20) + b"\r\n--x--\r\n"
-    status, _, text = fetch(
-        f"{address}gradio_api/upload", body, {"Content-Type": "multipart/form-data; boundary=x"}
-    )
-    assert status == 413
-    assert "maximum allowed size" in text
+FILE = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.csv"\r\n\r\n'
+FIELD = FILE.replace(b'; filename="a.csv"', b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("upload", FILE + bytes(51 << 20), 413),
+        ("upload", FIELD + bytes(51 << 20), 413),  # gradio does not limit those
+        ("call/predict", b'{"data": ["' + b"a" * (1 << 20) + b'", 1]}', 413),
+        ("call/predict", b"[" * 100_000 + b"]" * 100_000, 400),
+        ("call/predict", b'{"data": ' + b"[" * 50_000, 400),
+        ("queue/join", b'{"data": [], "a":' * 20_000, 400),
+        ("component_server", b"[" * 100_000, 400),
+    ],
+    ids=["file", "field", "text", "lists", "open lists", "objects", "component"],
+)
+def test_what_is_too_large_or_too_deep_is_refused(address, path, body, status):
+    kind = {"Content-Type": "multipart/form-data; boundary=x"} if path == "upload" else {}
+    got, _, text = fetch(f"{address}gradio_api/{path}", body, kind)
+    assert got == status
+    assert status != 413 or "the maximum allowed size is" in text
+    assert call(address, "predict", "good", 1)[0] == "complete"
+
+
+def test_a_request_without_its_size_is_refused(address):
+    status, _, text = fetch(f"{address}gradio_api/call/predict", iter([b"{"]))
+    assert (status, text) == (411, "give the size of the request, Content-Length\n")
 
 
 # --- starting and stopping --------------------------------------------------------------------------------

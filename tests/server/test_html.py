@@ -66,3 +66,17 @@ def test_notes():
     shown = html.reading(Reader(small(2)).read("good"), "your text")
     assert "judged on its own" not in shown
     assert "The model read" not in shown
+
+
+def test_a_text_without_words_and_one_without_a_class_say_so():
+    assert "no words" in html.reading(Reader(small()).read("\ufe0f"), "your text")
+    strict = Reader(small(3, ["a", "b", "c"], multi_label=True, thresholds=[1, 1, 1]))
+    shown = html.reading(strict.read("good"), "your text")
+    assert "No class reaches its threshold" in shown
+    assert "Words by attention" in shown
+
+
+def test_hearts_are_shown_in_colour():
+    found = Reader(small(2, ["❤", "😂"])).read("good", 2)
+    assert "❤" in [score["emoji"] for score in found["emojis"]]
+    assert "❤\ufe0f" in html.reading(found, "your text")

@@ -7,8 +7,8 @@ import urllib.request
 
 
 def fetch(url, data=None, headers=(), method=None):
-    """Status, headers and text of an answer; data goes as JSON."""
-    body = None if data is None else data if isinstance(data, bytes) else json.dumps(data).encode()
+    """Status, headers and text of an answer; an object goes as JSON."""
+    body = None if data is None else json.dumps(data).encode() if isinstance(data, dict) else data
     kind = {"Content-Type": "application/json"} if body is not None else {}
     request = urllib.request.Request(url, body, {**kind, **dict(headers)}, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from torchmoji import __version__
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import original_weights_installed
 from torchmoji.onnx.model import OUTPUTS, export
+from torchmoji.pipeline.engines import ENGINES
 from torchmoji.pipeline.pipeline import MojiPipeline
 from torchmoji.weights.folder import find
-from torchmoji.weights.layers import has_int8_rows
 
 _ONNX_ENDING = ".onnx"
 
@@ -29,10 +28,10 @@ def add_model_options(command: Any) -> None:
     )
     command.add_argument(
         "--backend",
-        choices=("auto", "onnx", "torch"),
+        choices=("auto", *ENGINES),
         default="auto",
-        help="what computes: auto is onnx, which starts sooner, for .onnx files and, where the extra onnx is "
-        "installed, for int8 weights such as the default model's; else torch (default: %(default)s)",
+        help="what computes: auto is onnx, which starts sooner, where the extra onnx is installed, "
+        "else torch; both give the same (default: %(default)s)",
     )
 
 
@@ -56,12 +55,7 @@ def load_pipeline(options: argparse.Namespace) -> MojiPipeline:
     if weights is not None and not is_onnx and options.vocabulary is None:
         raise ValueError("--weights and --vocabulary belong together: give both or neither")
     files = find(model_name(options), options.vocabulary or None)
-    backend = options.backend
-    if backend == "auto":
-        has_extra = all(find_spec(package) for package in ("onnx", "onnxruntime"))
-        quick = is_onnx or (has_extra and has_int8_rows(files.weights))
-        backend = "onnx" if quick else "torch"
-    return MojiPipeline.from_pretrained(files, backend, balance=getattr(options, "balance", 0.0))
+    return MojiPipeline.from_pretrained(files, options.backend, balance=getattr(options, "balance", 0.0))
 
 
 def model_name(options: argparse.Namespace) -> str:
@@ -191,6 +185,8 @@ def _export(options: argparse.Namespace) -> None:
         classes=config.get("classes"),
         multi_label=bool(config.get("multi_label")),
         class_frequencies=config.get("class_frequencies"),
+        thresholds=config.get("thresholds"),
+        temperature=config.get("temperature"),
     )
     print(f"{options.out}: {os.path.getsize(options.out) / 1e6:.1f} MB")
 

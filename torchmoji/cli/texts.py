@@ -5,11 +5,12 @@ import json
 import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
-from itertools import chain, tee
+from itertools import chain, tee, zip_longest
 from typing import Any
 
 from torchmoji.cli.arguments import add_encoding
 from torchmoji.cli.models import add_model_options, load_pipeline, model_name
+from torchmoji.emojis import shown
 from torchmoji.files.resumable import RESUMABLE, PartialFile, fingerprint
 from torchmoji.files.tables import check_writable, ending, read_texts, write_lines, write_npy, write_rows
 from torchmoji.pipeline.pipeline import MojiPipeline
@@ -68,19 +69,22 @@ def add_commands(add: Any) -> None:
 
 
 def _emojis(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
+    columns = range(1, min(options.top_k, len(pipeline.classes)) + 1)
     for prediction in pipeline.predict_stream(texts, options.top_k):
         row: Result = {"text": prediction.text}
-        for number, score in enumerate(prediction, start=1):
-            row |= {f"emoji_{number}": score.emoji, f"probability_{number}": round(score.probability, 6)}
+        for number, score in zip_longest(columns, prediction):  # a text without words has empty cells
+            row |= {
+                f"emoji_{number}": score and shown(score.emoji),
+                f"probability_{number}": score and round(score.probability, 6),
+            }
         yield row
 
 
 def _scores(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
-    for prediction in pipeline.predict_stream(texts, max(1, len(pipeline.classes))):
-        by_class = {score.index: round(score.probability, 6) for score in prediction}
-        yield {"text": prediction.text} | {
-            name: by_class[index] for index, name in enumerate(pipeline.classes)
-        }
+    texts, again = tee(texts)
+    for text, row in zip(texts, pipeline.predict_proba(again), strict=True):
+        values = (round(float(value), 6) for value in row)
+        yield {"text": text} | dict(zip(pipeline.classes, values, strict=True))
 
 
 def _emotions(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
@@ -184,7 +188,7 @@ def _readable(row: Result, options: argparse.Namespace) -> str:
     if options.rows is _emojis:
         count = sum(name.startswith("emoji_") for name in row)
         pairs = [(row[f"emoji_{n}"], row[f"probability_{n}"]) for n in range(1, count + 1)]
-        lines.append("  " + "   ".join(f"{emoji} {probability:.1%}" for emoji, probability in pairs))
+        lines.append("".join(f"   {emoji} {share:.1%}" for emoji, share in pairs if emoji)[1:])
     elif options.rows is _emotions:
         values = [f"{name} {value:.2f}" for name, value in row.items() if name != "text"]
         lines.append("  " + "   ".join(values))

@@ -1,7 +1,7 @@
 """Files with emojis added, row by row: what the page of `torchmoji.server.demo` gives back for an upload.
 
-Each row keeps all that it has, and gets the columns `emoji_1`, `probability_1`, `emoji_2`, ... after it. A
-file of texts without columns comes back as CSV, a JSON array as JSON lines.
+Each row keeps all that it has, and gets the columns `emoji_1`, `probability_1`, `emoji_2`, ... after it,
+empty for a text without words. A file of texts without columns comes back as CSV, a JSON array as JSON lines.
 """
 
 import codecs
@@ -9,11 +9,12 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice, tee
+from itertools import islice, tee, zip_longest
 from pathlib import Path
 from typing import Any
 
 from torchmoji.batching import WINDOW
+from torchmoji.emojis import shown
 from torchmoji.files.atomic import atomic_path
 from torchmoji.files.tables import TEXT_FORMATS, Table, csv_line, ending, open_packed, open_table
 from torchmoji.pipeline import MojiPipeline
@@ -96,7 +97,7 @@ def add_emojis(
         predictions = pipeline.predict_stream((text for text, _ in again), top_k)
         done = 0
         for done, ((_, row), prediction) in enumerate(zip(rows, predictions, strict=True), start=1):
-            row |= zip(names, _values(prediction), strict=True)
+            row |= zip_longest(names, _values(prediction))  # a text without words has empty cells
             if is_json:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
             else:
@@ -109,7 +110,10 @@ def add_emojis(
 def first_rows(path: str | os.PathLike[str], number: int) -> tuple[list[str], list[list[str]]]:
     """The columns of a file that `add_emojis` wrote, and the cells of its first rows."""
     with open_table(path) as table:
-        rows = [[str(row.get(name, "")) for name in table.columns] for _, row in islice(table, number)]
+        rows = [
+            ["" if row.get(name) is None else str(row[name]) for name in table.columns]
+            for _, row in islice(table, number)
+        ]
         return table.columns, rows
 
 
@@ -120,7 +124,7 @@ def _encoding(path: str | os.PathLike[str]) -> str:
 
 
 def _values(prediction: Prediction) -> list[Any]:
-    return [value for score in prediction for value in (score.emoji, round(score.probability, 6))]
+    return [value for score in prediction for value in (shown(score.emoji), round(score.probability, 6))]
 
 
 def _new_names(columns: Sequence[str], top_k: int) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from torchmoji.emojis import shown
 from torchmoji.pipeline.results import WordAttention, shaded_html
 
 HEADER = """
@@ -41,16 +42,15 @@ def reading(found: dict[str, Any], which: str, several: bool = False) -> str:
         which: Names the text, such as "your text".
         several: Each class is judged on its own.
     """
-    text, top = found["text"], found["emojis"][0]
+    text = found["text"]
     words = [WordAttention(**word) for word in found["words"]]
-    share = percent(top["probability"])
+    if not words:
+        return _say(f"{which}: no words") + empty("There are no words in this text.")
     weights = ", ".join(f"{text[w.start : w.end]} {percent(w.weight)}" for w in words) or "none"
     scrolls = ' tabindex="0"' if len(text) > _LONG else ""  # what scrolls needs the focus
     parts = [
         f'<section class="reading" aria-label="Result for {escape(which)}">',
-        _say(f"{which}: {_name(top['alias'])}, {share}"),
-        f'<p class="top">{_sign(top, "big")}<span class="top-name">{escape(_name(top["alias"]))}',
-        f'<span class="top-share">{share}</span></span></p>',
+        *_likeliest(found["emojis"], which),
         f'<ol class="bars">{"".join(map(_bar, found["emojis"]))}</ol>',
         '<p class="note">Each class is judged on its own.</p>' if several else "",
         _emotions(found["emotions"]) if found["emotions"] is not None else "",
@@ -61,6 +61,18 @@ def reading(found: dict[str, Any], which: str, several: bool = False) -> str:
         "</ol></section>",
     ]
     return "".join(parts)
+
+
+def _likeliest(scores: Sequence[dict[str, Any]], which: str) -> list[str]:
+    """The first of the classes in large; where none reaches its threshold, that."""
+    if not scores:
+        return [_say(f"{which}: no class"), '<p class="note">No class reaches its threshold.</p>']
+    name, share = _name(scores[0]["alias"]), percent(scores[0]["probability"])
+    return [
+        _say(f"{which}: {name}, {share}"),
+        f'<p class="top">{_sign(scores[0], "big")}<span class="top-name">{escape(name)}',
+        f'<span class="top-share">{share}</span></span></p>',
+    ]
 
 
 def empty(invitation: str) -> str:
@@ -99,10 +111,10 @@ def file_preview(header: Sequence[str], rows: Sequence[Sequence[str]], done: int
         cells = (cell if len(cell) <= _LONGEST_CELL else cell[: _LONGEST_CELL - 1] + "…" for cell in row)
         tagged = (f"<td{mark}>{escape(cell)}</td>" for mark, cell in zip(marks, cells, strict=True))
         body += f"<tr>{''.join(tagged)}</tr>"
-    shown = f"The first {len(rows)} rows" if len(rows) < done else "All rows"
+    which = f"The first {len(rows)} rows" if len(rows) < done else "All rows"
     return (
         f'{said}<div class="table" role="region" tabindex="0" aria-label="Preview"><table>'
-        f"<caption>{shown}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<caption>{which}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -130,8 +142,8 @@ def _bar(score: dict[str, Any]) -> str:
 
 def _emotions(emotions: dict[str, float]) -> str:
     strongest = sorted(emotions.items(), key=lambda pair: -pair[1])[:_SHOWN_EMOTIONS]
-    shown = " ".join(f"<li>{escape(name)} <b>{value:.2f}</b></li>" for name, value in strongest)
-    return f'<h2>Emotions</h2><ul class="emotions">{shown}</ul>'
+    items = " ".join(f"<li>{escape(name)} <b>{value:.2f}</b></li>" for name, value in strongest)
+    return f'<h2>Emotions</h2><ul class="emotions">{items}</ul>'
 
 
 def _neighbour(near: dict[str, Any]) -> str:
@@ -155,7 +167,7 @@ def _sign(score: dict[str, Any], kind: str) -> str:
     """An emoji, whose name stands beside it; nothing for a class that is a word."""
     if score["emoji"] == score["alias"]:
         return ""
-    return f'<span class="{kind}" aria-hidden="true">{escape(score["emoji"])}</span>'
+    return f'<span class="{kind}" aria-hidden="true">{escape(shown(score["emoji"]))}</span>'
 
 
 def _name(alias: str) -> str:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from torchmoji.emojis import EMOJIS, EMOTIONS
 from torchmoji.pipeline.pipeline import LONGEST, MojiPipeline
+from torchmoji.pipeline.results import EmojiScore
 from torchmoji.pipeline.spans import placed_words
 
 _LINES = files("torchmoji.server").joinpath("examples.txt").read_text("utf-8").splitlines()
@@ -20,6 +21,8 @@ NEAREST = 5
 
 Floats = npt.NDArray[np.float32]
 
+_NO_GUESS = EmojiScore("", "", -1, 0.0)
+"""Of an example that reaches no threshold of the model."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Half of a character, which JSON can bring but UTF-8 cannot take back."""
 
@@ -45,7 +48,7 @@ class Reader:
         self.has_emotions = not self.multi_label and set(pipeline.classes) <= set(EMOJIS)
         parts = [self._readable(text) for text in examples]
         self._encodings: Floats = pipeline.encode(parts, normalize_embeddings=True)  # (n, F)
-        self._tops = [prediction[0] for prediction in pipeline.predict(parts, 1)]
+        self._tops = [next(iter(found), _NO_GUESS) for found in pipeline.predict(parts, 1)]
         of_pairs = (self._encodings @ self._encodings.T)[np.triu_indices(len(examples), 1)]
         self._similarities = np.sort(of_pairs)  # (n (n - 1) / 2,)
 
@@ -53,10 +56,11 @@ class Reader:
         """Read one text.
 
         Returns:
-            `text`; `emojis`, the likeliest classes: `emoji`, `alias` (its name, or again the class) and
-            `probability`; `words` with `weight` and place, `text[start:end]`; `emotions`, None where the
-            classes are not the 64 emojis; `nearest`, examples with `emoji`, `alias` and `similarity`,
-            none for a text without words; `cut`: the text is longer than what the model reads.
+            `text`; `emojis`, the likeliest classes, none for a text without words: `emoji`, `alias` (its
+            name, or again the class) and `probability`; `words` with `weight` and place, `text[start:end]`;
+            `emotions`, None where the classes are not the 64 emojis; `nearest`, examples with `emoji`,
+            `alias` and `similarity`, none for a text without words; `cut`: the text is longer than what the
+            model reads.
 
         Raises:
             TypeError: It is no string, or `top_k` no whole number.

@@ -22,6 +22,9 @@ from torchmoji.server.page import blocks, in_a_loop, looks
 from torchmoji.server.reading import Reader
 
 LARGEST_UPLOAD = "50mb"
+_LARGEST_BODIES = {"/gradio_api/upload": 51 << 20}  # what goes around the file included
+_LARGEST_BODY = 1 << 20
+"""Bytes of any other request: texts are short."""
 
 _POLICY = (
     "default-src 'self'; "
@@ -45,6 +48,8 @@ _FETCHES = re.compile(r"/gradio_api/(proxy=|file[=/]\s*https?:)", re.IGNORECASE)
 """Addresses at which gradio would fetch what is elsewhere and pass it on."""
 _TEMPORARY = "GRADIO_TEMP_DIR"
 _SECONDS_TO_STOP = 2
+
+_CLOSE = (b"connection", b"close")
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
@@ -110,7 +115,7 @@ class SameOrigin:
     """Keeps the page to this server: by a policy for browsers, and by refusing to fetch for them.
 
     It also takes what gradio has from elsewhere out of the page: a script in older versions, fonts, and what
-    link previews read.
+    link previews read. And it refuses requests that are larger than an upload or a text needs to be.
 
     Args:
         application: An ASGI application.
@@ -141,15 +146,30 @@ class SameOrigin:
                     await send({**start, "headers": [*others, (b"content-length", str(len(body)).encode())]})
                     await send({**message, "body": body})
 
-        if scope["type"] == "http" and _FETCHES.match(scope["path"]):
-            await guarded({"type": "http.response.start", "status": 403, "headers": []})
-            await guarded(
-                {"type": "http.response.body", "body": b"this server fetches nothing from elsewhere\n"}
-            )
+        if scope["type"] == "http" and (refusal := _refusal(scope)) is not None:
+            status, message = refusal
+            while status == 413 and (await receive()).get("more_body"):
+                pass  # a client listens only after it has sent all; nothing of it is kept
+            await guarded({"type": "http.response.start", "status": status, "headers": [_CLOSE]})
+            await guarded({"type": "http.response.body", "body": f"{message}\n".encode()})
             return
         if is_page:  # it is changed, which it could not be while packed
             scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]}
         await self._application(scope, receive, guarded)
+
+
+def _refusal(scope: MutableMapping[str, Any]) -> tuple[int, str] | None:
+    """Status and message for a request that is not answered."""
+    if _FETCHES.match(scope["path"]):
+        return 403, "this server fetches nothing from elsewhere"
+    headers = dict(scope["headers"])
+    if b"transfer-encoding" in headers:
+        return 411, "give the size of the request, Content-Length"
+    most = _LARGEST_BODIES.get(scope["path"], _LARGEST_BODY)
+    size = int(headers.get(b"content-length", b"0"))  # uvicorn has checked that it is a number
+    if size > most:
+        return 413, f"the request has {size} bytes, the maximum allowed size is {most}"
+    return None
 
 
 @contextmanager
