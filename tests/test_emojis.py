@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from torchmoji.emojis import EMOJIS, EMOTIONS, Guess, alias, emotion_scores, top_emojis
+from torchmoji.emojis import EMOJIS, EMOTIONS, Guess, alias, emotion_scores, shown, top_emojis
 
 
 def one_hot(emoji):
@@ -16,6 +16,13 @@ def test_there_are_64_different_single_characters_with_names_of_their_own():
     assert len(EMOJIS) == len(set(EMOJIS)) == len({alias(emoji) for emoji in EMOJIS}) == 64
     assert all(len(emoji) == 1 and alias(emoji).isascii() for emoji in EMOJIS)
     assert (alias("♡"), alias("sarcastic")) == ("white_heart_suit", "sarcastic")
+
+
+def test_hearts_and_hands_are_shown_in_colour_and_nothing_else_changes():
+    changed = {name: shown(name) for name in EMOJIS if shown(name) != name}
+    assert changed == {name: f"{name}\ufe0f" for name in "❤☺♥✌"}
+    for name in ("❤\ufe0f", "♡", "1", "#", ":red_heart:", "so ❤", ""):
+        assert shown(name) == name
 
 
 def test_order_of_the_classes():

@@ -1,7 +1,8 @@
 """The 64 emojis that DeepMoji predicts: their order, their names, the likeliest, and the emotions in them.
 
 Source of the order of the classes: the output layer of the original weights (Felbo et al., 2017). Variation
-selectors are not part of the entries: "❤" is U+2764 alone.
+selectors are not part of the entries: "❤" is U+2764 alone, which many fonts draw in black; for people,
+`shown` has it with its selector.
 
 Source of the emotions: EmoTag1200 (Shoeb and de Melo, "EmoTag1200: Understanding the Association between
 Emojis and Emotions", EMNLP 2020; MIT licence), means of human ratings, 0 to 1, of Plutchik's eight emotions.
@@ -51,6 +52,15 @@ def alias(name: str) -> str:
     if name in EMOJIS:  # ♡ is a symbol, no emoji by Unicode
         return unicodedata.name(name).lower().replace(" ", "_")
     return name
+
+
+@lru_cache(maxsize=1 << 12)
+def shown(name: str) -> str:
+    """A class as people should see it: ❤ ♥ ☺ ✌ and the like with U+FE0F, the selector for colour.
+
+    Anything else comes back as it is. Results for programs hold the names of the classes, without selectors.
+    """
+    return emoji.emojize(emoji.demojize(name)) if emoji.is_emoji(name) else name
 
 
 class Guess(NamedTuple):
