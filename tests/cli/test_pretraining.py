@@ -154,12 +154,12 @@ def test_a_run_starts_from_a_model(corpus, tmp_path, caplog):
     [
         (["build-corpus", "no-such.txt", "--out", "x"], "no-such.txt stands for no file"),
         (["build-corpus", "a.txt", "--out", "x", "--emojis", "abc"], "'abc' is not an emoji"),
-        (["build-corpus", "a.txt", "--out", "x", "--workers", "0"], "workers must be at least 1, got 0"),
+        (["build-corpus", "a.txt", "--out", "x", "--workers", "0"], "--workers must be at least 1, got 0"),
         (["pretrain", "no-such", "--out", "x"], "no-such has no manifest.json: it is no corpus"),
-        (["pretrain", "corpus", "--out", "x", "--batch-size", "0"], "batch_size must be at least 1, got 0"),
+        (["pretrain", "corpus", "--out", "x", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (
             ["pretrain", "corpus", "--out", "x", *SMALL, "--learning-rate", "1e38"],
-            "try a lower learning_rate",
+            "try a lower --learning-rate",
         ),
         (["pretrain", "corpus", "--out", "x", "--device", "cuda:99"], "there is no device cuda:99"),
     ],

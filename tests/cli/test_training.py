@@ -22,7 +22,7 @@ def test_finetune_evaluate_and_use_is_one_story(tiny_folder, tmp_path, capsys):
     assert main(["evaluate", data, "--model", out, "--all"]) == 0
     assert "texts: 40\naccuracy: 1.0" in capsys.readouterr().out
     assert main(["emojize", "not a day", "--model", out, "--top-k", "1", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["emoji_1"] == "no"
+    assert json.loads(capsys.readouterr().out)["label_1"] == "no"
     (tmp_path / "data.csv").write_text("text,label\na day,maybe\nnot a day,yes\na day,no\na day,no\nday,no\n")
     assert main(["evaluate", data, "--model", out]) == 1
     assert "has labels ['maybe'], the model knows ['no', 'yes']" in capsys.readouterr().err
@@ -49,7 +49,10 @@ def test_evaluate_takes_the_test_part_of_fine_tuning(tiny_folder, tmp_path, caps
     assert main(["evaluate", str(tmp_path / "two.csv"), "--model", out, "--all", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["texts"] == 2
     assert main(finetune) == 1
-    assert "has a model: give another name, or --force to replace it" in capsys.readouterr().err
+    assert (
+        "has config.json, vocabulary.json, model.safetensors, README.md: give another name, or --force"
+        in capsys.readouterr().err
+    )
     assert main([*finetune, "--force"]) == 0
 
 

@@ -3,11 +3,13 @@
 import argparse
 import json
 import os
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from torchmoji import __version__
+from torchmoji.cli.arguments import Compute, add_compute, add_force, new_output, show_bar
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import original_weights_installed
 from torchmoji.onnx.model import OUTPUTS, export
@@ -21,7 +23,9 @@ _ONNX_ENDING = ".onnx"
 def add_model_options(command: Any) -> None:
     """Options that name a model, for `load_pipeline`."""
     command.add_argument(
-        "--model", metavar="NAME", help="default, deepmoji (the original weights), a folder, or a hub id"
+        "--model",
+        metavar="NAME",
+        help="default, deepmoji (the original weights), a folder, an .onnx file, or a hub id",
     )
     command.add_argument("--weights", metavar="FILE", help="weights of a model, or an .onnx file")
     command.add_argument(
@@ -48,20 +52,38 @@ def load_pipeline(options: argparse.Namespace) -> MojiPipeline:
         raise ValueError("give --model or --weights, not both")
     if weights is None and options.vocabulary is not None and not options.model:
         raise ValueError("--weights and --vocabulary belong together: give both or neither")
-    is_onnx = weights is not None and weights.endswith(_ONNX_ENDING)
+    name, compute = model_name(options), Compute.of(options)
+    is_onnx = name.endswith(_ONNX_ENDING)
     if is_onnx and options.backend == "torch":
-        raise ValueError(f"torch cannot run {weights}: use --backend onnx, or weights for torch")
-    if is_onnx and not os.path.isfile(weights):
-        raise FileNotFoundError(f"there is no ONNX file {weights}: check the path")
+        raise ValueError(f"torch cannot run {name}: use --backend onnx, or weights for torch")
+    if is_onnx and not os.path.isfile(name):
+        raise FileNotFoundError(f"there is no ONNX file {name}: check the path")
     if weights is not None and not is_onnx and options.vocabulary is None:
         raise ValueError("--weights and --vocabulary belong together: give both or neither")
-    files = find(model_name(options), options.vocabulary or None)
+    files = find(name, options.vocabulary or None)
     backend = options.backend
     if backend == "auto":
+        for_torch = compute.device not in (None, "cpu") or compute.precision in ("bfloat16", "float16")
         has_extra = all(find_spec(package) for package in ("onnx", "onnxruntime"))
-        quick = is_onnx or (has_extra and has_int8_rows(files.weights))
-        backend = "onnx" if quick else "torch"
-    return MojiPipeline.from_pretrained(files, backend, balance=getattr(options, "balance", 0.0))
+        quick = has_extra and (compute.precision == "int8" or has_int8_rows(files.weights))
+        backend = "onnx" if is_onnx or (quick and not for_torch) else "torch"
+        if backend == "torch" and compute.precision == "int8":
+            raise ValueError('--precision int8 needs the ONNX engine: pip install "torchmoji[onnx]"')
+    if backend == "onnx" and compute.device == "cpu":
+        compute = replace(compute, device=None)  # where it runs in any case
+    if is_onnx and compute.precision is not None:
+        raise ValueError(f"{name} is as it was exported: leave --precision out, or export it anew")
+    pipeline = MojiPipeline.from_pretrained(
+        files,
+        backend,
+        compute.device,
+        compute.precision,
+        max_length=compute.max_length,
+        windows=compute.windows,
+        balance=compute.balance,
+    )
+    pipeline.batch_size = compute.batch_size
+    return pipeline
 
 
 def model_name(options: argparse.Namespace) -> str:
@@ -90,7 +112,7 @@ def add_commands(add: Any) -> None:
         ["torchmoji download", "torchmoji download --quiet"],
     )
     download.add_argument("--quiet", action="store_true", help="no progress bars")
-    download.set_defaults(run=_download)
+    download.set_defaults(run=_download, stopped="the same command goes on where it was")
     demo = add(
         "demo",
         "open a page to try a model on",
@@ -99,6 +121,7 @@ def add_commands(add: Any) -> None:
         ["torchmoji demo --open", "torchmoji demo --model sentiment/ --port 8000"],
     )
     add_model_options(demo)
+    add_compute(demo)
     demo.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address (default: %(default)s)")
     demo.add_argument(
         "--port", type=int, default=7860, metavar="N", help="0 takes a free one (default: %(default)s)"
@@ -131,6 +154,7 @@ def _add_export(add: Any) -> None:
     exporting.add_argument(
         "--output", nargs="+", choices=OUTPUTS, metavar="NAME", help=f"some of {', '.join(OUTPUTS)}"
     )
+    add_force(exporting)
     exporting.set_defaults(run=_export)
 
 
@@ -149,7 +173,7 @@ def _add_convert(add: Any) -> None:
         "source", metavar="SOURCE", help="a weights file, whose content says what it is, or a model's name"
     )
     converting.add_argument("target", metavar="FILE", type=Path, help="the new file")
-    converting.add_argument("--force", action="store_true", help="overwrite it where it exists")
+    add_force(converting)
     converting.add_argument("--json", action="store_true", help="JSON, for programs")
     converting.set_defaults(run=_convert)
 
@@ -178,6 +202,8 @@ def _export(options: argparse.Namespace) -> None:
         raise ValueError("--vocabulary needs --weights: the default model goes with its own")
     if not options.out.endswith(_ONNX_ENDING):
         raise ValueError(f"cannot write {options.out}: its ending must be {_ONNX_ENDING}")
+    inputs = [name for name in (options.model, options.weights, options.vocabulary) if name]
+    out = new_output(options.out, options.force, inputs)
     if options.weights:
         weights, config = options.weights, {}
         vocabulary = load_vocabulary(options.vocabulary) if options.vocabulary else None
@@ -185,7 +211,7 @@ def _export(options: argparse.Namespace) -> None:
         files = find(model_name(options))
         weights, vocabulary, config = os.fspath(files.weights), files.vocabulary, files.config
     export(
-        *(weights, options.out, options.quantize),
+        *(weights, out, options.quantize),
         output=options.output,
         vocabulary=vocabulary,
         classes=config.get("classes"),
@@ -201,7 +227,7 @@ def _convert(options: argparse.Namespace) -> None:
     source = Path(options.source).expanduser()
     if not source.is_file():
         source = find(options.source).weights
-    weights = rewrite(source, options.target, options.force)
+    weights = rewrite(source, new_output(options.target, options.force, [source]), options.force)
     if options.json:
         layers = {name: list(tensor.shape) for name, tensor in weights.items()}
         print(json.dumps({"file": os.fspath(options.target), "layers": layers}))
@@ -212,7 +238,7 @@ def _convert(options: argparse.Namespace) -> None:
 def _download(options: argparse.Namespace) -> None:
     from torchmoji.weights.hub import download_original
 
-    weights, vocabulary = download_original(progress=not options.quiet)
+    weights, vocabulary = download_original(progress=show_bar(options.quiet))
     print(f"weights:    {weights}\nvocabulary: {vocabulary}")
 
 

@@ -19,14 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.files.tables import READABLE, Table, ending, open_table
+from torchmoji.files.tables import READABLE, SPREADSHEETS, Table, ending, open_table
 
 SPLIT_NAMES = {"train": 0, "val": 1, "validation": 1, "valid": 1, "dev": 1, "test": 2}
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.2
 
 _TABLES = tuple(kind for kind in READABLE if kind != ".txt")
-_COLUMNS = ("text", "label", "split")
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,14 @@ class LabelledTexts:
 
 
 def read_labelled_texts(
-    path: str | os.PathLike[str], *, seed: int = 42, needs_split: bool = True, encoding: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    seed: int = 42,
+    needs_split: bool = True,
+    encoding: str | None = None,
+    text_column: str = "text",
+    label_column: str = "label",
+    parts: Sequence[str] = ("train", "val", "test"),
 ) -> LabelledTexts:
     """Read a data set.
 
@@ -74,21 +80,25 @@ def read_labelled_texts(
         seed: Of the random split.
         needs_split: Without it all rows of a file that has no split are the test part.
         encoding: Of a table of text; by default UTF-8.
+        text_column: Of a table, in place of `text`.
+        label_column: Of a table, in place of `label`.
+        parts: Those of a marked split that must have rows.
 
     Raises:
         ValueError: The file is not what is described here; the message gives the line or row.
     """
     path = Path(path)
-    if ending(path) not in _TABLES:
+    if ending(path) not in (*_TABLES, *SPREADSHEETS):  # the latter are refused as tables
         return _read_pickle(path)
-    with open_table(path, encoding=encoding, only=_COLUMNS) as table:
-        rows = list(_labelled_rows(table))
+    names = (text_column, label_column)
+    with open_table(path, encoding=encoding, only=(*names, "split")) as table:
+        rows = list(_labelled_rows(table, names))
         is_text = table.kind in (".csv", ".tsv")
     if not rows:
         raise ValueError(f"{path} has no rows of data")
     labels, classes = _encode_labels(path, rows, is_text)
     if rows[0].split is not None:
-        split = _marked_split(path, rows)
+        split = _marked_split(path, rows, parts)
     elif needs_split:
         split = _random_split(path, labels, seed)
     else:
@@ -107,15 +117,15 @@ class _Row(NamedTuple):
     """0 training, 1 validation, 2 test; None where the file has no column `split`."""
 
 
-def _labelled_rows(table: Table) -> Iterator[_Row]:
+def _labelled_rows(table: Table, names: tuple[str, str]) -> Iterator[_Row]:
     has_split = "split" in map(str.strip, table.columns)
     if table.has_header:
-        _check_columns(f"{table.name}, line 1", table.columns)
+        _check_columns(f"{table.name}, line 1", table.columns, names)
     for line, cells in table:
         where = f"{table.name}, line {line}"
         row = {name.strip(): value for name, value in cells.items()}
-        _check_columns(where, row)
-        text, label = row["text"], row["label"]
+        _check_columns(where, row, names)
+        text, label = (row[name] for name in names)
         if not isinstance(text, str):
             raise ValueError(f"{where}: text is {text!r}, not a string")
         if table.kind in (".csv", ".tsv"):
@@ -127,13 +137,13 @@ def _labelled_rows(table: Table) -> Iterator[_Row]:
         yield _Row(line, text, label, _split_number(where, row["split"]) if has_split else None)
 
 
-def _check_columns(where: str, columns: Iterable[str]) -> None:
+def _check_columns(where: str, columns: Iterable[str], needed: tuple[str, str]) -> None:
     names = [name.strip() for name in columns]
-    missing = [name for name in ("text", "label") if name not in names]
+    missing = [name for name in needed if name not in names]
     if missing:
         raise ValueError(
             f"{where}: no {' and no '.join(missing)} among {', '.join(names) or 'nothing'}; "
-            "needed are text and label, optional is split"
+            f"needed are {' and '.join(needed)} (others by text_column=, label_column=), optional is split"
         )
 
 
@@ -190,10 +200,10 @@ def _encode_lists(path: Path, rows: list[_Row]) -> tuple[npt.NDArray[np.int64], 
     return labels, classes
 
 
-def _marked_split(path: Path, rows: list[_Row]) -> list[list[int]]:
+def _marked_split(path: Path, rows: list[_Row], parts: Sequence[str]) -> list[list[int]]:
     split = [[i for i, row in enumerate(rows) if row.split == part] for part in range(3)]
-    for name, part in zip(("train", "val", "test"), split, strict=True):
-        if not part:
+    for name in parts:
+        if not split[SPLIT_NAMES[name]]:
             raise ValueError(f"{path}: no row has the split {name!r}; mark some rows so, or leave split out")
     return split
 

@@ -185,6 +185,21 @@ def score_of(metric: str, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) 
     return float(f1_score(truth, predicted, average=metric, zero_division=0))
 
 
+def f1_of_classes(
+    truth: npt.NDArray[Any], predicted: npt.NDArray[Any], classes: Sequence[Any] | npt.NDArray[Any]
+) -> list[float]:
+    """F1 of each class, 0 where there is nothing of it; see `score_of`.
+
+    Args:
+        truth: Class numbers or names (n,), or 0 and 1 for each class (n, C).
+        predicted: As `truth`.
+        classes: Those that `truth` and `predicted` may hold, in order; of (n, C) the columns.
+    """
+    labels = np.arange(len(classes)) if truth.ndim == 2 else np.asarray(classes)
+    scores = f1_score(truth, predicted, labels=labels, average=None, zero_division=0)
+    return [float(score) for score in scores]
+
+
 def evaluate_using_acc(model: nn.Module, test_gen: Batches) -> float:
     """Accuracy over all samples; see `predicted_classes`."""
     predicted, labels = predicted_classes(model, test_gen)
