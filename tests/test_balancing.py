@@ -7,7 +7,7 @@ import pytest
 from support.small_pipeline import small
 
 from torchmoji import MojiPipeline
-from torchmoji.balancing import Balance
+from torchmoji.balancing import Balance, tempered
 from torchmoji.cli.main import main
 from torchmoji.onnx.model import OnnxModel, export
 
@@ -59,7 +59,7 @@ def test_all_guesses_of_a_pipeline_are_balanced(folder, backend):
     own = MojiPipeline.from_pretrained(folder, backend)
     assert own.class_frequencies == tuple(FREQUENCIES)
     pipe = MojiPipeline.from_pretrained(folder, backend, balance=0.5)
-    texts = ["good", "", "so good not bad"]
+    texts = ["good", "late", "so good not bad"]
     expected = Balance(0.5, FREQUENCIES, 3)(own.predict_proba(texts))
     np.testing.assert_allclose(pipe.predict_proba(texts), expected, rtol=1e-6)
     for prediction, row in zip(pipe.predict(texts, 3), expected, strict=True):
@@ -102,7 +102,7 @@ def test_frequencies_travel_in_an_onnx_file(folder, tmp_path):
     assert pipe.class_frequencies == tuple(FREQUENCIES)
     expected = MojiPipeline.from_pretrained(folder, balance=0.5).predict_proba("good")
     np.testing.assert_allclose(pipe.predict_proba("good"), expected, atol=1e-6)
-    model = MojiPipeline.from_pretrained(folder).engine.model
+    model = MojiPipeline.from_pretrained(folder, "torch").engine.model
     with pytest.raises(ValueError, match="2 frequencies for a model of 3 classes"):
         export(model, path, class_frequencies=[1, 2])
     export(model, path)
@@ -136,3 +136,64 @@ def test_the_default_model_guesses_rarer_emojis():
         return np.mean([own.class_frequencies[best[0].index] for best in pipe.predict(texts, 1)])
 
     assert frequency(balanced) < 0.5 * frequency(own)
+
+
+# --- temperature and thresholds -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_temperature_divides_the_logits(multi_label):
+    logits = np.array([[2.0, -1.0, 0.5], [-90.0, 90.0, 0.0]])
+
+    def probabilities(values):
+        powers = np.exp(values - values.max(axis=1, keepdims=True))
+        return 1 / (1 + np.exp(-values)) if multi_label else powers / powers.sum(axis=1, keepdims=True)
+
+    own = probabilities(logits).astype(np.float32)
+    for temperature in (0.5, 2.5):
+        found = tempered(own, temperature, multi_label)
+        np.testing.assert_allclose(found[0], probabilities(logits / temperature)[0], atol=1e-6)
+        assert np.isfinite(found).all()
+    assert tempered(own, 1, multi_label) is own
+
+
+LIMITS = [0.3, 0.9, 0.2]
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_a_saved_classifier_goes_by_its_thresholds_and_temperature(tmp_path, backend):
+    own = small(3, ["a", "b", "c"], multi_label=True)
+    pipe = small(3, ["a", "b", "c"], multi_label=True, thresholds=LIMITS, temperature=2)
+    pipe.save_pretrained(tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert (config["thresholds"], config["temperature"]) == (LIMITS, 2)
+    path = tmp_path / "model"
+    if backend == "onnx":  # also in one file
+        path = tmp_path / "model.onnx"
+        assert main(["export", "--model", str(tmp_path / "model"), "--out", str(path)]) == 0
+    loaded = MojiPipeline.from_pretrained(path, backend)
+    assert (loaded.thresholds, loaded.temperature) == (tuple(LIMITS), 2)
+    expected = tempered(own.predict_proba("good"), 2, True)
+    np.testing.assert_allclose(loaded.predict_proba("good"), expected, atol=1e-6)
+    passing = [index for index in np.argsort(-expected) if expected[index] >= LIMITS[index]]
+    assert 0 < len(passing) < 3
+    assert [score.index for score in loaded.predict("good")] == passing
+    loaded.thresholds = None
+    assert len(loaded.predict("good")) == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("thresholds", [0.5], "there are 1 thresholds for a model of 3 classes"),
+        ("thresholds", [0.5, 2, 0.5], r"config\.json: thresholds must be a list of numbers from 0 to 1"),
+        ("thresholds", {"a": 1}, "thresholds must be a list"),
+        ("temperature", 0, r"config\.json: temperature must be a positive number, got 0"),
+        ("temperature", "warm", "temperature must be a positive number, got 'warm'"),
+    ],
+)
+def test_thresholds_and_temperatures_that_do_not_fit_are_refused(folder, key, value, message):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(ValueError, match=message):
+        MojiPipeline.from_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Guesses in which common classes have less of a head start.
+"""What becomes of a model's probabilities: common classes with less of a head start, temperature, thresholds.
 
 A model has learned how often each class occurs, so where a text says little it guesses the commonest: one
 text in eight of the default model's data has 😂. Dividing each probability by a power b of its class's
@@ -10,6 +10,10 @@ takes some of that off: b = 0 changes nothing, b = 1 gives the guesses for class
 frequent. That is what DeepMoji was trained for, on tweets sampled so that emojis were alike.
 
 Source: Saerens, Latinne and Decaestecker 2002 for b = 1; Menon et al. 2021 for the power.
+
+A fine-tuned classifier may come with a temperature T, chosen on texts that training did not see, by which its
+logits are divided: above 1 it is less sure of itself. And it may come with a threshold for each class, above
+which a text is said to have it. Source: Guo et al. 2017.
 """
 
 from collections.abc import Sequence
@@ -77,5 +81,56 @@ def checked_frequencies(given: Any) -> npt.NDArray[np.float64]:
     except (TypeError, ValueError, OverflowError):
         is_right = False
     if not is_right:
-        raise ValueError(f"class_frequencies must be a list of positive numbers, got {given!r}")
+        raise ValueError(f"class_frequencies must be a list of positive numbers, got {given!s:.80}")
     return numbers
+
+
+def tempered(probabilities: Floats, temperature: float, multi_label: bool) -> Floats:
+    """The probabilities of logits that are divided by a temperature.
+
+    Args:
+        probabilities: Those of the logits themselves (n, C).
+        temperature: Above 0; 1 changes nothing.
+        multi_label: Each class is judged on its own.
+    """
+    if temperature == 1:
+        return probabilities
+    powers = probabilities.astype(np.float64) ** (1 / temperature)
+    if multi_label:
+        sums = powers + (1 - probabilities.astype(np.float64)) ** (1 / temperature)
+    else:
+        sums = powers.sum(axis=1, keepdims=True)
+    return np.asarray(powers / sums, dtype=np.float32)
+
+
+def checked_temperature(given: Any) -> float:
+    """A temperature.
+
+    Raises:
+        ValueError: It is no positive number.
+    """
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < float("inf"):
+        raise ValueError(f"temperature must be a positive number, got {given!r:.80}")
+    return float(given)
+
+
+def checked_thresholds(given: Any, nb_classes: int | None = None) -> tuple[float, ...]:
+    """Thresholds of classes.
+
+    Args:
+        given: A list of numbers (C,).
+        nb_classes: C, where it is known.
+
+    Raises:
+        ValueError: They are not numbers from 0 to 1, one for each class.
+    """
+    try:
+        numbers = np.asarray(given, dtype=np.float64)
+        is_right = numbers.ndim == 1 and bool(((numbers >= 0) & (numbers <= 1)).all())
+    except (TypeError, ValueError, OverflowError):
+        is_right = False
+    if not is_right:
+        raise ValueError(f"thresholds must be a list of numbers from 0 to 1, got {given!s:.80}")
+    if nb_classes is not None and len(numbers) != nb_classes:
+        raise ValueError(f"there are {len(numbers)} thresholds for a model of {nb_classes} classes")
+    return tuple(numbers.tolist())

@@ -24,7 +24,7 @@ from torch import nn
 from torchmoji.create_vocab import VocabBuilder, extend_vocab
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
-from torchmoji.pipeline.engines import TorchEngine
+from torchmoji.pipeline.engines import Backend, TorchEngine
 from torchmoji.pipeline.pipeline import LONGEST, MojiPipeline
 from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
 from torchmoji.training.last_layer import on_features
@@ -89,7 +89,7 @@ class TorchMojiVectorizer(TransformerMixin, _OfTexts):
 
     Args:
         model: As `MojiPipeline.from_pretrained` takes it.
-        backend: "torch" or "onnx".
+        backend: As `MojiPipeline.from_pretrained` takes it.
         batch_size: Texts in a batch, at most.
         normalize: Scale each encoding to the length 1.
 
@@ -100,7 +100,7 @@ class TorchMojiVectorizer(TransformerMixin, _OfTexts):
     def __init__(
         self,
         model: str | os.PathLike[str] = "default",
-        backend: Literal["torch", "onnx"] = "torch",
+        backend: Backend = "auto",
         batch_size: int | None = None,
         normalize: bool = False,
     ) -> None:
@@ -376,6 +376,6 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             classifier.data_sha256 = about.get("data_sha256")
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged ({error!r}): save the classifier again") from error
-        classifier.pipeline_ = MojiPipeline.from_pretrained(folder, device=device)
+        classifier.pipeline_ = MojiPipeline.from_pretrained(folder, "torch", device)
         classifier.max_length = classifier.pipeline_.max_length
         return classifier

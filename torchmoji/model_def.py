@@ -27,6 +27,7 @@ from torchmoji.attlayer import Attention
 from torchmoji.batching import run_by_length
 from torchmoji.global_variables import NB_TOKENS, UNKNOWN_ID
 from torchmoji.lstm import LSTMHardSigmoid, is_traced
+from torchmoji.products import settle_threads
 from torchmoji.weights.formats import LAYERS, load_state_dict, model_sizes
 
 logger = logging.getLogger(__name__)
@@ -208,6 +209,8 @@ class TorchMoji(nn.Module):
             raise TypeError(f"token ids must be integers, got {ids.dtype}")
         if ids.dim() != 2:
             raise ValueError(f"token ids must have two dimensions (batch, time), got {tuple(ids.shape)}")
+        if not is_traced():
+            settle_threads()
         ids = ids.to(self._device, torch.long)
         if not is_traced() and ids.numel():
             size = self.embed.num_embeddings
@@ -324,6 +327,7 @@ def load_model(
         FileNotFoundError: There is no such file.
         ValueError: The file does not hold weights of this model, or lacks the output layer.
     """
+    settle_threads()
     state = load_state_dict(weight_path)
     sizes = model_sizes(state)
     if features is None:

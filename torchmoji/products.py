@@ -7,6 +7,7 @@ but for rounding. So the rule, the same at every run of a machine, is: oneDNN wh
 processor is not Intel's, torch's default elsewhere and for all other types, devices and shapes.
 """
 
+import os
 import platform
 from functools import lru_cache
 
@@ -97,3 +98,20 @@ def linear(x: Tensor, weight: Tensor, added: Tensor | None = None) -> Tensor:
     else:
         result = operator(x, weight, added, "none", [], "")
     return result[:size] if rows > size else result
+
+
+_used_by: int | None = None
+"""The process that has computed last."""
+
+
+def settle_threads() -> None:
+    """Leave torch one thread in a process that was forked from one in which the model has been at work.
+
+    torch's other threads do not survive the fork, and it would wait for them for ever. Called before a model
+    is loaded or computes.
+    """
+    global _used_by
+    process = os.getpid()
+    if _used_by not in (None, process):
+        torch.set_num_threads(1)
+    _used_by = process

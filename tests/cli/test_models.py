@@ -11,6 +11,7 @@ from torchmoji.cli.main import main
 from torchmoji.emojis import EMOJIS
 from torchmoji.estimator import TorchMojiClassifier
 from torchmoji.model_def import TorchMoji
+from torchmoji.pipeline.engines import ENGINES
 
 TEXTS = ["I love mom's cooking", "not again.. my train is late"]
 
@@ -54,8 +55,8 @@ def test_the_default_model_gives_the_same_emojis_with_either_engine(capsys):
 
 
 def test_without_the_extra_torch_computes(monkeypatch, capsys):
-    monkeypatch.setattr("torchmoji.cli.models.find_spec", lambda name: None)
-    monkeypatch.setattr("torchmoji.pipeline.pipeline.onnx_engine", None)
+    monkeypatch.setattr("torchmoji.pipeline.engines.find_spec", lambda name: None)
+    monkeypatch.delitem(ENGINES, "onnx")
     assert "😋" in printed(capsys, "emojize", TEXTS[0], "--top-k", "1")
 
 

@@ -1,9 +1,11 @@
 """Threads and options of onnxruntime's sessions."""
 
 import os
+import pickle
 import subprocess
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -62,6 +64,22 @@ def test_int8_gives_the_same_with_the_options_for_such_processors(monkeypatch):
     expected = OnnxModel(data)(some_rows())
     monkeypatch.setattr(onnx_session, "_adds_in_16_bits", lambda: True)
     np.testing.assert_allclose(OnnxModel(data)(some_rows()), expected, rtol=0, atol=1e-5)
+
+
+def test_copies_of_a_model_share_a_session_that_is_made_once_each_time_it_must_be(monkeypatch):
+    made_sessions = []
+    make = onnx_session.make_session
+    monkeypatch.setattr(onnx_session, "make_session", lambda *a: made_sessions.append(a[2]) or make(*a))
+    model = OnnxModel(serialize(made()))
+    threads = default_threads() + 1
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(get_num_threads=lambda: threads))
+    copied = pickle.loads(pickle.dumps(model))
+    with ThreadPoolExecutor(4) as pool:  # also where several threads come first
+        list(pool.map(lambda n: copied.giving("features", n % 2 == 0)(some_rows()), range(8)))
+    assert len(made_sessions) == 2
+    for _ in range(3):
+        model.giving("features")(some_rows())
+    assert made_sessions == [threads - 1, threads, threads]
 
 
 def test_threads_do_not_spin_between_calls():

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emojis import EMOTIONS, emotion_scores
 from torchmoji.global_variables import DEFAULT_WEIGHTS_NAME, default_model_directory
 from torchmoji.model_def import torchmoji_emojis, torchmoji_feature_encoding
+from torchmoji.pipeline import engines
 from torchmoji.weights.hub import DownloadError
 
 TEXTS = ["I love mom's cooking", "", "not again.. my train is late", "I love mom's cooking"]
@@ -27,7 +30,7 @@ TEXTS = ["I love mom's cooking", "", "not again.. my train is late", "I love mom
 
 @pytest.fixture(scope="module")
 def default():
-    return MojiPipeline.from_pretrained()
+    return MojiPipeline.from_pretrained(backend="torch")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,10 @@ def test_probabilities_and_features_are_those_of_the_model(default, ids):
 
 def test_predictions_are_the_highest_probabilities(default):
     probabilities = default.predict_proba(TEXTS)
-    for row, prediction in zip(probabilities, default.predict(TEXTS, top_k=3), strict=True):
+    predictions = default.predict(TEXTS, top_k=3)
+    assert default(TEXTS, top_k=3) == predictions
+    assert predictions.pop(1) == []  # a text without words has no guess
+    for row, prediction in zip(np.delete(probabilities, 1, axis=0), predictions, strict=True):
         best = np.argsort(-row, kind="stable")[:3]
         assert [score.index for score in prediction] == best.tolist()
         assert [score.emoji for score in prediction] == [EMOJIS[index] for index in best]
@@ -65,12 +71,79 @@ def test_predictions_are_the_highest_probabilities(default):
     assert default.predict(TEXTS[0])[0][:2] == ("😋", "face_savoring_food")
 
 
-def test_onnx_gives_nearly_the_same(default, default_onnx):
-    assert [p[0].emoji for p in default_onnx.predict(TEXTS)] == [p[0].emoji for p in default.predict(TEXTS)]
-    np.testing.assert_allclose(default_onnx.encode(TEXTS), default.encode(TEXTS), atol=5e-2)
-    exact = MojiPipeline.from_pretrained(backend="onnx", dtype="float32")
-    np.testing.assert_allclose(exact.predict_proba(TEXTS), default.predict_proba(TEXTS), atol=1e-5)
-    np.testing.assert_allclose(exact.encode(TEXTS), default.encode(TEXTS), atol=1e-5)
+def test_onnx_gives_the_same(default, default_onnx):
+    assert [p[:1] and p[0].emoji for p in default_onnx(TEXTS)] == [
+        p[:1] and p[0].emoji for p in default(TEXTS)
+    ]
+    np.testing.assert_allclose(default_onnx.predict_proba(TEXTS), default.predict_proba(TEXTS), atol=1e-5)
+    np.testing.assert_allclose(default_onnx.encode(TEXTS), default.encode(TEXTS), atol=1e-5)
+    int8 = MojiPipeline.from_pretrained(precision="int8")
+    np.testing.assert_allclose(int8.encode(TEXTS), default.encode(TEXTS), atol=5e-2)
+
+
+@pytest.mark.parametrize("backend", ["default", "default_onnx"])
+def test_a_result_does_not_depend_on_the_other_texts(request, backend):
+    pipe = request.getfixturevalue(backend)
+    texts = [
+        f"{text} {more}".strip() for text in TEXTS for more in ("", "so good", "!!! 😂 never again " * 3)
+    ]
+    alone = np.stack([pipe.predict_proba(text) for text in texts])
+    np.testing.assert_allclose(pipe.predict_proba(texts), alone, rtol=0, atol=1e-6)
+
+
+# --- engines ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "has_onnx", "expected"),
+    [
+        ({}, True, "onnx, float32"),
+        ({}, False, "torch, float32"),
+        ({"precision": "int8"}, True, "onnx, int8"),
+        ({"precision": "bfloat16"}, True, "torch, bfloat16"),
+        ({"dtype": torch.float32, "device": "cpu"}, True, "onnx, float32"),
+        ({"backend": "torch"}, True, "torch, float32"),
+    ],
+)
+def test_the_engine_is_what_the_options_need_and_onnx_where_it_is_installed(
+    tmp_path, monkeypatch, options, has_onnx, expected
+):
+    monkeypatch.setattr(engines, "find_spec", lambda name: has_onnx or None)
+    monkeypatch.setattr("torchmoji.products.has_fast_bfloat16", lambda device: True)
+    small().save_pretrained(tmp_path)
+    pipe = MojiPipeline.from_pretrained(tmp_path, **options)
+    assert repr(pipe) == f"<MojiPipeline: {expected}, 64 classes, 33 words>"
+
+
+def test_an_engine_that_is_registered_is_the_one_that_runs(tmp_path, monkeypatch):
+    small().save_pretrained(tmp_path)
+    engine = small().engine
+    monkeypatch.setitem(engines.ENGINES, "mine", lambda *options: engine)
+    assert MojiPipeline.from_pretrained(tmp_path, backend="mine").engine is engine
+
+
+def test_threads_are_those_that_are_asked_for(tmp_path):
+    small().save_pretrained(tmp_path)
+    assert MojiPipeline.from_pretrained(tmp_path, "onnx", threads=3).engine.model.threads == 3
+    before = torch.get_num_threads()
+    try:
+        MojiPipeline.from_pretrained(tmp_path, "torch", threads=before + 1)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+    with pytest.raises(ValueError, match="threads must be a whole number from 1 on, got 0"):
+        MojiPipeline.from_pretrained(tmp_path, threads=0)
+
+
+@pytest.mark.parametrize("method", ["predict", "encode", "predict_proba"])
+def test_a_device_may_be_given_with_the_texts(method, default_onnx):
+    np.testing.assert_array_equal(
+        *(getattr(small(), method)("good", **options) for options in ({}, {"device": "cpu"}))
+    )
+    with pytest.raises(ValueError, match="cannot use device 'nothing:7'"):
+        getattr(small(), method)("good", device="nothing:7")
+    with pytest.raises(ValueError, match=r"runs on the CPU, not on 'cuda': .*backend='torch'"):
+        getattr(default_onnx, method)("good", device="cuda")
 
 
 def test_onnx_does_not_import_torch():
@@ -87,7 +160,10 @@ def test_emojize_puts_emojis_behind_the_text(default):
     assert default.emojize(TEXTS[0]) == "I love mom's cooking 😋"
     two = default.emojize(TEXTS[:2], top_k=2)
     assert two[0].startswith("I love mom's cooking 😋 ")
-    assert len(two[1].split(" ")) == 2
+    assert two[1] == ""
+    only_hearts = small(classes=["❤"] + [str(n) for n in range(63)])
+    assert " ❤\ufe0f " in only_hearts.emojize("good", top_k=64)
+    assert "❤" in [score.emoji for score in only_hearts.predict("good", top_k=64)]
 
 
 def test_emotions_are_the_scores_weighted_by_probabilities(default):
@@ -143,7 +219,8 @@ def test_a_prediction_shows_itself_with_shaded_words_and_nothing_of_the_text_as_
     html = default.predict(["<script>alert(1)</script> I love it"])._repr_html_()
     assert "<script>" not in html
     assert html.count("<mark") >= 3
-    assert "😂" in html or "❤" in html
+    assert "😂" in html or "❤\ufe0f" in html
+    assert default.predict("")._repr_html_() == "<p><br></p>"
 
 
 # --- kinds of input ---------------------------------------------------------------------------------------
@@ -274,10 +351,55 @@ def test_an_exported_file_is_loaded(tmp_path):
     pipe = MojiPipeline.from_pretrained(tmp_path / "m.onnx", "onnx")
     assert pipe.classes == ("a", "b", "c")
     np.testing.assert_allclose(pipe.predict_proba("good"), small(3).predict_proba("good"), atol=1e-6)
+    assert MojiPipeline.from_pretrained(tmp_path / "m.onnx").classes == pipe.classes
     with pytest.raises(ValueError, match="torch cannot run"):
-        MojiPipeline.from_pretrained(tmp_path / "m.onnx")
-    with pytest.raises(ValueError, match="only a pipeline of the backend 'torch'"):
+        MojiPipeline.from_pretrained(tmp_path / "m.onnx", "torch")
+    with pytest.raises(ValueError, match="is float32, not int8: leave precision out"):
+        MojiPipeline.from_pretrained(tmp_path / "m.onnx", precision="int8")
+    with pytest.raises(ValueError, match="an ONNX file has no weights to save"):
         pipe.save_pretrained(tmp_path / "new")
+
+
+def test_what_runs_on_onnx_is_saved_with_the_weights_of_its_file(tmp_path):
+    small().save_pretrained(tmp_path / "a")
+    MojiPipeline.from_pretrained(tmp_path / "a", precision="int8").save_pretrained(tmp_path / "b")
+    names = ("config.json", "model.safetensors", "vocabulary.json")
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
+
+
+class FakeHub:
+    """What `huggingface_hub.HfApi` is asked to do."""
+
+    def __init__(self, token=None):
+        self.token = token
+
+    def create_repo(self, repo_id, private, exist_ok):
+        if self.token == "wrong":
+            raise RuntimeError("401 Client Error\nmore")
+        return SimpleNamespace(repo_id=f"me/{repo_id}" if "/" not in repo_id else repo_id)
+
+    def upload_folder(self, repo_id, folder_path, commit_message):
+        FakeHub.got = (
+            repo_id,
+            {path.name: path.read_bytes() for path in folder_path.iterdir()},
+            commit_message,
+        )
+        return SimpleNamespace(commit_url=f"https://hub/{repo_id}/commit/1")
+
+
+def test_a_model_is_put_into_a_repository_with_its_card(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.HfApi", FakeHub)
+    assert small().push_to_hub("mood", private=True) == "https://hub/me/mood/commit/1"
+    name, files, message = FakeHub.got
+    assert (name, message) == ("me/mood", "Upload a torchMoji model")
+    assert files["README.md"].startswith(b"---\nlibrary_name: torchmoji")
+    for file, content in files.items():
+        (tmp_path / file).write_bytes(content)
+    np.testing.assert_array_equal(
+        MojiPipeline.from_pretrained(tmp_path, "torch").encode("good"), small().encode("good")
+    )
+    with pytest.raises(OSError, match=r"cannot put .* 'mood' .*\(401 Client Error\): .*hf auth login"):
+        small().push_to_hub("mood", token="wrong")
 
 
 @pytest.mark.parametrize(
@@ -312,12 +434,14 @@ def test_a_wrong_configuration_is_refused(tmp_path, config, message):
             "default",
             {"backend": "tensorflow"},
             ValueError,
-            "'tensorflow': use 'torch' or 'onnx'",
+            "'tensorflow': use one of 'auto', 'onnx', 'torch'",
         ),
         ("default", {"backend": "onnx", "device": "cuda"}, ValueError, "runs on the CPU"),
-        ("default", {"backend": "onnx", "dtype": "bfloat16"}, ValueError, "no dtype 'bfloat16'"),
+        ("default", {"backend": "onnx", "dtype": "bfloat16"}, ValueError, "no precision 'bfloat16'"),
         ("default", {"device": "nothing:7"}, ValueError, "cannot use device 'nothing:7'"),
-        ("default", {"dtype": "int3"}, ValueError, "unknown dtype 'int3'"),
+        ("default", {"dtype": "int3"}, ValueError, "unknown precision 'int3' for torch: use 'float32'"),
+        ("default", {"backend": "torch", "precision": "int8"}, ValueError, "backend='onnx' also has 'int8'"),
+        ("default", {"dtype": "int8", "precision": "int8"}, ValueError, "are the same: give one"),
         ("default", {"max_length": 0}, ValueError, "max_length must be at least 1"),
     ],
 )
@@ -379,6 +503,51 @@ def test_a_pickle_gives_the_same(default_onnx):
     for pipe, text in ((small(), "good bad"), (default_onnx, "I love it")):
         copy = pickle.loads(pickle.dumps(pipe))
         assert copy.predict(text) == pipe.predict(text)
+
+
+def in_a_fork(call):
+    """What `call` gives in a forked process."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: sender.send(call()))
+    process.start()
+    try:
+        assert receiver.poll(60), "the forked process hangs"
+        return receiver.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("backend", ["default", "default_onnx"])
+@pytest.mark.parametrize("method", ["predict", "encode", "attention"])
+def test_a_forked_process_may_use_it(request, two_threads, backend, method):
+    pipe = request.getfixturevalue(backend)
+    texts = [f"{word(10 + n)} love {n}" for n in range(20)]
+    expected = getattr(pipe, method)(texts)  # the parent has threads by now
+    got = in_a_fork(lambda: getattr(pipe, method)(texts))
+    if method == "encode":
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+    else:
+        assert [row[0][0] for row in got] == [row[0][0] for row in expected]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_may_load_a_model_after_its_parent(two_threads, default):
+    default.encode(TEXTS * 9)
+    load = lambda: MojiPipeline.from_pretrained(backend="torch").emojize("good day")  # noqa: E731
+    assert in_a_fork(load).startswith("good day ")
 
 
 class Encoded(torch.utils.data.Dataset):

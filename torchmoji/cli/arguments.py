@@ -127,7 +127,7 @@ _COMPUTE: dict[str, dict[str, Any]] = {
         "choices": ("float32", "int8", "bfloat16", "float16"),
         "help": "numbers to compute with: int8 is quickest on a CPU (ONNX), but a text's result then depends "
         "a little on the texts computed beside it; float32 gives each text the same anywhere; bfloat16 and "
-        "float16 are for torch on a GPU (default: for ONNX what the weights are stored in, else float32)",
+        "float16 are for torch on a GPU (default: float32; an .onnx file has its own)",
     },
     "batch_size": {
         "type": positive,

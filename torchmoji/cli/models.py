@@ -3,8 +3,6 @@
 import argparse
 import json
 import os
-from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,9 @@ from torchmoji.cli.arguments import Compute, add_compute, add_force, new_output,
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import original_weights_installed
 from torchmoji.onnx.model import OUTPUTS, export
+from torchmoji.pipeline.engines import ENGINES
 from torchmoji.pipeline.pipeline import MojiPipeline
 from torchmoji.weights.folder import find
-from torchmoji.weights.layers import has_int8_rows
 
 _ONNX_ENDING = ".onnx"
 
@@ -33,10 +31,10 @@ def add_model_options(command: Any) -> None:
     )
     command.add_argument(
         "--backend",
-        choices=("auto", "onnx", "torch"),
+        choices=("auto", *ENGINES),
         default="auto",
-        help="what computes: auto is onnx, which starts sooner, for .onnx files and, where the extra onnx is "
-        "installed, for int8 weights such as the default model's; else torch (default: %(default)s)",
+        help="what computes: auto is onnx, which starts sooner, where the extra onnx is installed, "
+        "else torch; both give the same (default: %(default)s)",
     )
 
 
@@ -60,24 +58,12 @@ def load_pipeline(options: argparse.Namespace) -> MojiPipeline:
         raise FileNotFoundError(f"there is no ONNX file {name}: check the path")
     if weights is not None and not is_onnx and options.vocabulary is None:
         raise ValueError("--weights and --vocabulary belong together: give both or neither")
-    files = find(name, options.vocabulary or None)
-    backend = options.backend
-    if backend == "auto":
-        for_torch = compute.device not in (None, "cpu") or compute.precision in ("bfloat16", "float16")
-        has_extra = all(find_spec(package) for package in ("onnx", "onnxruntime"))
-        quick = has_extra and (compute.precision == "int8" or has_int8_rows(files.weights))
-        backend = "onnx" if is_onnx or (quick and not for_torch) else "torch"
-        if backend == "torch" and compute.precision == "int8":
-            raise ValueError('--precision int8 needs the ONNX engine: pip install "torchmoji[onnx]"')
-    if backend == "onnx" and compute.device == "cpu":
-        compute = replace(compute, device=None)  # where it runs in any case
-    if is_onnx and compute.precision is not None:
-        raise ValueError(f"{name} is as it was exported: leave --precision out, or export it anew")
     pipeline = MojiPipeline.from_pretrained(
-        files,
-        backend,
+        find(name, options.vocabulary or None),
+        options.backend,
         compute.device,
-        compute.precision,
+        precision=compute.precision,
+        threads=compute.threads,
         max_length=compute.max_length,
         windows=compute.windows,
         balance=compute.balance,
@@ -217,6 +203,8 @@ def _export(options: argparse.Namespace) -> None:
         classes=config.get("classes"),
         multi_label=bool(config.get("multi_label")),
         class_frequencies=config.get("class_frequencies"),
+        thresholds=config.get("thresholds"),
+        temperature=config.get("temperature"),
     )
     print(f"{options.out}: {os.path.getsize(options.out) / 1e6:.1f} MB")
 

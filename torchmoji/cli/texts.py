@@ -110,7 +110,7 @@ def _guesses(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Nam
     for prediction in pipeline.predict_stream(texts, top_k):
         row: Result = {}
         for place in range(top_k):
-            score = prediction[place] if prediction.words else None
+            score = prediction[place] if place < len(prediction) else None
             row[f"{name}_{place + 1}"] = score and shown(score.emoji)
             row[f"{number}_{place + 1}"] = score and round(score.probability, 6)
         yield row
@@ -118,10 +118,15 @@ def _guesses(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Nam
 
 def _scores(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
     names = [shown(name) for name in pipeline.classes]
-    for prediction in pipeline.predict_stream(texts, max(1, len(names))):
-        scores = prediction if prediction.words else []
-        by_class = {score.index: round(score.probability, 6) for score in scores}
-        yield {name: by_class.get(index) for index, name in enumerate(names)}
+    texts, again = tee(texts)
+    for text, row in zip(texts, pipeline.predict_proba(again), strict=True):
+        yield _numbers(names, text, row)
+
+
+def _numbers(names: Sequence[str], text: str, row: Iterable[Any]) -> Result:
+    """Numbers by name; none for a text without words, about which the model knows nothing."""
+    values = [round(float(value), 6) for value in row] if placed_words(text) else [None] * len(names)
+    return dict(zip(names, values, strict=True))
 
 
 def _emotions(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
@@ -129,8 +134,7 @@ def _emotions(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Na
 
     texts, again = tee(texts)
     for text, row in zip(texts, pipeline.emotions(again), strict=True):
-        values = [round(float(value), 6) for value in row] if placed_words(text) else [None] * len(EMOTIONS)
-        yield dict(zip(EMOTIONS, values, strict=True))
+        yield _numbers(EMOTIONS, text, row)
 
 
 def _attention(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
@@ -239,19 +243,19 @@ def _print(answers: Iterator[Answer], options: argparse.Namespace) -> None:
         write_lines(_merged(answers), sys.stdout, ".csv", flush=True)
     else:
         for text, _, result in answers:
-            print(text, *_readable(result, options.command), sep="\n", flush=True)
+            print(text, *_readable(text, result, options.command), sep="\n", flush=True)
 
 
-def _readable(result: Result, command: str) -> Iterator[str]:
+def _readable(text: str, result: Result, command: str) -> Iterator[str]:
     """A result for people, in lines."""
     values = list(result.values())
     if values[0] is None or values[-1] == []:
-        yield "  (no words)"
+        yield "  (none is likely enough)" if placed_words(text) else "  (no words)"
     elif command == "emotions":
         yield "  " + "   ".join(f"{name} {value:.2f}" for name, value in result.items())
     elif command in ("emojize", "predict"):
         pairs = zip(values[::2], values[1::2], strict=True)
-        yield "  " + "   ".join(f"{name} {probability:.1%}" for name, probability in pairs)
+        yield "  " + "   ".join(f"{name} {number:.1%}" for name, number in pairs if name is not None)
     else:
         if command == "explain":
             yield f"  {values[0]} {values[1]:.1%}"

@@ -5,7 +5,8 @@
 Id 0 is padding wherever it stands: the graph moves each row's tokens to its left, which is where the LSTM
 operator wants them, and the attention back. In float32 all operators are standard ones; with int8 the two
 LSTMs are `com.microsoft.DynamicQuantizeLSTM`, which rounds its inputs to 8 bits with one scale for the batch,
-and the embedding is stored in int8.
+and the embedding is stored in int8. Weights that come as int8 rows stay so in a float32 graph too, which
+scales them: a quarter of the size, the same results, and quicker to load.
 
 Time steps come first inside, as the operator has them. An LSTM's gates are in torch's order i, f, g, o in a
 layer and in ONNX's, i, o, f, g, in the graph.
@@ -161,7 +162,7 @@ def _features(graph: _Graph, layers: Mapping[str, Layer], hidden_size: int, int8
 
 def _embedding(graph: _Graph, layer: Layer, int8: bool) -> None:
     """`ids` (time, batch) to `embedded` (time, batch, E), zero on padding."""
-    if not int8:
+    if not int8 and not isinstance(layer, Int8Rows):
         graph.constant("embedding", _without_padding(as_float(layer)))
         graph.node("Gather", ["embedding", "ids"], "embedded")
         return
@@ -199,7 +200,7 @@ def _lstm(
         matrices.append(matrix)
         both = [layers[f"{name}.weight_{kind}_l0{direction}"] for direction in _DIRECTIONS]
         if not int8:
-            graph.constant(matrix, np.stack([_onnx_gates(as_float(layer)) for layer in both]))
+            _float_matrix(graph, matrix, both)
             continue
         rows = [_as_int8(layer) for layer in both]
         graph.constant(matrix, np.stack([_onnx_gates(r.values).T for r in rows]))
@@ -224,6 +225,18 @@ def _lstm(
     )
     graph.node("Transpose", [f"{name}_directions"], f"{name}_by_row", perm=[0, 2, 1, 3])
     graph.node("Reshape", [f"{name}_by_row", "both_directions"], name)
+
+
+def _float_matrix(graph: _Graph, name: str, both: Sequence[Layer]) -> None:
+    """The matrices of both directions in float32; int8 rows stay so in the file, scaled on loading."""
+    rows = [layer for layer in both if isinstance(layer, Int8Rows)]
+    if len(rows) < len(both):
+        graph.constant(name, np.stack([_onnx_gates(as_float(layer)) for layer in both]))
+        return
+    graph.constant(f"{name}_int8", np.stack([_onnx_gates(r.values) for r in rows]))
+    graph.constant(f"{name}_scales", np.stack([_onnx_gates(r.scales)[:, None] for r in rows]))
+    graph.node("Cast", [f"{name}_int8"], f"{name}_values", to=TensorProto.FLOAT)
+    graph.node("Mul", [f"{name}_values", f"{name}_scales"], name)
 
 
 def _onnx_gates(rows: Array) -> Array:

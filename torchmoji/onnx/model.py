@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.balancing import Balance
+from torchmoji.balancing import Balance, checked_temperature, checked_thresholds
 from torchmoji.batching import run_by_length
 from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import unnamed_classes
 from torchmoji.files.atomic import atomic_path
-from torchmoji.onnx.session import check_content, default_threads, first_line, make_session, require_onnx
+from torchmoji.onnx.session import HeldSession, check_content, default_threads, first_line, require_onnx
 from torchmoji.weights.layers import Layer, is_safetensors, model_sizes, read_layers
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def export(
     classes: Sequence[str] | None = None,
     multi_label: bool = False,
     class_frequencies: Sequence[float] | None = None,
+    thresholds: Sequence[float] | None = None,
+    temperature: float | None = None,
 ) -> None:
     """Write a model as an ONNX file, whole or not at all.
 
@@ -69,6 +71,8 @@ def export(
         classes: The names of the classes; by default the emojis where there are 64 outputs.
         multi_label: Each output is a class on its own, whose probability does not depend on the others.
         class_frequencies: How frequent each class was in training, for the `balance` of `MojiPipeline`.
+        thresholds: For `MojiPipeline` to go by; the graph's own outputs are without.
+        temperature: The same.
 
     Raises:
         FileNotFoundError: There is no such weights file.
@@ -79,6 +83,7 @@ def export(
     """
     options: dict[str, Any] = {"output": output, "vocabulary": vocabulary, "classes": classes}
     options |= {"multi_label": multi_label, "class_frequencies": class_frequencies}
+    options |= {"thresholds": thresholds, "temperature": temperature}
     data = serialize(model, quantize, **options)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
@@ -93,6 +98,8 @@ def serialize(
     classes: Sequence[str] | None = None,
     multi_label: bool = False,
     class_frequencies: Sequence[float] | None = None,
+    thresholds: Sequence[float] | None = None,
+    temperature: float | None = None,
 ) -> bytes:
     """Give the content of the file that `export` writes; arguments and errors are the same."""
     if quantize not in (None, "int8"):
@@ -125,6 +132,8 @@ def serialize(
         "nb_classes": None if nb_classes is None else str(nb_classes),
         "classes": None if classes is None else json.dumps(list(classes)),
         "class_frequencies": None if frequencies is None else json.dumps(frequencies),
+        "thresholds": None if thresholds is None else json.dumps(checked_thresholds(thresholds, nb_classes)),
+        "temperature": None if temperature is None else json.dumps(checked_temperature(temperature)),
         "vocabulary": None if vocabulary is None else json.dumps(dict(vocabulary)),
     }
     metadata = {key: text for key, text in about.items() if text is not None}
@@ -193,6 +202,8 @@ class OnnxModel:
         vocabulary: Word -> id, or None where the file has none.
         classes: Names of the classes, or None.
         class_frequencies: How frequent each class was in training, or None.
+        thresholds: What `export` was given, or None.
+        temperature: The same.
         outputs: The names of the file's outputs.
         quantization: "none" or "int8".
         nb_tokens: Size of the vocabulary.
@@ -220,7 +231,7 @@ class OnnxModel:
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, got {number}")
         if isinstance(file, bytes):
-            self._data, self._name = file, "the ONNX model"
+            data, self._name = file, "the ONNX model"
         elif not isinstance(file, str | os.PathLike):
             raise TypeError(f"expected the path of an ONNX file or its bytes, got {type(file).__name__}")
         elif not os.path.isfile(file):
@@ -229,11 +240,11 @@ class OnnxModel:
                 "torchmoji.onnx.model.export or `torchmoji export`"
             )
         else:
-            self._data, self._name = Path(file).read_bytes(), os.fspath(file)
+            data, self._name = Path(file).read_bytes(), os.fspath(file)
         self._threads = threads
-        self._session: tuple[int, int, Any] | None = None
-        check_content(self._data, self._name)
-        session = self._current_session()
+        check_content(data, self._name)
+        self._session = HeldSession(data, self._name)
+        session = self._session.get(self.threads)
         try:
             self._read(session)
         except (KeyError, TypeError, ValueError) as error:
@@ -270,6 +281,9 @@ class OnnxModel:
         self.classes: tuple[str, ...] | None = None if classes is None else tuple(classes)
         frequencies = json.loads(about.get("class_frequencies", "null"))
         self.class_frequencies = Balance(0, frequencies, self.nb_classes).frequencies
+        limits, temperature = (json.loads(about.get(name, "null")) for name in ("thresholds", "temperature"))
+        self.thresholds = None if limits is None else checked_thresholds(limits, self.nb_classes)
+        self.temperature = None if temperature is None else checked_temperature(temperature)
 
     def giving(self, output: str, return_attention: bool = False, max_rows: int | None = None) -> "OnnxModel":
         """The same model for another of its outputs, with the same session.
@@ -351,7 +365,7 @@ class OnnxModel:
         has_attention = self.return_attention or self.output == "attention"
         names = list(dict.fromkeys([self.output, *(["attention"] if has_attention else [])]))
         try:
-            results = self._current_session().run(names, {"token_ids": ids})
+            results = self._session.get(self.threads).run(names, {"token_ids": ids})
         except Exception as error:  # onnxruntime's exceptions have no base but this
             raise ValueError(f"{self._name} cannot be run ({first_line(error)})") from error
         output = results[0][:rows]
@@ -359,15 +373,3 @@ class OnnxModel:
         if self.output == "attention":
             output = np.zeros((rows, 0), np.float32)
         return output, attention
-
-    def _current_session(self) -> Any:
-        """The session of this process with the threads now wanted."""
-        held, key = self._session, (os.getpid(), self.threads)
-        if held is not None and held[:2] == key:
-            return held[2]
-        session = make_session(self._data, self._name, key[1])
-        self._session = (*key, session)
-        return session
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_session": None}

@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+import threading
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -119,13 +120,50 @@ def make_session(data: bytes, name: str, threads: int) -> Any:
     return session
 
 
+class HeldSession:
+    """A session that is made where it is first needed.
+
+    It is made once more where it cannot be used: after a pickle, after a fork, which its threads do not
+    survive, and with another number of threads. Copies of a model share one, so each time it is made once.
+
+    Args:
+        data: The content of an ONNX file, checked.
+        name: What messages call the file.
+    """
+
+    def __init__(self, data: bytes, name: str) -> None:
+        self._data, self._name = data, name
+        self._held: tuple[tuple[int, int], Any] | None = None
+
+    def get(self, threads: int) -> Any:
+        """The session of this process with so many threads; errors are those of `make_session`."""
+        key = os.getpid(), threads
+        held = self._held
+        if held is None or held[0] != key:
+            with _making:
+                held = self._held  # another thread may have made it
+                if held is None or held[0] != key:
+                    held = self._held = key, make_session(self._data, self._name, threads)
+        return held[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_held": None}
+
+
+_making = threading.Lock()
 _sessions: WeakSet[Any] = WeakSet()
 _sessions_of_parents: list[Any] = []
 """Never closed: that would wait for threads which a forked process does not have."""
 
 
+def _after_fork() -> None:
+    global _making
+    _making = threading.Lock()  # a thread that a forked process does not have may hold the old one
+    _sessions_of_parents.extend(_sessions)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: _sessions_of_parents.extend(_sessions))
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _damaged(name: str, error: Exception) -> ValueError:

@@ -5,8 +5,10 @@ Neither is imported before an engine of its kind is made.
 
 import logging
 import os
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +23,34 @@ logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
-BACKENDS = ("torch", "onnx")
+Backend = Literal["auto", "onnx", "torch"]
+"""An engine of `ENGINES`, or "auto": see `chosen_backend`."""
 
 
 class Engine(Protocol):
-    """A model behind a pipeline."""
+    """A model behind a pipeline.
 
+    Attributes:
+        multi_label: Each class is judged on its own.
+        about: What a file says of itself that a pipeline needs: `vocabulary`, `classes` and the like.
+    """
+
+    multi_label: bool
     nb_classes: int | None
     nb_tokens: int
     nb_features: int
+    about: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its backend and precision, such as "onnx, float32"."""
+
+    def to(self, device: "str | torch.device") -> None:
+        """Compute on another device from now on.
+
+        Raises:
+            ValueError: There is no such device, or the engine cannot use it.
+        """
 
     def probabilities(self, ids: Array, max_rows: int | None = None) -> tuple[Floats, Floats]:
         """Token ids (n, time) to probabilities (n, C) and attention (n, time)."""
@@ -46,7 +67,7 @@ def _number_of_classes(outputs: int | None, multi_label: bool) -> int | None:
 def _probabilities(output: Array, engine: "TorchEngine | OnnxEngine", are_logits: bool) -> Floats:
     """Probabilities (n, C), also where a model of two classes gives one number."""
     if are_logits and (output.shape[1] == 1 or engine.multi_label):
-        output = 1 / (1 + np.exp(-output))
+        output = np.exp(-np.logaddexp(0, -output))  # the sigmoid, without overflow
     elif are_logits:
         exponentials = np.exp(output - output.max(axis=1, keepdims=True))
         output = exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -65,11 +86,24 @@ class TorchEngine:
     """
 
     def __init__(self, model: "TorchMoji", multi_label: bool = False) -> None:
+        from torchmoji.products import settle_threads
+
+        settle_threads()
         self.model = model.eval()
         self.multi_label = multi_label
+        self.about: dict[str, Any] = {}
         self.nb_classes = None if model.feature_output else _number_of_classes(model.nb_classes, multi_label)
         self.nb_tokens = model.embed.num_embeddings
         self.nb_features = model.attention_size
+
+    @property
+    def name(self) -> str:
+        """See `Engine`."""
+        return f"torch, {str(self.model.embed.weight.dtype).removeprefix('torch.')}"
+
+    def to(self, device: "str | torch.device") -> None:
+        """See `Engine`."""
+        _move(self.model, device, None)
 
     def probabilities(self, ids: Array, max_rows: int | None = None) -> tuple[Floats, Floats]:
         """See `Engine`."""
@@ -88,16 +122,28 @@ class OnnxEngine:
 
     Args:
         file: Its path or its content. It needs what is asked of it: probabilities, features, attention.
+        threads: Of one call; see `OnnxModel`.
     """
 
-    def __init__(self, file: str | os.PathLike[str] | bytes) -> None:
+    def __init__(self, file: str | os.PathLike[str] | bytes, threads: int | None = None) -> None:
         from torchmoji.onnx.model import OnnxModel
 
-        self.model = OnnxModel(file)
+        self.model = OnnxModel(file, threads=threads)
         self.multi_label = self.model.multi_label
         self.nb_classes = _number_of_classes(self.model.nb_classes, self.multi_label)
         self.nb_tokens = self.model.nb_tokens
         self.nb_features = self.model.nb_features
+        self.name = f"onnx, {'int8' if self.model.quantization == 'int8' else 'float32'}"
+        names = ("vocabulary", "classes", "class_frequencies", "thresholds", "temperature")
+        self.about = {name: getattr(self.model, name) for name in names}
+
+    def to(self, device: "str | torch.device") -> None:
+        """See `Engine`."""
+        if not _is_cpu(device):
+            raise ValueError(
+                f"the ONNX engine runs on the CPU, not on {str(device)!r}: leave the device out, or load the "
+                "model with backend='torch'"
+            )
 
     def probabilities(self, ids: Array, max_rows: int | None = None) -> tuple[Floats, Floats]:
         """See `Engine`."""
@@ -113,65 +159,142 @@ class OnnxEngine:
 
 def torch_engine(
     weights: str | os.PathLike[str],
-    device: "str | torch.device | None",
-    dtype: "str | torch.dtype | None",
+    device: "str | torch.device | None" = None,
+    precision: "str | torch.dtype | None" = None,
     multi_label: bool = False,
+    threads: int | None = None,
 ) -> TorchEngine:
     """Load weights for torch.
 
     Args:
         weights: Safetensors, a torch file or, with the extra `keras`, HDF5.
         device: Such as "cuda"; the CPU by default.
-        dtype: "float32", "bfloat16" or another floating type of torch, or its name.
+        precision: "float32", "bfloat16" or another floating type of torch, or its name.
         multi_label: Each output is a class on its own.
+        threads: Of the process, from now on: torch has one number for all.
 
     Raises:
-        ValueError: The dtype is no floating type of torch, there is no such device, or the weights are not
-            this model's.
+        ValueError: The precision is no floating type of torch, there is no such device, or the weights are
+            not this model's.
     """
     import torch
 
     from torchmoji.model_def import load_model
     from torchmoji.products import has_fast_bfloat16
 
-    kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
-        raise ValueError(f"unknown dtype {dtype!r}: use 'float32', 'bfloat16' or another floating type")
+    dtype = getattr(torch, precision, None) if isinstance(precision, str) else precision
+    if precision is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(
+            f"unknown precision {precision!r} for torch: use 'float32' or 'bfloat16'; "
+            "backend='onnx' also has 'int8'"
+        )
+    if threads is not None:
+        torch.set_num_threads(threads)
     model = load_model(weights)
     if multi_label and not model.feature_output:
         del model.output_layer[1:]
         model.output_logits = True
+    _move(model, device, dtype)
+    used = model.embed.weight.device
+    if dtype == torch.bfloat16 and used.type in ("cpu", "cuda") and not has_fast_bfloat16(used):
+        logger.warning("this machine has no instructions for bfloat16: float32, the default, is faster here")
+    return TorchEngine(model, multi_label)
+
+
+def _move(model: "TorchMoji", device: "str | torch.device | None", dtype: "torch.dtype | None") -> None:
     try:
-        model = model.to(device=device, dtype=kind)
+        model.to(device=device, dtype=dtype)
     except (AssertionError, RuntimeError, NotImplementedError) as error:  # as torch says it of devices
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"cannot use device {str(device)!r} ({reason}): leave it out for the CPU, or install a torch "
             "that has it"
         ) from error
-    used = model.embed.weight.device
-    if kind == torch.bfloat16 and used.type in ("cpu", "cuda") and not has_fast_bfloat16(used):
-        logger.warning("this machine has no instructions for bfloat16: float32, the default, is faster here")
-    return TorchEngine(model, multi_label)
 
 
-def onnx_engine(weights: str | os.PathLike[str], dtype: Any, multi_label: bool = False) -> OnnxEngine:
-    """Load an ONNX file, or weights, which stay int8 where they are.
+def onnx_engine(
+    weights: str | os.PathLike[str],
+    device: "str | torch.device | None" = None,
+    precision: "str | torch.dtype | None" = None,
+    multi_label: bool = False,
+    threads: int | None = None,
+) -> OnnxEngine:
+    """Load an ONNX file, or weights of any format.
 
     Args:
-        weights: An `.onnx` file, or weights.
-        dtype: None for the weights' own, "int8" or "float32". An `.onnx` file is what it is.
+        weights: An `.onnx` file, which has its precision, or weights.
+        device: The CPU.
+        precision: "float32", the default, or "int8".
         multi_label: Each output is a class on its own.
+        threads: Of one call; by default those of torch where it is imported, else all CPUs.
 
     Raises:
-        ValueError: The dtype is another.
+        ValueError: The precision is another, the device is not the CPU, or the file has another precision.
     """
-    if dtype not in (None, "int8", "float32"):
-        raise ValueError(f"the ONNX engine has no dtype {dtype!r}: use 'int8' or 'float32'")
+    if not _is_cpu(device):
+        raise ValueError(f"the ONNX engine runs on the CPU: leave out device={str(device)!r}, or use torch")
+    kind = _precision_name(precision)
+    if kind not in (None, "int8", "float32"):
+        raise ValueError(
+            f"the ONNX engine has no precision {kind!r}: use 'float32' or 'int8', or backend='torch'"
+        )
     if Path(weights).suffix == ".onnx":
-        return OnnxEngine(weights)
+        engine = OnnxEngine(weights, threads)
+        if kind is not None and not engine.name.endswith(kind):
+            raise ValueError(
+                f"{os.fspath(weights)} is {engine.name.partition(', ')[2]}, not {kind}: leave precision out, "
+                "or export the model so"
+            )
+        return engine
     from torchmoji.onnx.model import serialize
-    from torchmoji.weights.layers import has_int8_rows
 
-    is_int8 = dtype == "int8" or (dtype is None and has_int8_rows(weights))
-    return OnnxEngine(serialize(weights, "int8" if is_int8 else None, multi_label=multi_label))
+    data = serialize(weights, "int8" if kind == "int8" else None, multi_label=multi_label)
+    return OnnxEngine(data, threads)
+
+
+ENGINES: dict[str, Callable[..., Engine]] = {"onnx": onnx_engine, "torch": torch_engine}
+"""Backend -> what loads it, with the arguments of `torch_engine`."""
+
+
+def chosen_backend(
+    backend: str,
+    weights: str | os.PathLike[str],
+    device: "str | torch.device | None" = None,
+    precision: "str | torch.dtype | None" = None,
+) -> str:
+    """Say which engine of `ENGINES` computes.
+
+    Of itself, "auto" is ONNX where the extra is installed, else torch. What only one of them can do decides:
+    ONNX runs `.onnx` files and int8, torch other devices than the CPU and other precisions.
+
+    Args:
+        backend: One of `ENGINES`, or "auto".
+        weights: The file.
+        device: See `torch_engine`.
+        precision: See `torch_engine` and `onnx_engine`.
+
+    Raises:
+        ValueError: There is no such backend, or it cannot run an `.onnx` file.
+    """
+    if backend not in ("auto", *ENGINES):
+        known = ", ".join(map(repr, ["auto", *ENGINES]))
+        raise ValueError(f"unknown backend {backend!r}: use one of {known}")
+    is_file = Path(weights).suffix == ".onnx"
+    if is_file and backend == "torch":
+        raise ValueError(f"torch cannot run {os.fspath(weights)}: use backend='onnx'")
+    if backend != "auto":
+        return backend
+    kind = _precision_name(precision)
+    if is_file or kind == "int8":
+        return "onnx"
+    if not _is_cpu(device) or kind not in (None, "float32"):
+        return "torch"
+    return "onnx" if all(find_spec(package) for package in ("onnx", "onnxruntime")) else "torch"
+
+
+def _precision_name(precision: "str | torch.dtype | None") -> str | None:
+    return None if precision is None else str(precision).removeprefix("torch.")
+
+
+def _is_cpu(device: "str | torch.device | None") -> bool:
+    return device is None or str(device).partition(":")[0] == "cpu"

@@ -2,7 +2,7 @@
 
     pipeline = MojiPipeline.from_pretrained()
     pipeline.emojize("I love mom's cooking")
-    pipeline.predict(["I love mom's cooking", "not again.."], top_k=3)
+    pipeline(["I love mom's cooking", "not again.."], top_k=3)       # as `predict`
     pipeline.encode(texts)                          # float32 (n, 2304)
 
 A string gives one result, a list (or tuple, array, series) as many, an iterator or an open file an iterator
@@ -11,13 +11,16 @@ that reads a window ahead, in flat memory. Results are in the order of the texts
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
+import numpy.typing as npt
 
-from torchmoji.balancing import Balance
+from torchmoji.balancing import Balance, checked_temperature, checked_thresholds, tempered
 from torchmoji.batching import (
     WINDOW,
     Floats,
@@ -31,8 +34,8 @@ from torchmoji.batching import (
     unit_rows,
 )
 from torchmoji.create_vocab import check_fits
-from torchmoji.emojis import alias, emotion_scores, unnamed_classes
-from torchmoji.pipeline.engines import BACKENDS, Engine, OnnxEngine, TorchEngine, onnx_engine, torch_engine
+from torchmoji.emojis import alias, emotion_scores, shown, unnamed_classes
+from torchmoji.pipeline.engines import ENGINES, Backend, Engine, TorchEngine, chosen_backend, torch_engine
 from torchmoji.pipeline.results import (
     EmojiScore,
     Explanation,
@@ -59,7 +62,7 @@ _BAR_FROM = 4 * WINDOW
 class MojiPipeline:
     """A model with its vocabulary and classes. `from_pretrained` makes it from files.
 
-    It may be used from several threads and after a fork, and pickled.
+    It may be used from several threads, pickled, and used after a fork, where torch computes with one thread.
 
     Attributes:
         batch_size: Texts in a batch, at most; None for what is fastest.
@@ -75,10 +78,16 @@ class MojiPipeline:
         balance: From 0 to 1, how much of their head start to take off common classes, see
             `torchmoji.balancing`. 0 gives the model's own probabilities, 1 those for classes alike.
         class_frequencies: How frequent each class was in training, for `balance`.
+        thresholds: For each class the probability from which on `predict` gives it, (C,); None for no limit.
+        temperature: Of the probabilities, see `torchmoji.balancing`; 1 gives the model's own.
+
+    Attributes:
+        thresholds: As given, or None; they may be set.
+        temperature: As given; it may be set.
 
     Raises:
-        ValueError: Classes or vocabulary do not fit the model, `max_length` is below 1, or `balance` is out
-            of range, or the model has no `class_frequencies` for it.
+        ValueError: Classes, vocabulary or thresholds do not fit the model, `max_length` is below 1, `balance`
+            or `temperature` is out of range, or the model has no `class_frequencies` for `balance`.
     """
 
     def __init__(
@@ -90,6 +99,8 @@ class MojiPipeline:
         windows: bool = False,
         balance: float = 0.0,
         class_frequencies: Sequence[float] | None = None,
+        thresholds: Sequence[float] | None = None,
+        temperature: float = 1.0,
     ) -> None:
         if max_length is not None and max_length < 1:
             raise ValueError(f"max_length must be at least 1 token, got {max_length}")
@@ -101,12 +112,15 @@ class MojiPipeline:
             raise ValueError(
                 f"classes are {len(classes)} names, but the model has {engine.nb_classes or 'no'} classes"
             )
-        if balance and getattr(engine, "multi_label", False):
+        if balance and engine.multi_label:
             raise ValueError("each of this model's classes is judged on its own: leave balance out")
         self._balanced = Balance(balance, class_frequencies, engine.nb_classes)
         self.balance = balance
         self.class_frequencies = self._balanced.frequencies
+        self.thresholds = None if thresholds is None else checked_thresholds(thresholds, engine.nb_classes)
+        self.temperature = checked_temperature(temperature)
         self.engine = engine
+        self._weights: Path | None = None
         self.classes: tuple[str, ...] = tuple(classes or ())
         self.max_length = max_length
         self.windows = windows
@@ -117,16 +131,20 @@ class MojiPipeline:
     def from_pretrained(
         cls,
         name_or_path: str | os.PathLike[str] | pretrained.Files = "default",
-        backend: Literal["torch", "onnx"] = "torch",
+        backend: Backend = "auto",
         device: "str | torch.device | None" = None,
         dtype: "str | torch.dtype | None" = None,
         *,
+        precision: "str | torch.dtype | None" = None,
+        threads: int | None = None,
         vocabulary: Mapping[str, int] | str | os.PathLike[str] | None = None,
         classes: Sequence[str] | None = None,
         max_length: int | None = None,
         windows: bool = False,
         balance: float = 0.0,
         class_frequencies: Sequence[float] | None = None,
+        thresholds: Sequence[float] | None = None,
+        temperature: float | None = None,
     ) -> "MojiPipeline":
         """Load a model.
 
@@ -135,16 +153,22 @@ class MojiPipeline:
                 first use), a folder of `save_pretrained`, a hub id, a weights file with `vocabulary`, or a
                 file of `torchmoji.onnx.model.export`; or what `torchmoji.weights.folder.find` found of one,
                 with its vocabulary.
-            backend: "torch", or "onnx" (extra `onnx`), which is fast for few texts and needs no torch.
+            backend: "onnx" (extra `onnx`; the fastest on a CPU, and needs no torch) or "torch". "auto" is
+                ONNX where it is installed, else torch, and what `device`, `precision` and the file need.
+                In float32 both give the same to 1e-5.
             device: For torch, such as "cuda"; the CPU by default.
-            dtype: For torch a floating type or its name, for ONNX "float32" or "int8"; by default float32,
-                for ONNX what the weights are stored in.
+            dtype: Another name of `precision`.
+            precision: "float32", the default; "int8", for ONNX; "bfloat16" or another floating type of
+                torch, or its name, for torch.
+            threads: How many threads compute: for ONNX in a call, for torch in the whole process.
             vocabulary: Word -> id, or a file; by default that of the model.
             classes: Names of the classes; by default those of the model.
             max_length: See the class.
             windows: See the class.
             balance: See the class.
             class_frequencies: See the class; by default those of the model.
+            thresholds: See the class; by default those of the model.
+            temperature: See the class; by default that of the model.
 
         Raises:
             FileNotFoundError: There is no such model.
@@ -152,36 +176,33 @@ class MojiPipeline:
             ValueError: A file is damaged, or an option is unknown or does not fit.
             ModuleNotFoundError: An extra is missing.
         """
-        if backend not in BACKENDS:
-            raise ValueError(f"unknown backend {backend!r}: use {' or '.join(map(repr, BACKENDS))}")
-        if backend == "onnx" and device is not None:
-            raise ValueError(f"the ONNX engine runs on the CPU: leave out device={device!r}, or use torch")
+        if precision is not None and dtype is not None:
+            raise ValueError("precision and dtype are the same: give one of them")
+        precision = dtype if precision is None else precision
+        if threads is not None and (type(threads) is not int or threads < 1):
+            raise ValueError(f"threads must be a whole number from 1 on, got {threads!r}")
+        chosen_backend(backend, "", device, precision)  # complains before a download
         files = name_or_path
         if not isinstance(files, pretrained.Files):
             files = pretrained.find(files, vocabulary)
-        if files.weights.suffix == ".onnx" and backend != "onnx":
-            raise ValueError(f"torch cannot run {files.weights}: use backend='onnx'")
-        words, several = files.vocabulary, bool(files.config.get("multi_label"))
-        config = {name: value for name, value in files.config.items() if value is not None}
-        engine: Engine
-        if backend == "onnx":
-            engine = onnx_engine(files.weights, dtype, several)
-            model = engine.model
-            words = words or model.vocabulary
-            config = {"classes": model.classes, "class_frequencies": model.class_frequencies} | config
-        else:
-            engine = torch_engine(files.weights, device, dtype, several)
-        if words is None:
+        load = ENGINES[chosen_backend(backend, files.weights, device, precision)]
+        engine = load(files.weights, device, precision, bool(files.config.get("multi_label")), threads)
+        given: dict[str, Any] = {
+            "classes": classes,
+            "max_length": max_length,
+            "class_frequencies": class_frequencies,
+        }
+        given |= {"thresholds": thresholds, "temperature": temperature}
+        config: dict[str, Any] = {"vocabulary": files.vocabulary}
+        for source in (engine.about, files.config, given):  # what comes later counts more
+            config |= {name: value for name, value in source.items() if value is not None}
+        if config["vocabulary"] is None:
             raise ValueError(f"{files.weights} has no vocabulary: give it as vocabulary=")
-        return cls(
-            engine,
-            words,
-            classes if classes is not None else config.get("classes"),
-            max_length if max_length is not None else config.get("max_length"),
-            windows,
-            balance,
-            class_frequencies if class_frequencies is not None else config.get("class_frequencies"),
-        )
+        names = ("classes", "max_length", "class_frequencies", "thresholds", "temperature")
+        options = {name: config[name] for name in names if name in config}
+        pipeline = cls(engine, config["vocabulary"], windows=windows, balance=balance, **options)
+        pipeline._weights = files.weights
+        return pipeline
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write a folder for `from_pretrained`: safetensors, vocabulary, configuration, model card.
@@ -190,32 +211,64 @@ class MojiPipeline:
             folder: A new folder appears when it is whole; in an old one the files are replaced.
 
         Raises:
-            ValueError: The pipeline runs on ONNX, which has no weights to save.
+            ValueError: The pipeline runs on an ONNX file, which has no weights to save.
             OSError: The folder cannot be written.
         """
         self._save(folder)
 
     def _save(self, folder: str | os.PathLike[str], extra: Mapping[str, str] | None = None) -> None:
         """`save_pretrained` with more files, name -> text."""
-        if not isinstance(self.engine, TorchEngine):
-            raise ValueError("only a pipeline of the backend 'torch' can be saved: load the model with it")
-        model = self.engine.model
+        engine = self.engine
+        if not isinstance(engine, TorchEngine):  # whose weights are rounded or elsewhere: those of the file
+            if self._weights is None or self._weights.suffix == ".onnx":
+                raise ValueError("an ONNX file has no weights to save: load the model's folder or weights")
+            engine = torch_engine(self._weights, multi_label=engine.multi_label)
+        model = engine.model
         config: dict[str, Any] = {
-            "nb_tokens": self.engine.nb_tokens,
+            "nb_tokens": engine.nb_tokens,
             "embedding_dim": model.embedding_dim,
             "hidden_size": model.hidden_size,
-            "nb_classes": self.engine.nb_classes,
+            "nb_classes": engine.nb_classes,
             "classes": list(self.classes) or None,
             "class_frequencies": self.class_frequencies and list(self.class_frequencies),
-            "multi_label": self.engine.multi_label,
+            "multi_label": engine.multi_label,
             "max_length": self.max_length,
         }
+        if self.thresholds is not None:
+            config["thresholds"] = list(self.thresholds)
+        if self.temperature != 1:
+            config["temperature"] = self.temperature
         state = {name: tensor.float() for name, tensor in model.state_dict().items()}
         pretrained.save(folder, state, self.vocabulary, config, self._card(config), extra=extra)
 
+    def push_to_hub(
+        self, repo_id: str, *, private: bool | None = None, token: str | None = None, message: str = ""
+    ) -> str:
+        """Put the model, with its card, into a repository of the Hugging Face hub, made where it is missing.
+
+        Args:
+            repo_id: Such as "user/my-model", which `from_pretrained` then takes.
+            private: Of a new repository; by default as the account has it.
+            token: By default that of `hf auth login`, or of HF_TOKEN.
+            message: Of the commit.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            OSError: The hub cannot be reached, or refuses; the message says why.
+            ValueError: The name is no repository's, or the pipeline runs on an ONNX file.
+        """
+        with tempfile.TemporaryDirectory() as parent:
+            folder = Path(parent) / "model"
+            self.save_pretrained(folder)
+            return pretrained.push(folder, repo_id, private, token, message or "Upload a torchMoji model")
+
     def _card(self, config: Mapping[str, Any]) -> str:
         shown = {
-            name: value for name, value in config.items() if name not in ("classes", "class_frequencies")
+            name: value
+            for name, value in config.items()
+            if name not in ("classes", "class_frequencies", "thresholds")
         }
         shown["classes"] = " ".join(self.classes) or "none, features only"
         listed = "\n".join(f"- {name}: {value}" for name, value in shown.items())
@@ -232,64 +285,96 @@ class MojiPipeline:
         return self._tokenizer.vocabulary
 
     def __repr__(self) -> str:
-        kind = "onnx" if isinstance(self.engine, OnnxEngine) else "torch"
-        return f"<MojiPipeline: {kind}, {len(self.classes)} classes, {len(self.vocabulary)} words>"
+        return (
+            f"<MojiPipeline: {self.engine.name}, {len(self.classes)} classes, {len(self.vocabulary)} words>"
+        )
 
     # --- classes ------------------------------------------------------------------------------------------
 
     @overload
-    def predict(self, texts: str, top_k: int = 5) -> Prediction: ...  # type: ignore[overload-overlap]
+    def predict(  # type: ignore[overload-overlap]
+        self, texts: str, top_k: int = 5, *, device: "str | torch.device | None" = None
+    ) -> Prediction: ...
     @overload
-    def predict(self, texts: Iterator[str], top_k: int = 5) -> Iterator[Prediction]: ...  # type: ignore[overload-overlap]
+    def predict(  # type: ignore[overload-overlap]
+        self, texts: Iterator[str], top_k: int = 5, *, device: "str | torch.device | None" = None
+    ) -> Iterator[Prediction]: ...
     @overload
-    def predict(self, texts: Iterable[str], top_k: int = 5) -> Predictions: ...
-    def predict(self, texts: Any, top_k: int = 5) -> Any:
-        """Give the likeliest classes.
+    def predict(
+        self, texts: Iterable[str], top_k: int = 5, *, device: "str | torch.device | None" = None
+    ) -> Predictions: ...
+    def predict(self, texts: Any, top_k: int = 5, *, device: "str | torch.device | None" = None) -> Any:
+        """Give the likeliest classes; `pipeline(texts)` does the same.
 
         Args:
             texts: One, several, or an iterator of them.
             top_k: How many for a text, at most all.
+            device: Move the model there first, where it stays; by default where it is.
 
         Returns:
             For each text a list of `(emoji, alias, index, probability)`, best first; equal ones in the order
-            of the classes. The lists also have `text` and `words`, with the attention of each.
+            of the classes. Of a text without words the list is empty, and of a model with `thresholds` it has
+            only classes that reach theirs. The lists also have `text` and `words`, with the attention of
+            each.
 
         Raises:
             TypeError: A text is not a string; the message names its position.
-            ValueError: `top_k` is below 1, or the model has no classes.
+            ValueError: `top_k` is below 1, the model has no classes, or there is no such device.
         """
         if not isinstance(top_k, int | np.integer):
             raise TypeError(f"top_k must be a whole number, got {top_k!r}")
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {top_k}")
         self._check_classes()
+        self._move(device)
 
         def run(window: Sequence[str], cut: TruncationCounter) -> list[Prediction]:
             probabilities, attention = self._probabilities(window, cut)
-            best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
             return [
-                Prediction(self._scores(row, order), text, weights)
-                for text, row, order, weights in zip(window, probabilities, best, attention, strict=True)
+                Prediction(self._scores(row, self._best(row)[:top_k] if len(weights) else ()), text, weights)
+                for text, row, weights in zip(window, probabilities, attention, strict=True)
             ]
 
         found = self._in_shape(texts, run)
         return Predictions(found) if type(found) is list else found
 
+    __call__ = predict
+
     def predict_stream(self, texts: Iterable[str], top_k: int = 5) -> Iterator[Prediction]:
         """`predict` for any number of texts, a window at a time, in order."""
         return self.predict(iter(texts), top_k)
+
+    def _best(self, row: Floats) -> npt.NDArray[np.intp]:
+        """The classes of a text, best first; with thresholds those that reach theirs."""
+        order = np.argsort(-row, kind="stable")
+        if self.thresholds is None:
+            return order
+        return order[row[order] >= np.asarray(self.thresholds, np.float32)[order]]
+
+    def _move(self, device: "str | torch.device | None") -> None:
+        if device is not None:
+            self.engine.to(device)
 
     def _scores(self, row: Floats, order: Iterable[Any]) -> list[EmojiScore]:
         names = self.classes
         return [EmojiScore(names[i], alias(names[i]), int(i), float(row[i])) for i in order]
 
     @overload
-    def predict_proba(self, texts: Iterator[str]) -> Iterator[Floats]: ...  # type: ignore[overload-overlap]
+    def predict_proba(  # type: ignore[overload-overlap]
+        self, texts: Iterator[str], *, device: "str | torch.device | None" = None
+    ) -> Iterator[Floats]: ...
     @overload
-    def predict_proba(self, texts: str | Iterable[str]) -> Floats: ...
-    def predict_proba(self, texts: Any) -> Any:
-        """Probabilities of the classes: float32 (n, C), (C,) for one string, an iterator for an iterator."""
+    def predict_proba(
+        self, texts: str | Iterable[str], *, device: "str | torch.device | None" = None
+    ) -> Floats: ...
+    def predict_proba(self, texts: Any, *, device: "str | torch.device | None" = None) -> Any:
+        """Probabilities of the classes: float32 (n, C), (C,) for one string, an iterator for an iterator.
+
+        Also of texts without words, for which they are what the output layer's bias says. `device` is as in
+        `predict`.
+        """
         self._check_classes()
+        self._move(device)
 
         return self._array(texts, lambda *window: self._probabilities(*window)[0], len(self.classes))
 
@@ -318,10 +403,11 @@ class MojiPipeline:
     @overload
     def emojize(self, text: Iterable[str], top_k: int = 1) -> list[str]: ...
     def emojize(self, text: Any, top_k: int = 1) -> Any:
-        """Give the text with its likeliest emojis after it."""
+        """Give the text with its likeliest emojis after it; a text without words stays as it is."""
 
         def written(prediction: Prediction) -> str:
-            return " ".join([*([prediction.text] if prediction.text else []), *(s.emoji for s in prediction)])
+            text = [prediction.text] if prediction.text else []
+            return " ".join([*text, *(shown(score.emoji) for score in prediction)])
 
         found: Any = self.predict(text, top_k)
         return written(found) if isinstance(text, str) else [written(prediction) for prediction in found]
@@ -336,6 +422,8 @@ class MojiPipeline:
         show_progress_bar: bool | None = None,
         normalize_embeddings: bool = False,
         convert_to_tensor: Literal[False] = False,
+        *,
+        device: "str | torch.device | None" = None,
     ) -> Iterator[Floats]: ...
     @overload
     def encode(
@@ -345,6 +433,8 @@ class MojiPipeline:
         show_progress_bar: bool | None = None,
         normalize_embeddings: bool = False,
         convert_to_tensor: Literal[False] = False,
+        *,
+        device: "str | torch.device | None" = None,
     ) -> Floats: ...
     @overload
     def encode(
@@ -355,6 +445,7 @@ class MojiPipeline:
         normalize_embeddings: bool = False,
         *,
         convert_to_tensor: Literal[True],
+        device: "str | torch.device | None" = None,
     ) -> "torch.Tensor": ...
     def encode(
         self,
@@ -363,6 +454,8 @@ class MojiPipeline:
         show_progress_bar: bool | None = None,
         normalize_embeddings: bool = False,
         convert_to_tensor: bool = False,
+        *,
+        device: "str | torch.device | None" = None,
     ) -> Any:
         """Give the features of texts.
 
@@ -372,6 +465,7 @@ class MojiPipeline:
             show_progress_bar: On standard error; by default on a terminal where there are many texts.
             normalize_embeddings: Scale each row to the length 1; rows of texts without words stay zero.
             convert_to_tensor: Give torch tensors, on the model's device.
+            device: Move the model there first, where it stays; by default where it is.
 
         Returns:
             float32 (n, F), (F,) for one string, an iterator of (F,) for an iterator.
@@ -382,6 +476,7 @@ class MojiPipeline:
         """
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self._move(device)
 
         def run(window: Sequence[str], cut: TruncationCounter) -> Floats:
             tokens = self._tokens(window, cut)
@@ -457,7 +552,7 @@ class MojiPipeline:
         rows[:, : len(ids)] = ids
         rows[np.arange(1, len(ids) + 1), np.arange(len(ids))] = 0  # the model leaves padding out anywhere
         probabilities, attention = self.engine.probabilities(rows)
-        probabilities = self._balanced(probabilities)  # (1 + words, C)
+        probabilities = self._adjusted(probabilities)  # (1 + words, C)
         best = int(np.argmax(probabilities[0]))
         placed = word_attention(text, attention[0, : len(ids)])
         effects = [
@@ -487,9 +582,13 @@ class MojiPipeline:
         tokens = self._tokens(texts, cut)
         probabilities, attention = self.engine.probabilities(tokens.ids, self.batch_size)
         return (
-            merge_rows(self._balanced(probabilities), tokens.texts, len(texts)),
+            merge_rows(self._adjusted(probabilities), tokens.texts, len(texts)),
             merge_attention(attention, tokens, len(texts)),
         )
+
+    def _adjusted(self, probabilities: Floats) -> Floats:
+        """The model's probabilities (n, C) with temperature and balance."""
+        return self._balanced(tempered(probabilities, self.temperature, self.engine.multi_label))
 
     def _windows(
         self, texts: Iterable[str], run: Callable[[Sequence[str], TruncationCounter], T]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from torchmoji.emojis import shown
 from torchmoji.pipeline.spans import placed_words
 
 
@@ -47,7 +48,7 @@ class Explanation(NamedTuple):
 
 
 class Prediction(list[EmojiScore]):
-    """The likeliest classes of a text, best first.
+    """The likeliest classes of a text, best first; none of a text without words.
 
     Args:
         scores: The classes.
@@ -67,7 +68,8 @@ class Prediction(list[EmojiScore]):
 
     def _repr_html_(self) -> str:
         emojis = " ".join(
-            f'<span title="{escape(score.alias)}">{escape(score.emoji)}</span>&nbsp;{score.probability:.0%}'
+            f'<span title="{escape(score.alias)}">{escape(shown(score.emoji))}</span>'
+            f"&nbsp;{score.probability:.0%}"
             for score in self
         )
         return f"<p>{shaded_html(self.text, self.words)}<br>{emojis}</p>"

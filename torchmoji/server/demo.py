@@ -13,7 +13,6 @@ import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from torchmoji.files.extras import require
@@ -114,7 +113,4 @@ def _server(
 def _reader(pipeline: MojiPipeline | None) -> "Reader":
     from torchmoji.server.reading import Reader
 
-    if pipeline is None:
-        has_onnx = all(find_spec(package) for package in ("onnx", "onnxruntime"))
-        pipeline = MojiPipeline.from_pretrained("default", backend="onnx" if has_onnx else "torch")
-    return Reader(pipeline)
+    return Reader(MojiPipeline.from_pretrained() if pipeline is None else pipeline)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from torchmoji import __version__
-from torchmoji.balancing import checked_frequencies
+from torchmoji.balancing import checked_frequencies, checked_temperature, checked_thresholds
 from torchmoji.create_vocab import load_vocabulary, save_vocabulary
 from torchmoji.emojis import EMOJIS
 from torchmoji.files.atomic import atomic_path
@@ -111,6 +111,13 @@ def _read_config(path: Path) -> dict[str, Any]:
             checked_frequencies(frequencies)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
+    try:
+        if config.get("thresholds") is not None:
+            checked_thresholds(config["thresholds"])
+        if config.get("temperature") is not None:
+            checked_temperature(config["temperature"])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     if length is not None and not (type(length) is int and length > 0):
         raise ValueError(f'{path}: "max_length" must be a positive number of tokens or null, got {length!r}')
     return config
@@ -133,6 +140,25 @@ def _from_hub(repository: str) -> Path:
             f"the Hugging Face hub has no {repository!r} for you ({str(error).splitlines()[0]}): "
             "check the name; a private model needs a token (HF_TOKEN)"
         ) from error
+
+
+def push(folder: Path, repository: str, private: bool | None, token: str | None, message: str) -> str:
+    """Put a folder into a repository of the Hugging Face hub; see `MojiPipeline.push_to_hub`."""
+    from huggingface_hub import HfApi
+
+    try:
+        api = HfApi(token=token)
+        name = api.create_repo(repository, private=private, exist_ok=True).repo_id
+        commit = api.upload_folder(repo_id=name, folder_path=folder, commit_message=message)
+    except ValueError:
+        raise
+    except Exception as error:  # of the hub, or of the client for HTTP that this version of it uses
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise OSError(
+            f"cannot put the model into {repository!r} on the Hugging Face hub ({reason}): check the "
+            "connection and the name, and log in with `hf auth login` or give a token that may write"
+        ) from error
+    return str(commit.commit_url)
 
 
 def save(
