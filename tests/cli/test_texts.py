@@ -2,11 +2,14 @@
 
 import csv
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from torchmoji import MojiPipeline
+from torchmoji.cli import texts as texts_module
 from torchmoji.cli.main import main
 from torchmoji.cli.texts import _arriving_texts
 from torchmoji.emojis import EMOJIS, EMOTIONS, shown
@@ -131,15 +134,144 @@ def test_the_encoding_of_a_file_is_named(tiny_folder, tmp_path, capsys):
         (["a", "--encoding", "x"], "--encoding needs a file"),
         (["a", "-"], "- stands for all texts of standard input: give it alone"),
         (["--input", "missing.csv"], "there is no file missing.csv"),
-        (["a", "--out", "x.xlsx"], "its ending must be one of .csv"),
+        (
+            ["a", "--out", "x.xlsx"],
+            "its ending must be one of .csv, .tsv, .jsonl, .parquet; Excel opens .csv",
+        ),
+        (["no-such.csv"], "there is no file no-such.csv: check the path; a text of that name can come by"),
+        (["sheet.xlsx"], "cannot read sheet.xlsx, a spreadsheet: save it as CSV"),
+        (["--input", "sheet.xlsx"], "cannot read sheet.xlsx, a spreadsheet: save it as CSV"),
+        (["sheet.xlsx", "a day"], "sheet.xlsx is a file, 'a day' is none: give texts or files, not both"),
+        (["a.txt", "sub/a.csv", "--output-dir", "x"], "a.txt and sub/a.csv would both become x/a.csv"),
+        (["a.txt", "sub/a.csv"], "several files need --output-dir FOLDER, or --json"),
+        (["a.txt", "sub/a.csv", "--json", "--out", "x.csv"], "--out takes the result of one file"),
+        (["a", "--output-dir", "x"], "--output-dir needs files of texts"),
+        (["sub/a.csv", "--column", "b"], "has no column 'b', only 'text': name one with --text-column"),
     ],
 )
-def test_wrong_input_is_one_line_on_stderr(tiny_folder, capsys, arguments, message):
-    assert main(["emojize", *arguments, "--model", tiny_folder]) == 1
+def test_wrong_input_is_one_line_on_stderr(tiny_folder, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    Path("sub").mkdir()
+    for name in ("sheet.xlsx", "a.txt", "sub/a.csv"):
+        Path(name).write_text("text\na day\n")
+    assert main(["emojize", *arguments, "--model", tiny_folder, "--quiet"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert message in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_files_as_arguments_are_read_and_said_so(tiny_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("id,text,emoji_1\n1,a day,mine\n")
+    Path("b.json").write_text('[{"text": "a day", "k": 1},\n {"text": "", "k": [2]}]')
+    command = ["emojize", "--model", tiny_folder, "--top-k", "1"]
+    rows = rows_of(capsys, *command, "a.csv", "b.json")
+    assert [list(row) for row in rows] == [
+        ["id", "text", "emoji_1", "emoji_1_", "probability_1"],  # a taken name gets an underscore
+        *[["text", "k", "emoji_1", "probability_1"]] * 2,
+    ]
+    assert rows[0]["emoji_1"] == "mine"
+    assert (rows[2]["k"], rows[2]["emoji_1"], rows[2]["probability_1"]) == ([2], None, None)
+    assert main([*command, "a.csv", "--output-dir", "out", "b.json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith(
+        "torchmoji: reading the file a.csv; a text of that name can come by standard"
+    )
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.csv", "b.jsonl"]
+    assert main([*command, "--input", "a.csv", "--input", "b.json", "--output-dir", "new", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert Path("new/b.jsonl").read_bytes() == Path("out/b.jsonl").read_bytes()
+
+
+def test_hearts_and_hands_have_their_colour_in_results(monkeypatch, tiny_folder, capsys):
+    for command in (["emojize", "--top-k", "64"], ["score"]):
+        assert main([*command, "a day", "--json", "--model", tiny_folder]) == 0
+        line = capsys.readouterr().out
+        assert all(f'"{emoji}\ufe0f"' in line for emoji in "❤♥☺✌")
+
+
+def test_numbers_of_texts_without_words_are_empty_cells(tiny_folder, capsys):
+    for command in ("emojize", "score", "emotions", "explain"):
+        row = rows_of(capsys, command, " \ufe0f ", "--model", tiny_folder)[0]
+        assert {str(value) for name, value in row.items() if name != "text"} <= {"None", "[]"}
+
+
+def test_options_of_computing_reach_the_pipeline(tiny_folder, monkeypatch, capsys):
+    loaded, load = [], texts_module.load_pipeline
+    monkeypatch.setattr(
+        texts_module, "load_pipeline", lambda options: loaded.append(load(options)) or loaded[-1]
+    )
+    options = [
+        "--max-length",
+        "2",
+        "--windows",
+        "--batch-size",
+        "3",
+        "--threads",
+        "1",
+        "--precision",
+        "float32",
+    ]
+    for command in COMMANDS:
+        balance = [] if command == "encode" else ["--balance", "0"]
+        rows_of(
+            capsys, command, "a day not a day", "--model", tiny_folder, *options, *balance, "--device", "cpu"
+        )
+        assert (loaded[-1].max_length, loaded[-1].windows, loaded[-1].batch_size) == (2, True, 3)
+
+
+def test_what_is_there_is_replaced_with_force_only_and_the_input_never(tiny_folder, tmp_path, capsys):
+    table, link, copy, there = (tmp_path / name for name in ("a.csv", "link.csv", "copy.csv", "there.csv"))
+    table.write_text("text\na day\n")
+    link.symlink_to(table)
+    os.link(table, copy)
+    there.write_text("mine")
+    command = ["emojize", str(table), "--model", tiny_folder, "--quiet"]
+    for out in (table, link, copy):
+        for options in (["--out", str(out)], ["--out", str(out), "--force"]):
+            assert main([*command, *options]) == 1
+            assert f"{out} would replace the input {table}: give another name" in capsys.readouterr().err
+    assert main([*command, "--output-dir", str(tmp_path), "--force"]) == 1
+    assert main([*command, "--out", str(there)]) == 1
+    assert "there.csv exists: give another name, or --force to replace it" in capsys.readouterr().err
+    assert (table.read_text(), there.read_text()) == ("text\na day\n", "mine")
+    link.unlink()
+    link.symlink_to(there)
+    assert main([*command, "--out", str(link), "--force"]) == 0
+    assert link.is_symlink()
+    assert there.read_text().startswith("text,emoji_1")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_pipes_are_not_replaced(tiny_folder, tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.csv")
+    out = ["--out", str(tmp_path / "pipe.csv"), "--force"]
+    assert main(["emojize", "a day", "--model", tiny_folder, *out]) == 1
+    assert "pipe.csv is a pipe or a device, no file: name a file" in capsys.readouterr().err
+
+
+def test_resume_of_a_finished_file_says_so(tiny_folder, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("a day\nnot a day\n")
+    out = tmp_path / "a.npy"
+    command = ["encode", str(tmp_path / "a.txt"), "--model", tiny_folder, "--out", str(out)]
+    assert main(command) == 0
+    before = out.stat().st_mtime_ns
+    assert main([*command, "--resume"]) == 0
+    assert "a.npy is finished: nothing is left to do" in capsys.readouterr().err
+    assert out.stat().st_mtime_ns == before
+    assert main([*command, "--resume", "--force"]) == 0
+    assert out.stat().st_mtime_ns > before
+
+
+def test_progress_has_a_total_on_a_terminal_and_is_in_no_log(tiny_folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.txt").write_text("a day\n" * 5)
+    command = ["emotions", str(tmp_path / "a.txt"), "--model", tiny_folder, "--out", str(tmp_path / "a.csv")]
+    assert main(command) == 0
+    assert "5/5" not in capsys.readouterr().err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main([*command, "--force"]) == 0
+    assert "5/5" in capsys.readouterr().err
 
 
 def test_resume_wants_files(tiny_folder, capsys):

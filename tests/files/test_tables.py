@@ -282,3 +282,15 @@ def test_parquet_without_pyarrow_names_the_extra(monkeypatch):
 )
 def test_the_likely_column(columns, column):
     assert likely_column(columns) == column
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+def test_rows_with_other_columns_are_filled_up_or_refused(tmp_path, kind):
+    path = tmp_path / f"out.{kind}"
+    assert write_rows([{"a": "1", "b": "2"}, {"b": "4"}], path) == 2
+    with open_table(path) as table:
+        assert [[row["a"] or "", row["b"]] for _, row in table] == [["1", "2"], ["", "4"]]
+    with pytest.raises(
+        ValueError, match=r"row 2 has 'c', which is no column of the rows before it: write \.jsonl"
+    ):
+        write_rows([{"a": 1}, {"a": 2, "c": 3}], tmp_path / f"new.{kind}")
