@@ -202,6 +202,7 @@ def _class_average_f1(
     seed: int,
 ) -> float:
     """Train each class with `fit_class(training and validation batches, description)`; average the F1."""
+    parts = [(as_array(x), as_array(y)) for x, y in parts]
     initial_weights = keep_weights(model)
     rounds = 1 if nb_classes == 2 and parts[0][1].ndim == 1 else nb_classes
     scores = []

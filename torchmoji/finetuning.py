@@ -138,6 +138,8 @@ def load_benchmark(
         - `texts`: token ids of the training, validation and test part, each (n, maxlen);
         - `labels`: of the three parts, each int64 (n,), or (n, C) of 0 and 1;
         - `added`: how many words were added: `torchmoji_transfer`'s `extend_embedding`;
+        - `vocabulary`: `vocab` with the words that were added: the one for new texts, and to save with the
+          model;
         - `batch_size` and `maxlen`, see `calculate_batchsize_maxlen`;
         - `classes`: the names of the class numbers, where the file has names.
 
@@ -154,6 +156,7 @@ def load_benchmark(
         "texts": texts,
         "labels": [np.asarray(part) for part in labels],
         "added": added,
+        "vocabulary": tokenizer.vocabulary,
         "batch_size": batch_size,
         "maxlen": maxlen,
     }

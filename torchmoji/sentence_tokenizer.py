@@ -174,8 +174,8 @@ class SentenceTokenizer:
         """Split texts into training, validation and test part and tokenize them.
 
         Args:
-            sentences: The texts.
-            info_dicts: Something for each text, such as its label.
+            sentences: The texts, in a list, tuple, array or series, whose index does not matter.
+            info_dicts: Something for each text, such as its label, in the same order; of a table a row.
             split_parameter: Three shares that sum to 1, or three lists of positions. Shares are rounded to
                 whole texts, one at least.
             extend_with: Add up to this many new words, the most frequent ones of the training part, to this
@@ -193,6 +193,7 @@ class SentenceTokenizer:
                 `split_parameter` is neither three shares nor three lists, or a position is out of range.
         """
         _check_is_list(sentences)
+        sentences, info_dicts = _in_order(sentences), _in_order(info_dicts)
         if not self.uses_custom_wordgen:
             for position, text in enumerate(sentences):
                 check_is_text(text, position)
@@ -246,10 +247,17 @@ def check_is_text(text: object, position: int) -> None:
         )
 
 
-def _split_positions(n: int, split: Sequence[Any], seed: int) -> list[list[int]]:
+def _in_order(values: Any) -> list[Any]:
+    """What is in a list, array, series or table, by its position: a series would be asked for its index."""
+    return list(np.asarray(values) if getattr(values, "ndim", 1) > 1 else values)
+
+
+def _split_positions(n: int, split: Any, seed: int) -> list[list[int]]:
+    split = _in_order(split)
     if len(split) != 3:
         raise ValueError(f"split_parameter needs three entries (training, validation, test), got {split!r}")
-    if all(isinstance(part, Sequence | np.ndarray) for part in split):
+    if all(isinstance(part, Iterable) and not isinstance(part, str | bytes) for part in split):
+        split = [_in_order(part) for part in split]
         for position in (position for part in split for position in part):
             if (
                 not isinstance(position, int | np.integer)

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import struct
+import tracemalloc
 from collections import Counter, OrderedDict
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from torchmoji.files.tables import open_table, write_rows
+from torchmoji.training import datasets
 from torchmoji.training.datasets import read_labelled_texts
 
 # --- tables -----------------------------------------------------------------------------------------------
@@ -91,14 +93,61 @@ def test_jsonl_with_numbers_and_split(tmp_path):
         ("[0] [1] [0]", [[1, 0], [0, 1], [1, 0]], None),
         ("[0,3] [1,2] [0,1]", [[1, 0, 0, 1], [0, 1, 1, 0], [1, 1, 0, 0]], None),
         ('["joy"] ["fear","joy"] []', [[0, 1], [1, 1], [0, 0]], ["fear", "joy"]),
+        ("[0.0,1.0] [1,0] [true,0]", [[0, 1], [1, 0], [1, 0]], None),
+        ('["joy\\u00a0"] ["\\tjoy","fear"]', [[0, 1], [1, 1]], ["fear", "joy"]),
     ],
-    ids=["vectors", "truths", "numbers", "one number", "two numbers", "names"],
+    ids=["vectors", "truths", "numbers", "one number", "two numbers", "names", "floats", "blanks"],
 )
 def test_jsonl_with_lists(tmp_path, labels, expected, classes):
     lines = "".join(f'{{"text": "t", "label": {label}}}\n' for label in labels.split())
-    data = read_labelled_texts(write(tmp_path, "data.jsonl", lines))
+    data = read_labelled_texts(write(tmp_path, "data.jsonl", lines), needs_split=False)
     assert data.labels.tolist() == expected
-    assert data.classes == classes
+    assert data.classes == data.label_names == classes
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "expected"),
+    [
+        ("data.csv", ["1.0", "0", "+1.", " 1 "], [1, 0, 1, 1]),
+        ("data.csv", ["thanks ", "thanks", "1.0", "1"], ["thanks", "thanks", "1", "1"]),
+        ("data.jsonl", ["1.0", "1", "0", "true"], [1, 1, 0, 1]),
+        ("data.jsonl", ['"thanks "', '"thanks"', '"1.0"'], ["thanks", "thanks", "1.0"]),
+    ],
+)
+def test_labels_that_look_alike_are_one_class(tmp_path, name, labels, expected, caplog):
+    caplog.set_level("INFO")
+    line = "t,{}\n" if name.endswith("csv") else '{{"text": "t", "label": {}}}\n'
+    text = "text,label\n" * name.endswith("csv") + "".join(map(line.format, labels))
+    data = read_labelled_texts(write(tmp_path, name, text), needs_split=False)
+    assert data.part(range(len(expected)))[1].tolist() == expected
+    assert data.class_counts() == Counter(expected)
+    assert (
+        f"{len(expected)} texts, with the class {expected[-1]} " in caplog.text
+        or len(data.class_counts()) > 1
+    )
+
+
+def test_counts_of_texts_with_several_classes(tmp_path):
+    lines = '{"text": "t", "label": ["joy", "pride"]}\n{"text": "t", "label": ["joy"]}\n'
+    data = read_labelled_texts(write(tmp_path, "data.jsonl", lines), needs_split=False)
+    assert data.class_counts() == {"joy": 2, "pride": 1}
+
+
+def test_labels_for_the_classes_of_a_classifier(tmp_path):
+    several = '{"text": "t", "label": ["pride"]}\n{"text": "t", "label": []}\n'
+    data = read_labelled_texts(write(tmp_path, "a.jsonl", several), needs_split=False)
+    assert data.for_classes(["anger", "joy", "pride"], True).labels.tolist() == [[0, 0, 1], [0, 0, 0]]
+    with pytest.raises(ValueError, match=r"a\.jsonl has the labels \['pride'\], the model knows \['joy'\]"):
+        data.for_classes(["joy"], True)
+    with pytest.raises(
+        ValueError, match=r"a\.jsonl has several labels for a text, the model gives one label"
+    ):
+        data.for_classes(["joy", "pride"])
+    one = read_labelled_texts(write(tmp_path, "b.csv", "text,label\na,2\nb,0\n"), needs_split=False)
+    known = one.for_classes(np.array(["0", "1", "2"]))
+    assert known.part([0, 1])[1].tolist() == ["2", "0"]
+    with pytest.raises(ValueError, match="has one label for a text, the model gives several"):
+        one.for_classes([0, 1, 2], True)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +162,7 @@ def test_jsonl_with_lists(tmp_path, labels, expected, classes):
         ("a.csv", "text,label\na,1\nb,0,7\n", "line 3, has 3 cells, but the header has 2"),
         ("a.csv", "text,label,split\nb,0,eval\n", "line 2: split is 'eval'; it must be one of train"),
         ("a.csv", "text,label,split\na,1,train\nb,0,test\n", "no row has the split 'val'"),
+        ("a.csv", "text,label,split\na,1,train\nb,0,val\n", "no row has the split 'test'"),
         ("a.csv", "text,label\na,1\nb,0\n", "has 2 rows; .* at least 3"),
         ("a.jsonl", "", "has no rows"),
         ("a.jsonl", '{"text": "a", "labels": 1}\n', "line 1: no label among text, labels"),
@@ -136,6 +186,16 @@ def test_bad_rows_are_named(tmp_path, name, text, message):
         ("1 null", "line 2: label is None; all must be integers, or names, or lists"),
         ("1 0.5", "line 2: label is 0.5"),
         ('"x" 1', "line 2: label is 1"),
+        ("1 NaN", "line 2: label is nan; all must be"),
+        ("1 18446744073709551617", "line 2: label is 18446744073709551617"),
+        ("1 1e300", "line 2: label is 1e"),
+        ('"x" "nan"', "line 2: label is 'nan': leave such rows out"),
+        ('"x" ""', "line 2: label is empty: leave such rows out"),
+        ('["x"] [""]', "line 2: label is empty"),
+        ("[1] [0.5]", "line 2: label is 0.5"),
+        ("[1] [1000000000]", "line 2: label holds 1000000000; lists must hold class numbers from 0 to 9999"),
+        ("[1] [[[[1]]]]", "line 2: label is"),
+        ('{"a":1} {"a":1}', "line 1: label is {'a': 1}"),
         ('[1] ["x"]', "line 2: label holds 'x'"),
         ("[1] [-1]", "line 2: label holds -1"),
         ("[] []", "every label is an empty list"),
@@ -175,6 +235,19 @@ def test_random_split_is_even_in_each_class_and_trains_on_a_class_of_one_row(tmp
     counts = [Counter(labels[i] for i in part) for part in split_of(tmp_path, labels)]
     assert counts == [{"rare": 14, "common": 126}, {"rare": 2, "common": 18}, {"rare": 4, "common": 36}]
     assert 50 in split_of(tmp_path, [0] * 50 + [1] + [0] * 50)[0]
+
+
+def test_a_file_without_validation_rows_gives_a_tenth_of_its_training_rows(tmp_path):
+    rows = "t,0,train\n" * 20 + "t,1,train\n" * 20 + "t,1,test\n" * 3
+    path = write(tmp_path, "data.csv", "text,label,split\n" + rows)
+    train, validation, test = read_labelled_texts(path).split
+    assert (len(train), sorted(row // 20 for row in validation), test) == (36, [0, 0, 1, 1], [40, 41, 42])
+    assert sorted(train + validation) == list(range(40))
+    assert read_labelled_texts(path, needs_split=False).split == [list(range(40)), [], test]
+
+
+def test_many_classes_are_split_at_once(tmp_path):
+    assert len(split_of(tmp_path, range(50_000))[0]) == 35_000
 
 
 def test_random_split_is_random_and_seeded(tmp_path):
@@ -224,8 +297,12 @@ def test_python_2_texts_are_utf_8_or_unicode_and_numbers_have_any_bytes(tmp_path
 
 @pytest.mark.parametrize(
     "labels",
-    [[np.array([True, False]), np.array([False, True]), np.array([True, True])], [[1, 0], [0, 1], [1, 1]]],
-    ids=["arrays", "lists"],
+    [
+        [np.array([True, False]), np.array([False, True]), np.array([True, True])],
+        [np.array([1.0, 0.0]), np.array([0, 1], ">f4"), (1.0, 1)],  # as in PsychExp
+        [[1, 0], [0, 1], [1, 1]],
+    ],
+    ids=["arrays", "floats", "lists"],
 )
 def test_vectors_as_labels(tmp_path, labels):
     path = pickled(tmp_path, benchmark(info=[{b"label": label} for label in labels]))
@@ -267,7 +344,7 @@ def test_pickles_cannot_change_what_they_may_use(tmp_path):
     # the instructions for setattr(<numpy.dtype>, "name", 1)
     path = tmp_path / "raw.pickle"
     path.write_bytes(b"\x80\x02cnumpy\ndtype\nN}X\x04\x00\x00\x00nameK\x01s\x86b.")
-    with pytest.raises(ValueError, match="has no attribute 'name'"):
+    with pytest.raises(ValueError, match="it changes a _MakeDtype"):
         read_labelled_texts(path)
 
 
@@ -309,6 +386,55 @@ def test_other_files_are_refused(tmp_path, content):
 def test_bad_benchmarks_are_explained(tmp_path, data, message):
     with pytest.raises(ValueError, match=message):
         read_labelled_texts(pickled(tmp_path, data))
+
+
+def nested(make, depth):
+    value = make(0)
+    for _ in range(depth):
+        value = make(value, value)
+    return value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        benchmark(info=[{b"label": nested(lambda *both: [*both], 60)}] * 3),
+        benchmark(texts=[nested(lambda *both: [*both], 60)] * 3),
+        benchmark(words={b"x": [nested(lambda *both: both, 60)]}),
+    ],
+)
+def test_lists_in_lists_do_not_hang(tmp_path, data):
+    if b"words" in data:
+        path = tmp_path / "raw.pickle"  # a set of tuples in tuples, each of them twice
+        path.write_bytes(b"\x80\x04\x8f(K\x00" + b"2\x86" * 60 + b"\x90.")
+    else:
+        path = pickled(tmp_path, data)
+    with pytest.raises(ValueError, match=r"raw\.pickle"):
+        read_labelled_texts(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02]r\xff\xff\xff\x7f.",  # a note of number 2^31
+        b"\x80\x05\x96" + struct.pack("<Q", 1 << 33) + b".",  # a bytearray of 8 GB
+        b"\x80\x04" + b"]" * 2000,
+        b"\x80\x02cnumpy\nndarray\n(J\xff\xff\xff\x7f\x85R.",
+        b"\x80\x02c_codecs\nencode\n(X\x01\x00\x00\x00aX\x03\x00\x00\x00hextR.",
+        b"I" + b"9" * 5000 + b"\n.",
+    ],
+)
+def test_small_pickles_do_not_take_much_memory(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(datasets, "MOST_CONTAINERS", 1000)
+    path = tmp_path / "raw.pickle"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"raw\.pickle (is not a benchmark pickle|holds a list)"):
+            read_labelled_texts(path)
+        assert tracemalloc.get_traced_memory()[1] < 500_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_missing_file(tmp_path):

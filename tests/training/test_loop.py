@@ -165,7 +165,13 @@ def test_verbose_shows_a_bar_and_logs_epochs(scripted, verbose, capfd, caplog):
     assert out == ""
     assert ("2/2" in err and "val_loss=0.8" in err) == bool(verbose) == bool(err)
     messages = ["training: epoch 1", "training: epoch 2"] if verbose == 2 else []
+    messages += ["training ended at its limit"] if verbose else []
     assert [record.message.split(",")[0] for record in caplog.records] == messages
+
+
+def test_training_that_stopped_improving_has_no_note(scripted, caplog):
+    scripted([0.8, 0.925], epochs=2, verbose=1)
+    assert "limit" not in caplog.text
 
 
 def test_interrupted_saving_leaves_the_former_checkpoint(tmp_path, monkeypatch):
@@ -241,6 +247,11 @@ X, Y = small_task(2)
         (X, [Y[0], Y[1][1:], Y[2]], "the validation part has 30 texts and 29 labels"),
         ([*X[:2], X[2][:0]], [*Y[:2], Y[2][:0]], "the test part has 0 texts and 0 labels"),
         ([X[0] * 1.0, *X[1:]], Y, "the training part has token ids of float64; they must be integers"),
+        ([X[0], X[1][:, 0], X[2]], Y, r"the validation part has token ids of .*, the shape is \("),
+        ([X[0].astype(int) - 99, *X[1:]], Y, "they must be integers from 0 on"),
+        (X, [Y[0], Y[1] * float("nan"), Y[2]], "labels of the validation part must be whole .* row 0 .* nan"),
+        (X, [Y[0], Y[1] + 0.5, Y[2]], "labels of the validation part must be whole numbers"),
+        (X, [Y[0], [None, *Y[1][1:]], Y[2]], "labels of the validation part must be .* row 0 there is None"),
         ([X[0] + 1, *X[1:]], Y, r"token id 40, but the model's embedding has 40 rows; .*extend_embedding"),
     ],
 )

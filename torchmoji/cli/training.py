@@ -2,8 +2,9 @@
 
 import argparse
 import json
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,10 @@ from torchmoji.files.atomic import sha256
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.weights.folder import FILE_NAMES
 
+if TYPE_CHECKING:
+    from torchmoji.training.datasets import LabelledTexts
+
+_MOST_SHOWN = 30
 _TABLE = "a table (.csv, .tsv, .jsonl, .json, .parquet)"
 
 
@@ -97,7 +102,7 @@ def _add_data(command: Any) -> None:
     command.add_argument("--quiet", action="store_true", help="no progress bars, no notes")
 
 
-def _read(options: argparse.Namespace, seed: int, parts: tuple[str, ...], needs_split: bool) -> Any:
+def _read(options: argparse.Namespace, seed: int, needs_split: bool) -> "LabelledTexts":
     from torchmoji.training.datasets import read_labelled_texts
 
     return read_labelled_texts(
@@ -107,20 +112,13 @@ def _read(options: argparse.Namespace, seed: int, parts: tuple[str, ...], needs_
         encoding=options.encoding,
         text_column=options.text_column or "text",
         label_column=options.label_column or "label",
-        parts=parts,
     )
 
 
-def _counts(labels: npt.NDArray[Any], classes: npt.NDArray[Any]) -> list[int]:
-    """How many texts each class has."""
-    if labels.ndim == 2:
-        return [int(number) for number in labels.sum(axis=0)]
-    return [int((labels == name).sum()) for name in classes]
-
-
 def _tell_scores(
-    predicted: npt.NDArray[Any], labels: npt.NDArray[Any], classes: npt.NDArray[Any], as_json: bool
+    predicted: npt.NDArray[Any], labels: npt.NDArray[Any], counts: Mapping[Any, int], as_json: bool
 ) -> None:
+    """Print scores; of single classes those that the texts have."""
     from torchmoji.training.metrics import f1_of_classes, score_of
 
     scores = {
@@ -128,19 +126,20 @@ def _tell_scores(
         "accuracy": round(score_of("acc", labels, predicted), 4),
         "macro_f1": round(score_of("macro", labels, predicted), 4),
     }
-    counts = _counts(labels, classes)
-    by_class = {
-        str(name): (round(score, 4), count)
-        for name, score, count in zip(classes, f1_of_classes(labels, predicted, classes), counts, strict=True)
-        if count or score or labels.ndim == 2
-    }
+    f1 = f1_of_classes(labels, predicted, list(counts))
+    by_class = {str(name): round(f1[name], 4) for name, count in counts.items() if count}
     if as_json:
-        print(json.dumps(scores | {"f1": {name: score for name, (score, _) in by_class.items()}}))
+        print(json.dumps(scores | {"f1": by_class}, ensure_ascii=False))
         return
     for name, value in scores.items():
         print(f"{name}: {value}")
-    for name, (score, count) in by_class.items():
-        print(f"f1 of {name}: {score} ({count} texts)")
+    for name, value in by_class.items():
+        print(f"f1 of {name}: {value} ({counts[name]} texts)")
+
+
+def _counts(data: "LabelledTexts", rows: Sequence[int]) -> dict[Any, int]:
+    """How many of some rows have each class."""
+    return replace(data, labels=data.labels[list(rows)]).class_counts()
 
 
 def _finetune(options: argparse.Namespace) -> None:
@@ -149,12 +148,12 @@ def _finetune(options: argparse.Namespace) -> None:
 
     compute = Compute.of(options)
     _set_threads(compute)
-    data = _read(options, options.seed, ("train", "test"), True)
+    data = _read(options, options.seed, needs_split=True)
     training, validation, test = map(data.part, data.split)
-    classes = np.arange(training[1].shape[1]) if training[1].ndim == 2 else np.unique(training[1])
-    counts = zip(classes, _counts(training[1], classes), strict=True)
-    by_class = ", ".join(f"{name}: {count}" for name, count in counts)
-    note(f"{len(training[0])} texts to learn from; of the classes {by_class}", options.quiet)
+    by_class = [f"{name}: {count}" for name, count in _counts(data, data.split[0]).items()]
+    more = f" and {len(by_class) - _MOST_SHOWN} more" if len(by_class) > _MOST_SHOWN else ""
+    shown = ", ".join(by_class[:_MOST_SHOWN]) + more
+    note(f"{len(training[0])} texts to learn from; of the classes {shown}", options.quiet)
     classifier = TorchMojiClassifier(
         options.model,
         method=options.method,
@@ -167,10 +166,10 @@ def _finetune(options: argparse.Namespace) -> None:
         random_state=options.seed,
         verbose=int(show_bar(options.quiet)),
     )
-    classifier.fit(training[0], training[1], validation if validation[0] else None)
+    classifier.fit(training[0], training[1], validation)
     classifier.data_sha256 = sha256(options.data)
     classifier.save(options.out)
-    _tell_scores(classifier.predict(test[0]), test[1], classifier.classes_, options.json)
+    _tell_scores(classifier.predict(test[0]), test[1], _counts(data, data.split[2]), options.json)
 
 
 def _set_threads(compute: Compute) -> None:
@@ -217,26 +216,15 @@ def _evaluate(options: argparse.Namespace) -> None:
     model = _model(options)
     is_known = model.data_sha256 is not None and sha256(options.data) == model.data_sha256
     needs_split = not options.all and (is_known or options.seed is not None)
-    data = _read(options, model.seed if options.seed is None else options.seed, ("test",), needs_split)
-    everything = data.part(range(len(data.texts)))
-    texts, labels = everything if options.all else data.part(data.split[2])
-    known = model.classes
-    if model.multi_label != (everything[1].ndim == 2):
-        kinds = ("several labels a text", "one label a text")
-        given, wanted = kinds if everything[1].ndim == 2 else kinds[::-1]
-        raise ValueError(f"{options.data} has {given}, the model {wanted}: give data of its kind")
-    if model.multi_label and everything[1].shape[1] != len(known):
-        raise ValueError(f"{options.data} has {everything[1].shape[1]} labels, the model {len(known)}")
-    if known.dtype.kind == "U" and labels.dtype.kind != "U":  # the names of an .onnx file's classes
-        everything, labels = (everything[0], everything[1].astype(str)), labels.astype(str)
-    if not model.multi_label and not np.isin(everything[1], known).all():
-        unknown = sorted(set(everything[1].tolist()) - set(known.tolist()))
-        raise ValueError(f"{options.data} has labels {unknown}, the model knows {known.tolist()}")
+    data = _read(options, model.seed if options.seed is None else options.seed, needs_split)
+    data = data.for_classes(model.classes.tolist(), model.multi_label)
+    rows = range(len(data.texts)) if options.all else data.split[2]
+    if not rows:
+        raise ValueError(f"{options.data}: no row has the split 'test'; --all scores all rows")
+    texts, labels = data.part(rows)
     if is_known:
-        kind = (
-            "scored on all texts, most of which it learned from" if options.all else "scored on its test part"
-        )
-        note(f"the model was fine-tuned on {options.data}: {kind}", options.quiet)
-    elif len(texts) < len(everything[0]):
-        note(f"scored on the {len(texts)} of {len(everything[0])} texts that are for testing", options.quiet)
-    _tell_scores(model.predict(texts), labels, known, options.json)
+        kind = "on all texts, most of which it learned from" if options.all else "on its test part"
+        note(f"the model was fine-tuned on {options.data}: scored {kind}", options.quiet)
+    elif len(texts) < len(data.texts):
+        note(f"scored on the {len(texts)} of {len(data.texts)} texts that are for testing", options.quiet)
+    _tell_scores(model.predict(texts), labels, _counts(data, rows), options.json)

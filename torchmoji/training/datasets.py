@@ -1,31 +1,43 @@
 """Labelled texts from files: DeepMoji's benchmark pickles, and tables.
 
 The 2017 package read the benchmark files, Python 2 pickles, with `pickle.load`, which runs whatever code a
-file asks for. Here an unpickler admits numpy arrays of numbers and plain containers and refuses the rest.
-Tables (CSV, TSV, JSON, Parquet) are new. `torchmoji.finetuning.load_benchmark` turns what is read here into
-token ids.
+file asks for. Here an unpickler makes numbers, texts, lists and dicts of what is in the file and refuses the
+rest. Tables (CSV, TSV, JSON, Parquet) are new. `torchmoji.finetuning.load_benchmark` turns what is read here
+into token ids.
 """
 
-import codecs
+import io
+import logging
+import math
 import os
 import pickle
 import re
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from reprlib import repr as short
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from torchmoji.files.tables import READABLE, SPREADSHEETS, Table, ending, open_table
 
+logger = logging.getLogger(__name__)
+
 SPLIT_NAMES = {"train": 0, "val": 1, "validation": 1, "valid": 1, "dev": 1, "test": 2}
 VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.2
+MOST_CLASSES = 10_000
+"""Of texts with several classes each: a column for every class is kept in memory."""
+MOST_CELLS = 1 << 26
+"""Texts times classes, where they have several: half a gigabyte."""
+LARGEST_PICKLE = 1 << 26  # bytes
+MOST_CONTAINERS = 1 << 22
+"""Lists and dicts of a pickle: one of a byte takes 64 bytes in memory."""
 
 _TABLES = tuple(kind for kind in READABLE if kind != ".txt")
+_KINDS = "all must be integers, or names, or lists"
 
 
 @dataclass(frozen=True)
@@ -37,19 +49,72 @@ class LabelledTexts:
         labels: int64, (n,) class numbers, or (n, C) of 0 and 1 where a text may have several classes.
         split: Row numbers of the training, validation and test part.
         classes: The name of each class number; None where the file numbers its classes itself.
+        path: The file, for messages.
     """
 
     texts: list[str]
     labels: npt.NDArray[np.int64]
     split: list[list[int]]
-    classes: list[str] | None = None
+    classes: list[Any] | None = None
+    path: str = ""
 
     def part(self, rows: Sequence[int]) -> tuple[list[str], npt.NDArray[Any]]:
         """The texts and labels of some rows; labels are names where the file has a name for each text."""
-        labels: npt.NDArray[Any] = self.labels[list(rows)]
+        rows = [int(row) for row in rows]
+        labels: npt.NDArray[Any] = self.labels[rows]
         if self.classes is not None and labels.ndim == 1:
             labels = np.array(self.classes)[labels]
         return [self.texts[row] for row in rows], labels
+
+    @property
+    def label_names(self) -> list[Any] | None:
+        """The names of the columns of `labels` (n, C), for `TorchMojiClassifier.fit`, or None."""
+        return self.classes if self.labels.ndim == 2 else None
+
+    def class_counts(self) -> dict[Any, int]:
+        """Class, by its name where there is one -> how many texts have it; in the order of the classes."""
+        if self.labels.ndim == 2:
+            names = self.classes or range(self.labels.shape[1])
+            return dict(zip(names, self.labels.sum(0).tolist(), strict=True))
+        numbers, counts = np.unique(self.labels, return_counts=True)
+        names = numbers.tolist() if self.classes is None else [self.classes[n] for n in numbers]
+        return dict(zip(names, counts.tolist(), strict=True))
+
+    def for_classes(self, classes: Sequence[Any], multi_label: bool = False) -> "LabelledTexts":
+        """The same texts, with the class numbers, or columns, of a classifier that knows these classes.
+
+        Args:
+            classes: The classifier's, in its order; `TorchMojiClassifier.classes_`.
+            multi_label: Whether it gives several for a text.
+
+        Raises:
+            ValueError: The texts have a class that it does not know, or several where it gives one, or one
+                where it gives several.
+        """
+        if multi_label != (self.labels.ndim == 2):
+            one, other = "several labels", "one label"
+            if multi_label:
+                one, other = other, one
+            raise ValueError(
+                f"{self.path} has {one} for a text, the model gives {other}: score it on data of its own kind"
+            )
+        known = {str(name): number for number, name in enumerate(list(classes))}
+        counts = self.class_counts()
+        unknown = [name for name, count in counts.items() if count and str(name) not in known]
+        if unknown:
+            raise ValueError(
+                f"{self.path} has the labels {short(unknown)}, the model knows {short([*known])}"
+            )
+        if multi_label:
+            labels = np.zeros((len(self.texts), len(known)), dtype=np.int64)
+            for column, name in enumerate(counts):
+                if str(name) in known:
+                    labels[:, known[str(name)]] = self.labels[:, column]
+        else:
+            numbers = {name: known[str(name)] for name in counts}
+            names = self.labels.tolist() if self.classes is None else [self.classes[n] for n in self.labels]
+            labels = np.array([numbers[name] for name in names], dtype=np.int64)
+        return replace(self, labels=labels, classes=list(classes))
 
 
 def read_labelled_texts(
@@ -60,7 +125,6 @@ def read_labelled_texts(
     encoding: str | None = None,
     text_column: str = "text",
     label_column: str = "label",
-    parts: Sequence[str] = ("train", "val", "test"),
 ) -> LabelledTexts:
     """Read a data set.
 
@@ -70,40 +134,46 @@ def read_labelled_texts(
     `val_ind`, `test_ind`.
 
     `split` is train, val (or validation, valid, dev) or test; without it rows are split at random, 70%, 10%,
-    20%, every class by these shares as far as its number of rows allows. Labels that are all integers are
-    kept; names become numbers by their sorted order. In JSON and Parquet a label may also be a list: a vector
-    of 0 and 1 where all lists have the same length of two or more and hold nothing else, otherwise the text's
-    classes.
+    20%, every class by these shares as far as its number of rows allows. Where no row is val, a tenth of the
+    training rows is. Labels that are all whole numbers, also written 1.0, are kept; names, without the blanks
+    around them, become numbers by their sorted order. In JSON and Parquet a label may also be a list: a
+    vector of 0 and 1 where all lists have the same length of two or more and hold nothing else, otherwise the
+    text's classes. The classes and their numbers of texts are logged.
 
     Args:
         path: The file.
         seed: Of the random split.
-        needs_split: Without it all rows of a file that has no split are the test part.
+        needs_split: Without it all rows of a file that has no split are the test part, and a part may be
+            empty.
         encoding: Of a table of text; by default UTF-8.
         text_column: Of a table, in place of `text`.
         label_column: Of a table, in place of `label`.
-        parts: Those of a marked split that must have rows.
 
     Raises:
-        ValueError: The file is not what is described here; the message gives the line or row.
+        ValueError: The file is not what is described here, or a label is missing; the message gives the line
+            or row.
     """
     path = Path(path)
     if ending(path) not in (*_TABLES, *SPREADSHEETS):  # the latter are refused as tables
-        return _read_pickle(path)
-    names = (text_column, label_column)
-    with open_table(path, encoding=encoding, only=(*names, "split")) as table:
-        rows = list(_labelled_rows(table, names))
-        is_text = table.kind in (".csv", ".tsv")
-    if not rows:
-        raise ValueError(f"{path} has no rows of data")
-    labels, classes = _encode_labels(path, rows, is_text)
-    if rows[0].split is not None:
-        split = _marked_split(path, rows, parts)
-    elif needs_split:
-        split = _random_split(path, labels, seed)
+        data = _read_pickle(path)
     else:
-        split = [[], [], list(range(len(rows)))]
-    return LabelledTexts([row.text for row in rows], labels, split, classes)
+        names = (text_column, label_column)
+        with open_table(path, encoding=encoding, only=(*names, "split")) as table:
+            rows = list(_labelled_rows(table, names))
+            is_text = table.kind in (".csv", ".tsv")
+        if not rows:
+            raise ValueError(f"{path} has no rows of data")
+        labels, classes = _encode_labels(path, rows, is_text)
+        if rows[0].split is not None:
+            split = _marked_split(path, rows, labels, seed, needs_split)
+        elif needs_split:
+            split = _random_split(path, labels, seed)
+        else:
+            split = [[], [], list(range(len(rows)))]
+        data = LabelledTexts([row.text for row in rows], labels, split, classes, str(path))
+    counts = ", ".join(f"{name} {count}" for name, count in data.class_counts().items())
+    logger.info("%s: %d texts, with the class %s", path, len(data.texts), counts)
+    return data
 
 
 # --- tables -----------------------------------------------------------------------------------------------
@@ -127,11 +197,9 @@ def _labelled_rows(table: Table, names: tuple[str, str]) -> Iterator[_Row]:
         _check_columns(where, row, names)
         text, label = (row[name] for name in names)
         if not isinstance(text, str):
-            raise ValueError(f"{where}: text is {text!r}, not a string")
-        if table.kind in (".csv", ".tsv"):
-            label = (label or "").strip()
-            if not label:
-                raise ValueError(f"{where}: label is empty")
+            raise ValueError(f"{where}: text is {short(text)}, not a string")
+        if label is None and table.kind in (".csv", ".tsv"):
+            label = ""
         if ("split" in row) != has_split:
             raise ValueError(f"{where}: split must be on every line or on none")
         yield _Row(line, text, label, _split_number(where, row["split"]) if has_split else None)
@@ -150,7 +218,7 @@ def _check_columns(where: str, columns: Iterable[str], needed: tuple[str, str]) 
 def _split_number(where: str, value: Any) -> int:
     number = SPLIT_NAMES.get(value.strip().lower()) if isinstance(value, str) else None
     if number is None:
-        raise ValueError(f"{where}: split is {value!r}; it must be one of {', '.join(SPLIT_NAMES)}")
+        raise ValueError(f"{where}: split is {short(value)}; it must be one of {', '.join(SPLIT_NAMES)}")
     return number
 
 
@@ -158,17 +226,19 @@ def _encode_labels(
     path: Path, rows: list[_Row], is_text: bool
 ) -> tuple[npt.NDArray[np.int64], list[str] | None]:
     """Class numbers (n,) or 0/1 vectors (n, C), and the names of the classes where labels are names."""
-    values = [row.label for row in rows]
-    if is_text and all(re.fullmatch(r"[+-]?[0-9]+", value) for value in values):
-        values = [int(value) for value in values]
-    if all(isinstance(value, list) for value in values):
+    if all(isinstance(row.label, list) for row in rows):
         return _encode_lists(path, rows)
-    kind = str if isinstance(values[0], str) else int
+    values = [_class_of(f"{path}, line {row.line}", row.label) for row in rows]
+    if is_text:  # numbers that another program wrote with a decimal point
+        values = [re.sub(r"\A([+-]?[0-9]+)\.0*\Z", r"\1", str(value)) for value in values]
+        if all(re.fullmatch(r"[+-]?[0-9]{1,19}", value) for value in values):
+            values = [
+                _class_of(f"{path}, line {row.line}", int(v)) for row, v in zip(rows, values, strict=True)
+            ]
+    kind = type(values[0])
     for row, value in zip(rows, values, strict=True):
-        if not isinstance(value, kind):
-            raise ValueError(
-                f"{path}, line {row.line}: label is {value!r}; all must be integers, or names, or lists"
-            )
+        if type(value) is not kind:
+            raise ValueError(f"{path}, line {row.line}: label is {short(value)}; {_KINDS}")
     if kind is int:
         return np.array(values, dtype=np.int64), None
     classes = sorted(set(values))
@@ -176,133 +246,336 @@ def _encode_labels(
     return np.array([number[value] for value in values], dtype=np.int64), classes
 
 
+def _class_of(where: str, label: Any) -> Any:
+    """A label as a class: a name without blanks around it, or a whole number.
+
+    Raises:
+        ValueError: It is something else, or missing.
+    """
+    if isinstance(label, str):
+        name = label.strip()
+        if not name or name.lower() == "nan":
+            raise ValueError(
+                f"{where}: label is {short(name) if name else 'empty'}: leave such rows out, or name a class"
+            )
+        return name
+    if (number := whole_number(label)) is None:
+        raise ValueError(f"{where}: label is {short(label)}; {_KINDS}")
+    return number
+
+
+def whole_number(value: Any) -> int | None:
+    """A number of any type without its decimal point; None where it is no number, not whole, or too large."""
+    if not isinstance(value, int | float | np.number | np.bool_) or isinstance(value, complex):
+        return None
+    if not math.isfinite(value) or value != int(value) or abs(int(value)) >= 1 << 63:
+        return None
+    return int(value)
+
+
 def _encode_lists(path: Path, rows: list[_Row]) -> tuple[npt.NDArray[np.int64], list[str] | None]:
     """Vectors of 0 and 1 as they are; lists of class numbers or names as such vectors."""
-    members = [member for row in rows for member in row.label]
+    labels = [[_class_of(f"{path}, line {row.line}", member) for member in row.label] for row in rows]
+    members = {member for label in labels for member in label}
     if not members:
         raise ValueError(f"{path}: every label is an empty list; at least one text must have a class")
-    kind = str if isinstance(members[0], str) else int
-    for row in rows:
-        for member in row.label:
-            if not isinstance(member, kind) or (isinstance(member, int) and member < 0):
+    kind = type(next(member for label in labels for member in label))
+    for row, label in zip(rows, labels, strict=True):
+        for member in label:
+            if type(member) is not kind or (kind is int and not 0 <= member < MOST_CLASSES):
                 raise ValueError(
-                    f"{path}, line {row.line}: label holds {member!r}; lists must hold class numbers from 0, "
-                    "0 and 1 alone, or names"
+                    f"{path}, line {row.line}: label holds {short(member)}; lists must hold class numbers "
+                    f"from 0 to {MOST_CLASSES - 1}, 0 and 1 alone, or names"
                 )
-    lengths = {len(row.label) for row in rows}
-    if kind is int and set(members) <= {0, 1} and len(lengths) == 1 and lengths != {1}:
-        return np.array([row.label for row in rows], dtype=np.int64), None
-    classes = sorted(set(members)) if kind is str else None
-    column = {name: i for i, name in enumerate(classes or range(max(members) + 1))}
-    labels = np.zeros((len(rows), len(column)), dtype=np.int64)
-    for i, row in enumerate(rows):
-        labels[i, [column[member] for member in row.label]] = 1
-    return labels, classes
+    lengths = {len(label) for label in labels}
+    is_vectors = kind is int and members <= {0, 1} and len(lengths) == 1 and lengths != {1}
+    classes = sorted(members) if kind is str else None
+    width = lengths.pop() if is_vectors else len(classes) if classes else max(members) + 1
+    _check_size(path, len(rows), width)
+    if is_vectors:
+        return np.array(labels, dtype=np.int64), None
+    column = {name: i for i, name in enumerate(classes or range(width))}
+    table = np.zeros((len(rows), width), dtype=np.int64)
+    for i, label in enumerate(labels):
+        table[i, [column[member] for member in label]] = 1
+    return table, classes
 
 
-def _marked_split(path: Path, rows: list[_Row], parts: Sequence[str]) -> list[list[int]]:
+def _check_size(path: Path, nb_texts: int, nb_classes: int) -> None:
+    if nb_classes > MOST_CLASSES or nb_texts * nb_classes > MOST_CELLS:
+        raise ValueError(
+            f"{path} has {nb_texts} texts with several of {nb_classes} classes: there may be {MOST_CLASSES} "
+            f"classes, and {MOST_CELLS} texts times classes; number classes from 0 on without gaps"
+        )
+
+
+def _marked_split(
+    path: Path, rows: list[_Row], labels: npt.NDArray[np.int64], seed: int, needs_split: bool
+) -> list[list[int]]:
     split = [[i for i, row in enumerate(rows) if row.split == part] for part in range(3)]
-    for name in parts:
-        if not split[SPLIT_NAMES[name]]:
+    if not needs_split:
+        return split
+    train, validation, test = split
+    if not validation and len(train) > 1:
+        order = np.array(train)[_even_order(labels[train], np.random.default_rng(seed))].tolist()
+        size = max(1, round(VALIDATION_SHARE * len(order)))
+        train, validation = sorted(order[:-size]), order[-size:]
+    for name, part in (("train", train), ("val", validation), ("test", test)):
+        if not part:
             raise ValueError(f"{path}: no row has the split {name!r}; mark some rows so, or leave split out")
-    return split
+    return [train, validation, test]
 
 
 def _random_split(path: Path, labels: npt.NDArray[np.int64], seed: int) -> list[list[int]]:
-    """Split at random, each class (for lists: each set of classes) evenly where it has enough rows.
-
-    The k-th of a class's m rows, in random order, gets the rank (k + 1/2) / m; cutting the rows, ordered by
-    rank, at 70 % and 80 % cuts every class there.
-    """
+    """Split at random, each class (for lists: each set of classes) evenly where it has enough rows."""
     n = len(labels)
     if n < 3:
         raise ValueError(f"{path} has {n} rows; training, validation and test need one each, so at least 3")
-    random = np.random.default_rng(seed)
-    _, kinds = np.unique(labels, axis=0, return_inverse=True)
-    kinds = kinds.reshape(n)
-    rank = np.empty(n)
-    for kind in range(kinds.max() + 1):
-        members = np.flatnonzero(kinds == kind)
-        rank[random.permutation(members)] = (np.arange(len(members)) + 0.5) / len(members)
-    order = np.lexsort((random.random(n), rank))
+    order = _even_order(labels, np.random.default_rng(seed))
     n_validation, n_test = max(1, round(VALIDATION_SHARE * n)), max(1, round(TEST_SHARE * n))
     n_train = n - n_validation - n_test
     return [part.tolist() for part in np.split(order, [n_train, n_train + n_validation])]
 
 
+def _even_order(labels: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Rows in a random order any piece of which has its share of each class.
+
+    The k-th of a class's m rows, in random order, gets the rank (k + 1/2) / m, and rows are ordered by rank:
+    cutting them at 70 % and 80 % cuts every class there.
+    """
+    n = len(labels)
+    rows = [row.astype(">i8").tobytes() for row in labels] if labels.ndim == 2 else labels.tolist()
+    number = {kind: i for i, kind in enumerate(sorted(set(rows)))}
+    kinds = np.array([number[row] for row in rows])
+    rank = np.empty(n)
+    by_kind = np.argsort(kinds, kind="stable")
+    for members in np.split(by_kind, np.cumsum(np.bincount(kinds))[:-1]):
+        rank[random.permutation(members)] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.lexsort((random.random(n), rank))
+
+
 # --- benchmark pickles of Python 2 ------------------------------------------------------------------------
 
 
-class _NumberDtype:
-    """`numpy.dtype` for booleans, numbers and object arrays; without attributes that a pickle could set."""
+class _Numbers:
+    """`numpy.ndarray` in a pickle: `values` is an array of numbers, or a list of objects."""
+
+    __slots__ = ("values",)
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, _, data = state
+        if type(dtype) is not _Dtype:
+            raise pickle.UnpicklingError("it has a numpy array without a type")
+        if dtype.name.lstrip("<>=|").startswith("O"):
+            self.values: Any = list(data)
+        else:
+            self.values = (np.frombuffer(data, dtype.name) if data else np.zeros(0)).reshape(shape)
+
+
+class _Dtype:
+    """`numpy.dtype` in a pickle."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, code: Any) -> None:
+        self.name = code.decode("ascii") if isinstance(code, bytes) else str(code)
+        if not re.fullmatch(r"[<>=|]?(?:b1|[iuf][1248]|O8?)", self.name):
+            raise pickle.UnpicklingError(f"it has a numpy array of type {short(self.name)}, not of numbers")
+
+    def __setstate__(self, state: Any) -> None:
+        order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
+        if order not in ("<", ">", "=", "|"):
+            raise pickle.UnpicklingError(f"it has a numpy type of the byte order {short(order)}")
+        self.name = order + self.name.lstrip("<>=|")
+
+
+class _Dict(dict[Any, Any]):
+    """A dict in a pickle. Its keys are plain: to hash tuples in tuples could take for ever."""
 
     __slots__ = ()
 
-    def __call__(self, code: str | bytes, align: bool = False, copy: bool = False) -> np.dtype[Any]:
-        name = code.decode("ascii") if isinstance(code, bytes) else code
-        if not re.fullmatch(r"[<>=|]?(?:b1|[iuf][1248]|O8?)", name):
-            raise pickle.UnpicklingError(f"it has a numpy array of type {name!r}, not of numbers")
-        return np.dtype(name)
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not isinstance(key, str | bytes | int):
+            raise pickle.UnpicklingError(f"it has a dict with a key of type {type(key).__name__}")
+        super().__setitem__(key, value)
+
+
+class _Admitted:
+    """What a pickle may name and, where it can be called, call."""
+
+
+class _Array(_Admitted):
+    def __call__(self, *arguments: Any) -> _Numbers:
+        return _Numbers()
+
+
+class _MakeDtype(_Admitted):
+    def __call__(self, code: Any, align: Any = False, copy: Any = False) -> _Dtype:
+        return _Dtype(code)
+
+
+class _Scalar(_Admitted):
+    def __call__(self, dtype: _Dtype, data: bytes) -> Any:
+        return np.frombuffer(data, dtype.name)[0]
+
+
+class _MakeDict(_Admitted):
+    def __call__(self, items: Sequence[Any] = ()) -> _Dict:
+        made = _Dict()
+        for key, value in items:
+            made[key] = value
+        return made
+
+
+class _Members(_Admitted):
+    """A set in a pickle: nothing here wants one."""
+
+    def __call__(self, members: Any = ()) -> "_Members":
+        return self
+
+    def add(self, member: Any) -> None:
+        """Forget it."""
+
+
+class _Encode(_Admitted):
+    """How Python 3 writes bytes for Python 2."""
+
+    def __call__(self, text: str, encoding: str) -> bytes:
+        return text.encode({"latin1": "latin1", "ascii": "ascii"}[encoding])
 
 
 _NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # numpy 1 and 2
 _BUILTIN_MODULES = ("__builtin__", "builtins")  # Python 2 and 3
-_ADMITTED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): _NumberDtype(),
-    # numpy's own functions, taken from objects that are rebuilt by them
-    **{(module, "_reconstruct"): np.zeros(0).__reduce__()[0] for module in _NUMPY_MODULES},
-    **{(module, "scalar"): np.int64(0).__reduce__()[0] for module in _NUMPY_MODULES},
-    **{(module, kind.__name__): kind for module in _BUILTIN_MODULES for kind in (set, frozenset)},
-    ("collections", "OrderedDict"): OrderedDict,
-    ("_codecs", "encode"): codecs.encode,  # how Python 3 writes bytes for Python 2
+_ADMITTED: dict[tuple[str, str], _Admitted] = {
+    ("numpy", "ndarray"): _Admitted(),  # an argument of the next
+    **{(module, "_reconstruct"): _Array() for module in _NUMPY_MODULES},
+    ("numpy", "dtype"): _MakeDtype(),
+    **{(module, "scalar"): _Scalar() for module in _NUMPY_MODULES},
+    **{(module, kind): _Members() for module in _BUILTIN_MODULES for kind in ("set", "frozenset")},
+    ("collections", "OrderedDict"): _MakeDict(),
+    ("_codecs", "encode"): _Encode(),
 }
+_OPCODES = """MARK STOP POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT
+    BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 UNICODE BINUNICODE
+    SHORT_BINUNICODE BINUNICODE8 EMPTY_LIST LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3
+    EMPTY_DICT DICT SETITEM SETITEMS EMPTY_SET ADDITEMS GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE
+    GLOBAL STACK_GLOBAL REDUCE BUILD PROTO FRAME""".split()
 
 
-class _DataUnpickler(pickle.Unpickler):
-    """An unpickler for data only."""
+class _DataUnpickler(pickle._Unpickler):
+    """An unpickler for data only: of a closed list of instructions, types and functions.
+
+    It is Python's own in Python, since the one in C takes gigabytes for a note of a high number.
+    """
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        code[0]: pickle._Unpickler.dispatch[code[0]] for code in (getattr(pickle, name) for name in _OPCODES)
+    }
+
+    stack: list[Any]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
+
+    def _admit_container(self) -> None:
+        self._containers = getattr(self, "_containers", 0) + 1
+        if self._containers > MOST_CONTAINERS:
+            raise pickle.UnpicklingError(f"it has more than {MOST_CONTAINERS} lists and dicts")
+
+    def _load_empty_list(self) -> None:
+        self._admit_container()
+        self.append([])
+
+    def _load_empty_dict(self) -> None:
+        self._admit_container()
+        self.append(_Dict())
+
+    def _load_dict(self) -> None:
+        self._admit_container()
+        items = self.pop_mark()
+        self.append(_MakeDict()(list(zip(items[::2], items[1::2], strict=True))))
+
+    def _load_empty_set(self) -> None:
+        self.append(_Members())
+
+    def _load_build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if not isinstance(target, _Numbers | _Dtype):
+            raise pickle.UnpicklingError(f"it changes a {type(target).__name__}")
+        target.__setstate__(state)
+
+    dispatch[pickle.EMPTY_LIST[0]] = _load_empty_list
+    dispatch[pickle.EMPTY_DICT[0]] = _load_empty_dict
+    dispatch[pickle.DICT[0]] = _load_dict
+    dispatch[pickle.EMPTY_SET[0]] = _load_empty_set
+    dispatch[pickle.BUILD[0]] = _load_build
 
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ADMITTED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(
-                f"it wants {module}.{name}, which is neither a number nor a container"
+                f"it wants {module:.40}.{name:.40}, which is neither a number nor a container"
             ) from None
 
 
 def _read_pickle(path: Path) -> LabelledTexts:
-    with path.open("rb") as stream:
-        try:
-            # As bytes, so that the raw memory of numbers stays as it is; texts are decoded below.
-            data = _DataUnpickler(stream, encoding="bytes").load()
-        except Exception as error:  # a damaged pickle can raise nearly anything
-            raise ValueError(
-                f"{path} is not a benchmark pickle ({error}); give data of your own as .csv or .jsonl"
-            ) from error
-    data = _with_text_keys(path, data)
+    if path.stat().st_size > LARGEST_PICKLE:
+        raise ValueError(
+            f"{path} is larger than a benchmark pickle may be, {LARGEST_PICKLE >> 20} MB; give data of your "
+            "own as .csv or .jsonl"
+        )
+    try:
+        # As bytes, so that the raw memory of numbers stays as it is; texts are decoded below.
+        data = _DataUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        reason = str(error)[:200] or type(error).__name__
+        raise ValueError(
+            f"{path} is not a benchmark pickle ({reason}); give data of your own as .csv or .jsonl"
+        ) from error
+    data = _with_text_keys(f"{path}", data)
     missing = [key for key in ("texts", "info", "train_ind", "val_ind", "test_ind") if key not in data]
     if missing:
         raise ValueError(
-            f"{path}: no {' and no '.join(missing)} among {', '.join(sorted(data)) or 'nothing'}"
+            f"{path}: no {' and no '.join(missing)} among {', '.join(sorted(data)[:10]) or 'nothing':.200}"
         )
-    texts = [_decode(path, i, text) for i, text in enumerate(data["texts"])]
-    if len(data["info"]) != len(texts):
-        raise ValueError(f"{path}: {len(texts)} texts, but {len(data['info'])} entries of info")
-    labels = _pickled_labels(path, data["info"])
-    split = [[int(i) for i in data[key]] for key in ("train_ind", "val_ind", "test_ind")]
-    for i in (i for part in split for i in part):
-        if not 0 <= i < len(texts):
-            raise ValueError(
-                f"{path}: the split names row {i}, but there are rows 0 to {len(texts) - 1} only"
-            )
-    return LabelledTexts(texts, labels, split)
+    texts = [_decode(path, i, text) for i, text in enumerate(_members(path, "texts", data["texts"]))]
+    info = _members(path, "info", data["info"])
+    if len(info) != len(texts):
+        raise ValueError(f"{path}: {len(texts)} texts, but {len(info)} entries of info")
+    if not texts:
+        raise ValueError(f"{path} has no texts")
+    labels = _pickled_labels(path, info)
+    split: list[list[int]] = []
+    for key in ("train_ind", "val_ind", "test_ind"):
+        split.append([])
+        for value in _members(path, key, data[key]):
+            row = whole_number(value)
+            if row is None or not 0 <= row < len(texts):
+                raise ValueError(
+                    f"{path}: the split names row {short(value)}, but there are rows 0 to {len(texts) - 1} "
+                    "only"
+                )
+            split[-1].append(row)
+    return LabelledTexts(texts, labels, split, path=str(path))
 
 
-def _with_text_keys(path: Path, value: Any) -> dict[str, Any]:
+def _members(path: Path, name: str, value: Any) -> list[Any]:
+    """What is in a list, tuple or array of one dimension."""
+    values: Any = getattr(value, "values", None) if isinstance(value, _Numbers) else value
+    if not isinstance(values, list | tuple | np.ndarray) or getattr(values, "ndim", 1) != 1:
+        raise ValueError(f"{path}: {name} is {short(value)}; it must be a list")
+    return list(values)
+
+
+def _with_text_keys(where: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{path} holds a {type(value).__name__}, not a dict of texts, info and the split")
-    return {key.decode("utf-8") if isinstance(key, bytes) else str(key): item for key, item in value.items()}
+        raise ValueError(f"{where} holds a {type(value).__name__}, not a dict of texts, info and the split")
+    return {
+        key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key): item
+        for key, item in value.items()
+    }
 
 
 def _decode(path: Path, row: int, text: Any) -> str:
@@ -312,15 +585,26 @@ def _decode(path: Path, row: int, text: Any) -> str:
     try:
         return bytes.decode(text, "utf-8")
     except (TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}, row {row}: {text!r} is not a text in UTF-8") from error
+        raise ValueError(f"{path}, row {row}: {short(text)} is not a text in UTF-8") from error
 
 
 def _pickled_labels(path: Path, info: Sequence[Any]) -> npt.NDArray[np.int64]:
-    entries = [_with_text_keys(path, entry) for entry in info]
-    for i, entry in enumerate(entries):
+    """Numbers (n,), or vectors (n, C), of any type as long as they are whole."""
+    labels: list[Any] = []
+    for row, given in enumerate(info):
+        entry = _with_text_keys(f"{path}, row {row}: info", given)
         if "label" not in entry:
-            raise ValueError(f"{path}, row {i}: info has no label")
-    try:
-        return np.array([entry["label"] for entry in entries]).astype(np.int64, casting="safe")
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: labels must be integers or vectors of one length ({error})") from error
+            raise ValueError(f"{path}, row {row}: info has no label")
+        label = entry["label"]
+        is_vector = isinstance(label, _Numbers | list | tuple)
+        found = _members(path, f"row {row}, label", label) if is_vector else [label]
+        _check_size(path, len(info), len(found))
+        numbers = [*map(whole_number, found)]
+        is_alike = not labels or isinstance(labels[0], list) == is_vector
+        if None in numbers or not is_alike or (is_vector and labels and len(numbers) != len(labels[0])):
+            raise ValueError(
+                f"{path}, row {row}: label is {short(label)}; labels must be integers or vectors of one "
+                "length"
+            )
+        labels.append(numbers if is_vector else numbers[0])
+    return np.array(labels, dtype=np.int64)

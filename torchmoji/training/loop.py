@@ -45,7 +45,7 @@ from torchmoji.training.optimizer import (
     make_optimizer,
     method_optimizer,
 )
-from torchmoji.training.sampling import Array, Batches, Part, as_array
+from torchmoji.training.sampling import Array, Batches, Part, as_array, as_integers
 
 logger = logging.getLogger(__name__)
 
@@ -181,6 +181,11 @@ def fit(
                 )
             if waited >= options.patience:
                 break
+    if options.verbose and history and waited == 0:
+        logger.warning(
+            "%s ended at its limit, epoch %d, while it still improved: more epochs may help",
+            *(stage, len(history)),
+        )
     model.load_state_dict(best_weights)
     return best, history
 
@@ -302,8 +307,8 @@ def check_parts(model: nn.Module, texts: Sequence[Array], labels: Sequence[Array
     """Give (token ids, labels) of the training, validation and test part as arrays.
 
     Raises:
-        ValueError: There are not three parts, one is empty, its labels are too many or too few, or a token id
-            is beyond the model's embedding.
+        ValueError: There are not three parts, one is empty, its labels are too many or too few, one is no
+            whole number, or a token id is beyond the model's embedding.
     """
     if len(texts) != 3 or len(labels) != 3:
         raise ValueError(
@@ -311,15 +316,20 @@ def check_parts(model: nn.Module, texts: Sequence[Array], labels: Sequence[Array
             "training, validation, test"
         )
     vocabulary_size = model.get_submodule("embed").get_parameter("weight").shape[0]
-    parts = [(as_array(x), as_array(y)) for x, y in zip(texts, labels, strict=True)]
-    for name, (x, y) in zip(("training", "validation", "test"), parts, strict=True):
+    parts: list[Part] = []
+    for name, given_x, given_y in zip(("training", "validation", "test"), texts, labels, strict=True):
+        x, y = as_array(given_x), as_integers(given_y, f"labels of the {name} part")
+        parts.append((x, y))
         if len(x) == 0 or len(x) != len(y):
             raise ValueError(
                 f"the {name} part has {len(x)} texts and {len(y)} labels; give one for each text"
             )
-        if not np.issubdtype(x.dtype, np.integer):
-            raise ValueError(f"the {name} part has token ids of {x.dtype}; they must be integers")
-        if x.max() >= vocabulary_size:
+        if x.ndim != 2 or not np.issubdtype(x.dtype, np.integer) or x.min(initial=0) < 0:
+            raise ValueError(
+                f"the {name} part has token ids of {x.dtype}; they must be integers from 0 on, (n, time), "
+                f"the shape is {x.shape}"
+            )
+        if x.max(initial=0) >= vocabulary_size:
             raise ValueError(
                 f"the {name} part has token id {x.max()}, but the model's embedding has {vocabulary_size} "
                 "rows; pass load_benchmark's `added` as extend_embedding to torchmoji_transfer"

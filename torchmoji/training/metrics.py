@@ -146,7 +146,9 @@ def make_loss(
         ones = np.maximum(labels.sum(0), 1)
         weights = torch.tensor((len(labels) - ones) / ones, dtype=torch.float32).clamp(min=1e-3)
     else:
-        weights = None if class_weight is None else torch.as_tensor(class_weight, dtype=torch.float32)
+        weights = None
+        if class_weight is not None:
+            weights = torch.as_tensor(as_array(class_weight).astype(np.float32))
     if labels.ndim == 2:
         return nn.BCEWithLogitsLoss(pos_weight=weights)
     if output_size(nb_classes) > 1:
@@ -180,24 +182,27 @@ def score_of(metric: str, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) 
         truth: Class numbers or names (n,), or 0 and 1 for each class (n, C).
         predicted: As `truth`.
     """
+    truth, predicted = as_array(truth), as_array(predicted)
     if metric == "acc":
         return float((predicted == truth).mean())
     return float(f1_score(truth, predicted, average=metric, zero_division=0))
 
 
-def f1_of_classes(
-    truth: npt.NDArray[Any], predicted: npt.NDArray[Any], classes: Sequence[Any] | npt.NDArray[Any]
-) -> list[float]:
-    """F1 of each class, 0 where there is nothing of it; see `score_of`.
+def f1_of_classes(truth: Array, predicted: Array, classes: Sequence[Any]) -> dict[Any, float]:
+    """The F1 of each class.
 
     Args:
-        truth: Class numbers or names (n,), or 0 and 1 for each class (n, C).
+        truth: Classes (n,), or 0 and 1 for each class (n, C).
         predicted: As `truth`.
-        classes: Those that `truth` and `predicted` may hold, in order; of (n, C) the columns.
+        classes: All classes, or names for the columns, in order.
+
+    Returns:
+        Class -> F1, 0 where it neither occurs nor is predicted.
     """
-    labels = np.arange(len(classes)) if truth.ndim == 2 else np.asarray(classes)
-    scores = f1_score(truth, predicted, labels=labels, average=None, zero_division=0)
-    return [float(score) for score in scores]
+    truth, predicted, names = as_array(truth), as_array(predicted), list(as_array(classes).tolist())
+    labels = names if truth.ndim == 1 else range(len(names))
+    scores = f1_score(truth, predicted, labels=list(labels), average=None, zero_division=0)
+    return dict(zip(names, scores.tolist(), strict=True))
 
 
 def evaluate_using_acc(model: nn.Module, test_gen: Batches) -> float:

@@ -5,12 +5,15 @@ its samples afresh, the last, smaller batch of an epoch is drawn too, and no glo
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler
+
+from torchmoji.training.datasets import whole_number
 
 Array = npt.NDArray[Any] | torch.Tensor | Sequence[Any]
 Part = tuple[npt.NDArray[Any], npt.NDArray[Any]]
@@ -21,8 +24,36 @@ Loader = DataLoader[tuple[torch.Tensor, torch.Tensor]]
 
 
 def as_array(values: Array) -> npt.NDArray[Any]:
-    """As numpy array: tensors of any device, arrays, nested lists."""
-    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    """As numpy array, by position: tensors of any device, arrays, nested lists, series, tables."""
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu().numpy()
+    array = np.asarray(values)
+    if array.dtype == object and array.ndim == 1 and all(np.ndim(row) == 1 for row in array):
+        return np.array([list(row) for row in array])  # a series of lists
+    return array
+
+
+def as_integers(values: Array, what: str) -> npt.NDArray[np.int64]:
+    """`as_array` of whole numbers, whatever their type is, int64.
+
+    Args:
+        values: (n,) or (n, C).
+        what: They are, for the message: "labels".
+
+    Raises:
+        ValueError: One is no whole number; the message names its row.
+    """
+    array = as_array(values)
+    if array.dtype.kind in "iub":
+        return array.astype(np.int64)
+    numbers = [whole_number(value) for value in array.ravel().tolist()]
+    if None in numbers:
+        place = numbers.index(None)
+        row = np.unravel_index(place, array.shape)[0] if array.ndim else 0
+        raise ValueError(
+            f"{what} must be whole numbers, but in row {row} there is {short(array.ravel().tolist()[place])}"
+        )
+    return np.array(numbers, dtype=np.int64).reshape(array.shape)
 
 
 class DeepMojiDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -33,13 +64,14 @@ class DeepMojiDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         y_in: Class numbers (n,).
 
     Raises:
-        ValueError: The lengths differ.
+        ValueError: The lengths differ, or a token id or a label is no whole number.
     """
 
     def __init__(self, X_in: Array, y_in: Array) -> None:
         if len(X_in) != len(y_in):
             raise ValueError(f"{len(X_in)} texts but {len(y_in)} labels; there must be a label for each text")
-        self.X_in, self.y_in = (torch.from_numpy(as_array(v).astype(np.int64)) for v in (X_in, y_in))
+        self.X_in = torch.from_numpy(as_integers(X_in, "token ids"))
+        self.y_in = torch.from_numpy(as_integers(y_in, "labels"))
 
     def __len__(self) -> int:
         return len(self.X_in)
