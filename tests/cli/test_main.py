@@ -158,7 +158,7 @@ def test_a_full_disk_behind_standard_output_is_one_line():
     with open("/dev/full", "w") as full:
         result = subprocess.run([*COMMAND, "info"], stdout=full, stderr=subprocess.PIPE, encoding="utf-8")
     assert result.returncode == 1
-    assert "No space left on device: free some" in result.stderr
+    assert "cannot write standard output (No space left on device): free some" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

@@ -19,6 +19,7 @@ _STATUS = """
 Exit status: 0, 1 where the work failed, 2 for a wrong option, 130 after Ctrl-C. Results go to standard output
 or a file, all else to standard error. A file appears under its name when it is whole."""
 _TRACEBACK_SWITCH = "TORCHMOJI_TRACEBACK"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _parser() -> Parser:
@@ -108,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ) as error:  # of any kind that a damaged file or a full disk brings: one line, no traceback
         if os.environ.get(_TRACEBACK_SWITCH):
             raise
-        note(in_options(_reason(error), options.parser))
+        note(in_options(_reason(error, options), options.parser))
         try:
             sys.stdout.flush()
         except OSError:
@@ -117,13 +118,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, options: Any) -> str:
     """What an error says, in one line; one that nobody has foreseen with its type."""
     message = " ".join(str(error).split("\n"))
     if isinstance(error, OSError) and error.strerror:
-        file = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        advice = ": free some, and give the same command again" if error.errno == errno.ENOSPC else ""
-        return f"{file}{error.strerror}{advice}"
+        if error.errno in _FULL:
+            target = getattr(options, "out", None) or getattr(options, "output_dir", None)
+            file = error.filename or target or getattr(options, "target", "standard output")
+            return f"cannot write {file} ({error.strerror}): free some space, and give the same command again"
+        return (
+            error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
+        )
     if isinstance(error, OSError | ValueError | ModuleNotFoundError) and message:
         return message
     return f"{type(error).__name__}: {message} ({_TRACEBACK_SWITCH}=1 shows where)"

@@ -6,12 +6,13 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
 from torchmoji.corpus.sources import Source, import_pyarrow, open_stream, remote_file
+from torchmoji.files.tables import array_rows
 
 LONGEST_LINE = 1 << 22
 """Bytes of a line of text or JSON; a longer one is bad."""
@@ -124,6 +125,9 @@ def _lines(source: Source, columns: Columns, bad: BadLines) -> Iterator[Record]:
                 continue
             if line == 1:
                 raw = raw.removeprefix(_BOM)
+                if source.is_json and raw.lstrip().startswith(b"["):
+                    yield from _array(source, chain([raw], stream), columns, bad)
+                    return
             try:
                 text = raw.removesuffix(b"\n").decode("utf-8")
                 record = _json_record(line, text, columns) if is_json else Record(line, text.rstrip("\r"))
@@ -136,6 +140,25 @@ def _lines(source: Source, columns: Columns, bad: BadLines) -> Iterator[Record]:
                     yield record
 
 
+def _array(source: Source, lines: Iterable[bytes], columns: Columns, bad: BadLines) -> Iterator[Record]:
+    """The records of a file that is one JSON array."""
+
+    def decoded() -> Iterator[str]:
+        for number, raw in enumerate(lines, start=1):
+            try:
+                yield raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{source.path}, line {number}, is not UTF-8 ({error.reason}): convert it first"
+                ) from error
+
+    for line, row in array_rows(decoded(), source.path):
+        try:
+            yield _record_of(line, row, columns)
+        except ValueError as error:
+            bad.report(source.path, line, str(error))
+
+
 def _json_record(line: int, text: str, columns: Columns) -> Record | None:
     if not text.strip():
         return None
@@ -143,10 +166,14 @@ def _json_record(line: int, text: str, columns: Columns) -> Record | None:
         value = json.loads(text)
     except ValueError as error:
         raise ValueError(f"is not JSON: {error}") from error
+    return _record_of(line, value, columns)
+
+
+def _record_of(line: int, value: Any, columns: Columns) -> Record:
     if isinstance(value, str) and columns.labels is None:
         return Record(line, _without_surrogates(value))
     if not isinstance(value, dict):
-        raise ValueError(f"is neither an object nor a text: {text:.60}")
+        raise ValueError(f"is neither an object nor a text: {value!r:.60}")
     for name in columns.names:
         if name not in value:
             raise ValueError(f"has no {name!r}, only {', '.join(map(repr, value)) or 'nothing'}")

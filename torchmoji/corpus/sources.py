@@ -57,6 +57,11 @@ class Source(NamedTuple):
         return "://" in self.path
 
     @property
+    def is_json(self) -> bool:
+        """Whether its ending is that of JSON, which may be one array in place of lines."""
+        return ".json" in [suffix.lower() for suffix in PurePosixPath(self.path).suffixes[-2:]]
+
+    @property
     def name(self) -> str:
         """The name without folders."""
         return PurePosixPath(self.path).name if self.is_remote else Path(self.path).name

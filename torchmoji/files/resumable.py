@@ -203,20 +203,23 @@ class PartialFile:
         note = {"rows": self.done, "bytes": self._file.tell(), "about": self._about}
         atomic_write_text(self._note, json.dumps(note) + "\n")
 
+    def _finish(self) -> None:
+        self._file.seek(0)
+        self._write_npy_header()
+        self._flush()
+        self._file.close()
+        self._data.replace(self._target)
+        self._note.unlink(missing_ok=True)
+
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         with self._stack:
             try:
                 if kind is None:
-                    self._file.seek(0)
-                    self._write_npy_header()
-                    self._flush()
-                    self._file.close()
-                    self._data.replace(self._target)
-                    self._note.unlink(missing_ok=True)
-                elif not self._note.exists():  # nothing that could be continued
-                    with suppress(OSError):  # of a full disk, which `error` is about
+                    self._finish()
+            finally:
+                if self._data.exists() and not self._note.exists():  # nothing that could be continued
+                    with suppress(OSError):  # of a full disk, which another error tells
                         self._file.close()
                     self._data.unlink(missing_ok=True)
-            finally:
                 with suppress(OSError):  # Windows removes no open file
                     self._lock.unlink()  # while it is held: nobody else may have locked it

@@ -291,7 +291,7 @@ def csv_records(
 def _json_rows(pieces: Iterator[str], name: str) -> Iterator[NumberedRow]:
     first, pieces = _peek(pieces)
     if first.lstrip().startswith("["):
-        yield from _array_rows(pieces, name)
+        yield from array_rows(pieces, name)
         return
     for number, line in enumerate(_whole_lines(pieces, name), start=1):
         if not line.isspace():
@@ -315,8 +315,8 @@ def _json_row(name: str, line: int, value: Any) -> dict[str, Any]:
     return value
 
 
-def _array_rows(pieces: Iterator[str], name: str) -> Iterator[NumberedRow]:
-    """The elements of a JSON array, one after the other, wherever lines end."""
+def array_rows(pieces: Iterator[str], name: str) -> Iterator[NumberedRow]:
+    """The elements of a JSON array, in pieces of text, one after the other, wherever lines end."""
     decoder = json.JSONDecoder()
     text, at, line = "", 0, 1
 
