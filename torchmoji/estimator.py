@@ -156,7 +156,10 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         classes_: The labels, sorted; of multi-label data the names of the columns, or their numbers.
         history_: For each epoch its `stage`, `train_loss`, `val_loss` and `val_accuracy`.
         pipeline_: The fine-tuned model.
+        data_sha256: SHA-256 of the file that the texts came from, or None; saved, for whoever sets it.
     """
+
+    data_sha256: str | None = None
 
     def __init__(
         self,
@@ -347,6 +350,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             "history": self.history_,
             "method": self.method,
             "random_state": self.random_state if isinstance(self.random_state, int) else None,
+            "data_sha256": self.data_sha256,
         }
         text = json.dumps(about, indent=1) + "\n"
         self.pipeline_._save(folder, extra={ABOUT_NAME: text})
@@ -369,6 +373,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             classifier.classes_ = np.array(about["classes"])
             classifier.multi_label_ = bool(about["multi_label"])
             classifier.history_ = list(about["history"])
+            classifier.data_sha256 = about.get("data_sha256")
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged ({error!r}): save the classifier again") from error
         classifier.pipeline_ = MojiPipeline.from_pretrained(folder, "torch", device)

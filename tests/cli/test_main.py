@@ -10,13 +10,14 @@ import time
 import pytest
 
 from torchmoji import __version__
+from torchmoji.cli.arguments import Parser, in_options
 from torchmoji.cli.main import main
 
 TEXT = "I love mom's cooking"
 COMMAND = [sys.executable, "-m", "torchmoji"]
 COMMANDS = [
-    *("emojize", "score", "emotions", "attention", "explain", "encode", "finetune", "evaluate"),
-    *("build-corpus", "pretrain", "info", "export", "convert", "download", "demo"),
+    *("emojize", "predict", "score", "emotions", "attention", "explain", "encode", "finetune", "evaluate"),
+    *("build-corpus", "pretrain", "info", "export", "convert", "download", "demo", "completion"),
 ]
 
 
@@ -36,6 +37,7 @@ def test_help_has_examples_of_each_command(capsys):
 def test_help_does_not_import_torch():
     code = """
 import sys
+from torchmoji.cli.arguments import Parser, in_options
 from torchmoji.cli.main import main
 try:
     main(["emojize", "--help"])
@@ -52,6 +54,7 @@ def test_the_first_emoji_is_there_soon_and_without_torch():
     pytest.importorskip("onnxruntime")
     code = f"""
 import sys
+from torchmoji.cli.arguments import Parser, in_options
 from torchmoji.cli.main import main
 main(["emojize", {TEXT!r}])
 assert "torch" not in sys.modules
@@ -93,3 +96,102 @@ def test_each_line_of_standard_input_is_answered_at_once_until_ctrl_c():
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (130, b"")
+
+
+def test_without_arguments_there_is_help(capsys):
+    assert main([]) == 0
+    assert "COMMAND" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage", "message"),
+    [
+        (["emojise", "a"], "usage: torchmoji [-h]", "do you mean emojize?"),
+        (["emojize", "a", "--topk", "3"], "usage: torchmoji emojize", "do you mean --top-k?"),
+        (["finetune", "a.csv", "--output", "x"], "usage: torchmoji finetune", "--out"),
+        (["evaluate", "a.csv", "--model", "m", "b.csv"], "usage: torchmoji evaluate", "unrecognized"),
+        (["emojize", "a", "--balance", "2"], "usage: torchmoji emojize", "2 is not from 0 to 1"),
+        (["emojize", "a", "--threads", "0"], "usage: torchmoji emojize", "0 is not 1 or more"),
+    ],
+)
+def test_a_wrong_option_shows_the_usage_of_its_command_and_what_is_meant(capsys, arguments, usage, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    errors = capsys.readouterr().err
+    assert errors.startswith(usage)
+    assert message in errors
+
+
+def test_messages_name_options_where_the_library_names_parameters():
+    parser = Parser()
+    for name in ("--batch-size", "--precision", "--vocabulary", "--device", "--windows", "--workers"):
+        parser.add_argument(name)
+    for message, expected in {
+        "batch_size must be at least 1": "--batch-size must be at least 1",
+        "give it as vocabulary=": "give it as --vocabulary",
+        "leave out device='cuda', or": "leave out --device 'cuda', or",
+        "workers=1 does without": "--workers 1 does without",
+        "dtype must be another": "--precision must be another",
+        "its windows and its vocabulary differ": "its windows and its vocabulary differ",
+        """a/batch_size.csv: "batch_size" must be""": """a/batch_size.csv: "batch_size" must be""",
+    }.items():
+        assert in_options(message, parser) == expected
+
+
+@pytest.mark.parametrize("error", [RuntimeError("of torch\non two lines"), RecursionError(), KeyError("x")])
+def test_an_error_that_nobody_foresaw_is_one_line(monkeypatch, capsys, error):
+    def fail(options):
+        raise error
+
+    monkeypatch.setattr("torchmoji.cli.models.load_pipeline", fail)
+    assert main(["info"]) == 1
+    errors = capsys.readouterr().err
+    assert f"torchmoji: {type(error).__name__}: " in errors
+    assert errors.count("\n") == 1
+    monkeypatch.setenv("TORCHMOJI_TRACEBACK", "1")
+    with pytest.raises(type(error)):
+        main(["info"])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_behind_standard_output_is_one_line():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([*COMMAND, "info"], stdout=full, stderr=subprocess.PIPE, encoding="utf-8")
+    assert result.returncode == 1
+    assert "cannot write standard output (No space left on device): free some" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_shells_complete_commands_and_options(capsys, shell):
+    pytest.importorskip("shtab")
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "emojize" in script
+    assert "output-dir" in script
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (["pretrain", "c", "--out", "x"], "stopped: the same command goes on where it was"),
+        (["build-corpus", "c", "--out", "x"], "stopped: the same command goes on where it was"),
+        (["download"], "stopped: the same command goes on where it was"),
+        (["emojize", "a", "--out", "x.csv"], "stopped: what was not whole is not written"),
+        (["encode", "a", "--out", "half.npy"], "stopped: the same command with --resume goes on"),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch, capsys, command, advice):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("half.npy.partial", "half.npy.partial.json"):
+        (tmp_path / name).touch()
+    for place in (
+        *("corpus.build.build_corpus", "pretraining.pretraining.pretrain", "weights.hub.download_original"),
+        "cli.texts.load_pipeline",
+    ):
+        monkeypatch.setattr(f"torchmoji.{place}", stop)
+    assert main(command) == 130
+    assert advice in capsys.readouterr().err

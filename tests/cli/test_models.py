@@ -41,7 +41,7 @@ def test_weights_can_be_run_by_either_engine(model, capsys, backend):
         pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")
     lines = printed(capsys, "emojize", "a day", "", *model, "--top-k", "2", "--backend", backend).splitlines()
-    assert lines == ["a day", "  😒 85.9%   😂 11.6%", "", ""]
+    assert lines == ["a day", "  😒 85.9%   😂 11.6%", "", "  (no words)"]
 
 
 def test_the_default_model_gives_the_same_emojis_with_either_engine(capsys):
@@ -70,9 +70,23 @@ def test_an_exported_model_has_its_vocabulary_or_takes_another(model, tmp_path, 
             capsys, "emojize", "a day", "--weights", out, *vocabulary, "--top-k", "1"
         ).splitlines()
         assert lines == ["a day", "  😒 85.9%"]
+    assert printed(capsys, "emojize", "a day", "--model", out, "--top-k", "1").splitlines() == lines
     printed(capsys, "export", "--out", alone, *model[:2])
     assert main(["emojize", "a day", "--weights", alone]) == 1
     assert "has no vocabulary" in capsys.readouterr().err
+
+
+def test_files_are_replaced_with_force_only(model, tmp_path, capsys):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    weights, out = model[1], tmp_path / "there.onnx"
+    out.write_text("mine")
+    assert main(["export", "--out", str(out), *model]) == 1
+    assert "there.onnx exists: give another name, or --force to replace it" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert main(["export", "--out", str(out), *model, "--force"]) == 0
+    assert main(["convert", weights, weights, "--force"]) == 1
+    assert f"{weights} would replace the input {weights}" in capsys.readouterr().err
 
 
 def test_export_writes_the_outputs_that_are_named(model, tmp_path):
@@ -113,6 +127,36 @@ def test_weights_are_converted_there_and_back(tiny_folder, tmp_path, capsys):
     assert f"{second}: " in printed(capsys, "convert", first, second)
     assert main(["convert", first, second]) == 1
     assert "w.safetensors exists: give another name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["emojize", "texts.txt", "--out", "new.csv", "--quiet"],
+        ["encode", "texts.txt", "--out", "new.npy", "--quiet"],
+        ["export", "--out", "new.onnx"],
+        ["convert", "MODEL", "new.bin"],
+        ["convert", "MODEL", "new.safetensors"],
+    ],
+)
+def test_a_full_disk_is_one_line_and_leaves_nothing(tiny_folder, tmp_path, monkeypatch, capsys, command):
+    resource = pytest.importorskip("resource")
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.txt").write_text("a day\n" * 20)
+    command = [tiny_folder if word == "MODEL" else word for word in command]
+    command += [] if command[0] == "convert" else ["--model", tiny_folder]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))  # bytes of a file
+    try:
+        assert main(command) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    errors = capsys.readouterr().err
+    assert errors.startswith("torchmoji: ")
+    assert errors.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["texts.txt"]
 
 
 def test_info_says_what_the_model_is_made_of(tiny_folder, capsys):

@@ -51,6 +51,31 @@ def test_the_corpus_is_summed_up(folder, corpus, tmp_path, capsys):
     ]
 
 
+def test_a_json_array_is_a_table_of_records(tmp_path, capsys):
+    path = tmp_path / "texts.json"
+    records = [{"text": "so funny 😂"}, {"text": "so sad 😭"}, {"text": "no emoji\n"}]
+    for layout in (None, 1):
+        path.write_text(json.dumps(records, ensure_ascii=False, indent=layout), encoding="utf-8")
+        out = str(tmp_path / f"corpus-{layout}")
+        assert main(["build-corpus", str(path), "--out", out, "--quiet", "--json", "--min-count", "1"]) == 0
+        counts = json.loads(capsys.readouterr().out)["counts"]
+        assert (counts["texts"], counts["kept"]) == (3, 2)
+    path.write_text('[{"text": "so funny 😂"},\n {"body": 1}]', encoding="utf-8")
+    assert main(["build-corpus", str(path), "--out", str(tmp_path / "c"), "--quiet"]) == 1
+    assert "texts.json, line 2, has no 'text', only 'body'" in capsys.readouterr().err
+
+
+def test_folders_that_hold_something_else_are_left(folder, corpus, tiny_folder, tmp_path, capsys):
+    (tmp_path / "vocabulary.json").write_text("mine")
+    for command in (["pretrain", corpus, *SMALL], ["build-corpus", str(folder / "texts.txt")]):
+        assert main([*command, "--out", str(tmp_path), "--quiet"]) == 1
+        assert "has vocabulary.json: give another name, or --force" in capsys.readouterr().err
+    assert (tmp_path / "vocabulary.json").read_text() == "mine"
+    options = ["--start-from", tiny_folder, "--force"]
+    assert main(["pretrain", corpus, *SMALL, "--out", tiny_folder, *options]) == 1
+    assert "would replace the input" in capsys.readouterr().err
+
+
 def test_results_are_json_for_programs(folder, corpus, tmp_path, capsys):
     write_texts(tmp_path / "a.txt", ["so funny 😂"])
     as_json = ["--quiet", "--json", "--out"]
@@ -157,12 +182,12 @@ def test_a_run_starts_from_a_model(corpus, tmp_path, caplog):
     [
         (["build-corpus", "no-such.txt", "--out", "x"], "no-such.txt stands for no file"),
         (["build-corpus", "a.txt", "--out", "x", "--emojis", "abc"], "'abc' is not an emoji"),
-        (["build-corpus", "a.txt", "--out", "x", "--workers", "0"], "workers must be at least 1, got 0"),
+        (["build-corpus", "a.txt", "--out", "x", "--workers", "0"], "--workers must be at least 1, got 0"),
         (["pretrain", "no-such", "--out", "x"], "no-such has no manifest.json: it is no corpus"),
-        (["pretrain", "corpus", "--out", "x", "--batch-size", "0"], "batch_size must be at least 1, got 0"),
+        (["pretrain", "corpus", "--out", "x", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (
             ["pretrain", "corpus", "--out", "x", *SMALL, "--learning-rate", "1e38"],
-            "try a lower learning_rate",
+            "try a lower --learning-rate",
         ),
         (["pretrain", "corpus", "--out", "x", "--device", "cuda:99"], "there is no device cuda:99"),
     ],

@@ -3,9 +3,13 @@
 import csv
 import gzip
 import json
+import shutil
+
+import pytest
 
 from torchmoji.cli.main import main
-from torchmoji.training import datasets
+from torchmoji.estimator import TorchMojiClassifier
+from torchmoji.training import read_labelled_texts
 
 
 def test_finetune_evaluate_and_use_is_one_story(tiny_folder, tmp_path, capsys):
@@ -22,35 +26,126 @@ def test_finetune_evaluate_and_use_is_one_story(tiny_folder, tmp_path, capsys):
     assert main(["evaluate", data, "--model", out, "--all"]) == 0
     assert "texts: 40\naccuracy: 1.0" in capsys.readouterr().out
     assert main(["emojize", "not a day", "--model", out, "--top-k", "1", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["emoji_1"] == "no"
+    assert json.loads(capsys.readouterr().out)["label_1"] == "no"
     (tmp_path / "data.csv").write_text("text,label\na day,maybe\nnot a day,yes\na day,no\na day,no\nday,no\n")
     assert main(["evaluate", data, "--model", out]) == 1
-    assert "has labels ['maybe'], the model knows ['no', 'yes']" in capsys.readouterr().err
+    assert "has the labels ['maybe'], the model knows ['no', 'yes']" in capsys.readouterr().err
 
 
-def test_evaluate_takes_the_test_part_of_fine_tuning(tiny_folder, tmp_path, capsys, monkeypatch):
-    rows = [f"{'not ' * (n % 2)}a café of {n};{'no' if n % 2 else 'yes'}" for n in range(20)]
-    data, out = tmp_path / "data.csv.gz", str(tmp_path / "tuned")
-    data.write_bytes(gzip.compress("\n".join(["text;label", *rows]).encode("cp1252")))
-    options = ["--model", tiny_folder, "--epochs", "1", "--quiet", "--json", "--seed", "7"]
-    finetune = ["finetune", str(data), "--out", out, *options, "--encoding", "cp1252"]
-    assert main(finetune) == 0
-    scores = json.loads(capsys.readouterr().out)
-    calls, read = [], datasets.read_labelled_texts
+def write_table(path, rows, separator=","):
+    path.write_text("".join(f"{separator.join(row)}\n" for row in rows))
+    return str(path)
 
-    def watched(path, **options):
-        calls.append((options["seed"], options.get("needs_split")))
-        return read(path, **options)
 
-    monkeypatch.setattr(datasets, "read_labelled_texts", watched)
-    assert main(["evaluate", str(data), "--model", out, "--json", "--encoding", "cp1252"]) == 0
-    assert (json.loads(capsys.readouterr().out), calls) == (scores, [(7, True)])
-    (tmp_path / "two.csv").write_text("text,label\na day,yes\nnot a day,no\n")
-    assert main(["evaluate", str(tmp_path / "two.csv"), "--model", out, "--all", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["texts"] == 2
-    assert main(finetune) == 1
-    assert "has a model: give another name, or --force to replace it" in capsys.readouterr().err
-    assert main([*finetune, "--force"]) == 0
+def data_rows(number):
+    return [[f"{'not ' * (n % 2)}a day of {n}", "no" if n % 2 else "yes"] for n in range(number)]
+
+
+QUICK = ["--method", "new", "--epochs", "1", "--json"]
+
+
+@pytest.fixture(scope="module")
+def tuned(tiny_folder, tmp_path_factory):
+    """A file of 20 rows, and the folder of a model fine-tuned on it with the seed 7."""
+    folder = tmp_path_factory.mktemp("tuned")
+    data = write_table(folder / "data.csv", [["text", "label"], *data_rows(20)])
+    options = ["--model", tiny_folder, *QUICK, "--seed", "7", "--quiet"]
+    assert main(["finetune", data, "--out", str(folder / "model"), *options]) == 0
+    return data, str(folder / "model")
+
+
+def evaluated(capsys, *arguments):
+    capsys.readouterr()
+    assert main(["evaluate", *arguments, "--json"]) == 0
+    captured = capsys.readouterr()
+    return json.loads(captured.out), captured.err
+
+
+def test_evaluate_scores_what_the_model_has_not_seen(tuned, tmp_path, capsys):
+    data, model = tuned
+    scores, note = evaluated(capsys, data, "--model", model)
+    assert scores["texts"] == 4
+    assert f"was fine-tuned on {data}: scored on its test part" in note
+    part = read_labelled_texts(data, seed=7)
+    texts, labels = part.part(part.split[2])
+    assert scores["accuracy"] == TorchMojiClassifier.load(model).score(texts, labels)
+    assert evaluated(capsys, data, "--model", model, "--all")[0]["texts"] == 20
+    new = write_table(tmp_path / "new.csv", [["text", "label"], *data_rows(21)])
+    scores, note = evaluated(capsys, new, "--model", model)
+    assert (scores["texts"], note) == (21, "")
+    assert evaluated(capsys, new, "--model", model, "--seed", "7")[0]["texts"] == 4
+    rows = [[*row, "train" if n < 15 else "test"] for n, row in enumerate(data_rows(21))]
+    marked = write_table(tmp_path / "marked.csv", [["text", "label", "split"], *rows])
+    scores, note = evaluated(capsys, marked, "--model", model)
+    assert scores["texts"] == 6
+    assert "scored on the 6 of 21 texts that are for testing" in note
+
+
+def test_evaluate_takes_an_onnx_file(tuned, tmp_path, capsys):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    data, model = tuned
+    assert main(["export", "--model", model, "--out", str(tmp_path / "m.onnx")]) == 0
+    of_file, of_folder = (
+        evaluated(capsys, data, "--model", name, "--all")[0] for name in (str(tmp_path / "m.onnx"), model)
+    )
+    assert of_file == of_folder
+
+
+@pytest.mark.parametrize("kind", ["tsv", "jsonl", "json", "csv.gz"])
+def test_any_table_with_columns_of_any_name_and_no_validation_part(tiny_folder, tmp_path, capsys, kind):
+    rows = [[*row, "test" if n % 5 == 0 else "train"] for n, row in enumerate(data_rows(20))]
+    path = tmp_path / f"data.{kind}"
+    records = [dict(zip(["body", "mood", "split"], row, strict=True)) for row in rows]
+    if kind == "tsv":
+        write_table(path, [["body", "mood", "split"], *rows], "\t")
+    elif kind == "csv.gz":
+        lines = ["body,mood,split", *(f"{text} caf\xe9,{label},{split}" for text, label, split in rows)]
+        path.write_bytes(gzip.compress("\n".join(lines).encode("cp1252")))
+    else:
+        path.write_text(json.dumps(records) if kind == "json" else "\n".join(map(json.dumps, records)))
+    names = ["--text-column", "body", "--label-column", "mood"]
+    names += ["--encoding", "cp1252"] if kind == "csv.gz" else []
+    out = str(tmp_path / "tuned")
+    assert main(["finetune", str(path), "--out", out, "--model", tiny_folder, *QUICK, *names]) == 0
+    captured = capsys.readouterr()
+    assert "14 texts to learn from; of the classes no: 7, yes: 7" in captured.err
+    scores = json.loads(captured.out)
+    assert (scores["texts"], list(scores["f1"])) == (4, ["no", "yes"])
+    assert evaluated(capsys, str(path), "--model", out, *names)[0] == scores
+    assert main(["evaluate", str(path), "--model", out, *names[4:]]) == 1
+    assert "(others by --text-column, --label-column)" in capsys.readouterr().err
+
+
+def test_a_model_is_replaced_with_force_only_and_never_the_one_to_start_from(tuned, tiny_folder, capsys):
+    data, model = tuned
+    finetune = ["finetune", data, *QUICK, "--quiet", "--out", model]
+    assert main([*finetune, "--model", tiny_folder]) == 1
+    assert "has config.json, vocabulary.json, model.safetensors, README.md: give another name" in (
+        capsys.readouterr().err
+    )
+    assert main([*finetune, "--model", model, "--force"]) == 1
+    assert f"{model} would replace the input {model}" in capsys.readouterr().err
+    assert main([*finetune, "--model", tiny_folder, "--force", "--seed", "7"]) == 0
+
+
+def test_data_of_another_kind_are_refused(tuned, tmp_path, capsys):
+    (tmp_path / "several.jsonl").write_text('{"text": "a day", "label": [1, 0]}\n')
+    assert main(["evaluate", str(tmp_path / "several.jsonl"), "--model", tuned[1]]) == 1
+    assert "has several labels for a text, the model gives one label" in capsys.readouterr().err
+    (tmp_path / "sheet.xlsx").touch()
+    assert main(["finetune", str(tmp_path / "sheet.xlsx"), "--out", str(tmp_path / "m")]) == 1
+    assert "sheet.xlsx, a spreadsheet: save it as CSV" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "{}", "[]", '"x"', '{"classes": 1}', "\0"])
+def test_a_damaged_classifier_is_one_line(tuned, tmp_path, capsys, content):
+    copy = shutil.copytree(tuned[1], tmp_path / "copy")
+    (copy / "classifier.json").write_text(content)
+    assert main(["evaluate", tuned[0], "--model", str(copy)]) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("torchmoji: ")
+    assert errors.count("\n") == 1
 
 
 def test_evaluate_wants_a_fine_tuned_model(tiny_folder, capsys):

@@ -36,7 +36,7 @@ def test_the_python_snippets_give_what_is_shown(block, tmp_path):
 
 
 def test_the_commands_for_files_run(tmp_path):
-    (block,) = [block for block in BASH if "--input tweets.csv" in block.text]
+    (block,) = [block for block in BASH if "emojize tweets.csv" in block.text]
     (tmp_path / "tweets.csv").write_text("text\nI love it\n")
     (tmp_path / "tweets.txt.gz").write_bytes(gzip.compress(b"I love it\n"))
     (tmp_path / "tweets.txt").write_text("I love it\n")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -90,6 +91,48 @@ def test_half_a_file_of_something_else_is_refused(few_at_once, tmp_path):
     os.truncate(tmp_path / "out.csv.partial", 10)
     with pytest.raises(ValueError, match=r"out.csv.partial is shorter than it was"):
         write(tmp_path / "out.csv", 12, resume=True)
+
+
+@pytest.mark.parametrize("kind", ["npy", "csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": 4}, "whole rows where 4 were written: delete it to begin anew"),
+        ({"rows": 9}, "whole rows where 9 were written"),
+        ({"bytes": -3}, "out.{}.partial.json is damaged: delete it and out.{}.partial to begin anew"),
+        ({"bytes": 11}, "whole rows where 8 were written"),
+        ({"rows": True}, "is damaged"),
+        ({"about": "x"}, "is damaged"),
+        ("[" * 100_000, "is damaged"),
+        ("\0", "is damaged"),
+    ],
+)
+def test_a_note_that_does_not_fit_its_rows_is_refused(few_at_once, tmp_path, kind, change, message):
+    path, note = tmp_path / f"out.{kind}", tmp_path / f"out.{kind}.partial.json"
+    with pytest.raises(Interrupted):
+        write(path, 12, fail_at=9)
+    broken = change if isinstance(change, str) else json.dumps(json.loads(note.read_text()) | change)
+    note.write_text(broken)
+    with pytest.raises(ValueError, match=re.escape(message.format(kind, kind))):
+        write(path, 12, resume=True)
+
+
+def test_an_input_that_became_shorter_is_no_result(few_at_once, tmp_path):
+    with pytest.raises(Interrupted):
+        write(tmp_path / "out.csv", 12, fail_at=9)
+    with (
+        pytest.raises(ValueError, match=r"out.csv.partial has 8 rows, the input 3 texts: delete it"),
+        PartialFile(tmp_path / "out.csv", 2, ABOUT, resume=True) as file,
+    ):
+        file.skip("abc")
+
+
+def test_links_beside_a_file_are_not_followed(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "out.csv.partial").symlink_to(tmp_path / "precious")
+    with pytest.raises(ValueError, match=r"out.csv.partial is a link"):
+        write(tmp_path / "out.csv", 12)
+    assert (tmp_path / "precious").read_text() == "mine"
 
 
 def test_other_endings_are_refused(tmp_path):

@@ -357,3 +357,15 @@ def test_a_small_file_does_not_fill_the_memory(tmp_path, name, write):
     command = [sys.executable, "-c", program, tmp_path / name]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
     assert int(done.stdout) < (500 if name.endswith("parquet") else 60)  # MiB
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+def test_rows_with_other_columns_are_filled_up_or_refused(tmp_path, kind):
+    path = tmp_path / f"out.{kind}"
+    assert write_rows([{"a": "1", "b": "2"}, {"b": "4"}], path) == 2
+    with open_table(path) as table:
+        assert [[row["a"] or "", row["b"]] for _, row in table] == [["1", "2"], ["", "4"]]
+    with pytest.raises(
+        ValueError, match=r"row 2 has 'c', which is no column of the rows before it: write \.jsonl"
+    ):
+        write_rows([{"a": 1}, {"a": 2, "c": 3}], tmp_path / f"new.{kind}")

@@ -1,14 +1,49 @@
 """What the command lines of the package, `scripts/` and `examples/` share."""
 
 import argparse
-from typing import Any
+import difflib
+import os
+import re
+import stat
+import sys
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose help shows a text as it is, and which guesses what a misspelt option is meant to be."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def option_names(self) -> dict[str, str]:
+        """The long options that the help names, by the attribute where each is kept."""
+        shown = (action for action in self._actions if action.help != argparse.SUPPRESS)
+        return {
+            action.dest: name
+            for action in shown
+            for name in reversed(action.option_strings)
+            if name.startswith("--")
+        }
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and what is wrong, with what could be meant, and exit with 2."""
+        wrong, known = "", []
+        if choice := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            wrong, known = choice[1], re.findall(r"[^', ]+", choice[2])
+        elif unknown := re.search(r"unrecognized arguments: (-[^ =]*)", message):
+            wrong, known = unknown[1], list(self.option_names().values())
+        guesses = difflib.get_close_matches(wrong, known, 1)
+        hint = f": do you mean {guesses[0]}?" if guesses else ""
+        self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog}: error: {message}{hint}\n")
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
     """Make a parser whose help shows a module's docstring as it is."""
-    return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return Parser(description=description)
 
 
 def positive(text: str) -> int:
@@ -27,8 +62,209 @@ def not_negative(text: str) -> int:
     return number
 
 
+def share(text: str) -> float:
+    """Argument type: a number from 0 to 1."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return number
+
+
+def add_other_spelling(command: Any, spelling: str, dest: str, **options: Any) -> None:
+    """Add another spelling of an option, which the help does not show.
+
+    Args:
+        command: With the option.
+        spelling: The other name.
+        dest: Where the option keeps its value.
+        options: As the option has them.
+    """
+    command.add_argument(spelling, dest=dest, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **options)
+
+
+# --- files that are read ------------------------------------------------------------------------------------
+
+
 def add_encoding(command: Any) -> None:
     """Add the option that names the encoding of a text file."""
     command.add_argument(
         "--encoding", metavar="NAME", help="the file's encoding, such as cp1252 (default: utf-8)"
     )
+
+
+def add_text_column(command: Any) -> None:
+    """Add the option that names the column of the texts."""
+    command.add_argument("--text-column", metavar="NAME", help="the texts' column (default: text)")
+    add_other_spelling(command, "--column", "text_column", metavar="NAME")
+
+
+# --- how a model computes -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How a model computes; the defaults are the library's. Each field is an option, see `add_compute`."""
+
+    device: str | None = None
+    precision: str | None = None
+    batch_size: int | None = None
+    threads: int | None = None
+    max_length: int | None = None
+    windows: bool = False
+    balance: float = 0.0
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> "Compute":
+        """Those that a command line gives; a command that lacks one has the default."""
+        given = vars(options)
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: given[name] for name in names if name in given})
+
+
+_COMPUTE: dict[str, dict[str, Any]] = {
+    "device": {"metavar": "NAME", "help": "such as cuda; torch computes then (default: the CPU)"},
+    "precision": {
+        "choices": ("float32", "int8", "bfloat16", "float16"),
+        "help": "numbers to compute with: int8 is quickest on a CPU (ONNX), but a text's result then depends "
+        "a little on the texts computed beside it; float32 gives each text the same anywhere; bfloat16 and "
+        "float16 are for torch on a GPU (default: float32; an .onnx file has its own)",
+    },
+    "batch_size": {
+        "type": positive,
+        "metavar": "N",
+        "help": "texts computed at once, at most (default: what is fastest)",
+    },
+    "threads": {"type": positive, "metavar": "N", "help": "threads (default: one for each core)"},
+    "max_length": {
+        "type": positive,
+        "metavar": "N",
+        "help": "tokens of a text, after which it is cut (default: the model's, or 512)",
+    },
+    "windows": {
+        "action": "store_true",
+        "help": "read longer texts whole, in windows of so many tokens, and average; else they are cut",
+    },
+    "balance": {
+        "type": share,
+        "metavar": "B",
+        "help": "from 0 to 1, how much of their head start to take off common classes (default: 0)",
+    },
+}
+
+
+def add_compute(command: Any, leave_out: Collection[str] = ()) -> None:
+    """Add an option for each field of `Compute`.
+
+    Args:
+        command: What computes.
+        leave_out: Fields that mean nothing to it, or that it has in another sense.
+    """
+    group = command.add_argument_group("how to compute")
+    for field in fields(Compute):
+        if field.name not in leave_out:
+            name = f"--{field.name.replace('_', '-')}"
+            group.add_argument(name, default=field.default, **_COMPUTE[field.name])
+
+
+# --- files that are written ---------------------------------------------------------------------------------
+
+
+def add_force(command: Any) -> None:
+    """Add the option that lets a command replace what is there."""
+    command.add_argument("--force", action="store_true", help="replace what has that name")
+
+
+def new_output(
+    path: str | os.PathLike[str], force: bool, inputs: Iterable[str | os.PathLike[str]] = ()
+) -> Path:
+    """The place of a file to be written; for every command that writes one, before its work.
+
+    Args:
+        path: As the user names it.
+        force: Whether a file that is there may be replaced.
+        inputs: What the command reads, which it never replaces.
+
+    Returns:
+        The path, for a link that of the file to which it leads, so that the link stays.
+
+    Raises:
+        ValueError: It is one of the inputs, also by a link.
+        OSError: Something is there that must not, or without `force` is not to be replaced.
+    """
+    path = Path(path)
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if not target.exists():
+        return target
+    for given in inputs:
+        if os.path.exists(given) and os.path.samefile(given, target):
+            raise ValueError(f"{path} would replace the input {os.fspath(given)}: give another name")
+    mode = target.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    if not stat.S_ISREG(mode):
+        raise FileExistsError(
+            f"{path} is a pipe or a device, no file: name a file, or leave it out and redirect the output"
+        )
+    if not force:
+        raise FileExistsError(f"{path} exists: give another name, or --force to replace it")
+    return target
+
+
+def new_folder(
+    path: str | os.PathLike[str],
+    force: bool,
+    files: Iterable[str],
+    inputs: Iterable[str | os.PathLike[str] | None] = (),
+) -> Path:
+    """The same for a folder: one that is there is right where it has none of `files`, or with `force`."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{path} is a file: give a folder")
+    for given in inputs:
+        if given is not None and path.exists() and os.path.exists(given) and os.path.samefile(given, path):
+            raise ValueError(f"{path} would replace the input {os.fspath(given)}: give another name")
+    there = [name for name in files if (path / name).exists()]
+    if there and not force:
+        raise FileExistsError(
+            f"{path} has {', '.join(there)}: give another name, or --force to replace what is there"
+        )
+    return path
+
+
+# --- messages -----------------------------------------------------------------------------------------------
+
+_OTHER_NAMES = {"dtype": "precision", "epoch_size": "epochs", "name_or_path": "model"}
+"""Parameters of Python whose options have other names."""
+
+
+def in_options(message: str, parser: argparse.ArgumentParser | None) -> str:
+    """A message of the library with a command's options in place of Python's parameters.
+
+    A name with an underscore is a parameter wherever it stands; another one, which may be a plain word, only
+    before an equals sign, or as the subject of "must be". What stands in quotes or belongs to a path is left.
+
+    Args:
+        message: Of an error.
+        parser: Of the command.
+    """
+    if not isinstance(parser, Parser):
+        return message
+    options = parser.option_names()
+    options |= {name: options[other] for name, other in _OTHER_NAMES.items() if other in options}
+    for name, option in options.items():
+        free = rf"(?<![\w\"'./\\-]){name}(?![\w\"'./\\-])"
+        message = re.sub(rf"{free}=(?=['\w])", f"{option} ", message)
+        message = re.sub(rf"{free}=(?=\W|$)", option, message)
+        message = re.sub(free if "_" in name else rf"{free}(?= must be )", option, message)
+    return message
+
+
+def show_bar(quiet: bool) -> bool:
+    """Whether to show progress bars: on a terminal, never in a log."""
+    return not quiet and sys.stderr.isatty()
+
+
+def note(message: str, quiet: bool = False) -> None:
+    """Say something beside the results, on standard error."""
+    if not quiet:
+        print(f"torchmoji: {message}", file=sys.stderr)

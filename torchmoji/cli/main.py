@@ -1,6 +1,6 @@
 """The command `torchmoji`. Results go to standard output or a file, all else to standard error."""
 
-import argparse
+import errno
 import io
 import os
 import sys
@@ -13,34 +13,68 @@ from torchmoji.cli import models as cli_models
 from torchmoji.cli import pretraining as cli_pretraining
 from torchmoji.cli import texts as cli_texts
 from torchmoji.cli import training as cli_training
+from torchmoji.cli.arguments import Parser, in_options, note
 
 _STATUS = """
 Exit status: 0, 1 where the work failed, 2 for a wrong option, 130 after Ctrl-C. Results go to standard output
 or a file, all else to standard error. A file appears under its name when it is whole."""
+_TRACEBACK_SWITCH = "TORCHMOJI_TRACEBACK"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="torchmoji",
         description="Read emotion out of short texts.",
         epilog=f"torchmoji COMMAND --help has examples.\n{_STATUS}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"torchmoji {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for module in (cli_texts, cli_training, cli_pretraining, cli_models):
         module.add_commands(partial(_add, commands))
+    completion = _add(
+        commands,
+        "completion",
+        "print what makes a shell complete commands and options",
+        "Print a script for a shell, which from then on completes commands and options (extra completion).",
+        [
+            "torchmoji completion bash > ~/.local/share/bash-completion/completions/torchmoji",
+            "torchmoji completion zsh > ~/.zfunc/_torchmoji",
+        ],
+    )
+    completion.add_argument(
+        "shell", choices=("bash", "zsh", "tcsh"), metavar="SHELL", help="bash, zsh or tcsh"
+    )
+    completion.set_defaults(run=lambda options: _complete(parser, options.shell))
     return parser
 
 
 def _add(commands: Any, name: str, summary: str, description: str, examples: Sequence[str]) -> Any:
-    return commands.add_parser(
+    command = commands.add_parser(
         name,
         help=summary,
         description=description,
         epilog="examples:\n  " + "\n  ".join(examples) + "\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    command.set_defaults(parser=command, stopped=None)
+    return command
+
+
+def _complete(parser: Parser, shell: str) -> None:
+    from torchmoji.files.extras import require
+
+    print(require("shtab", "completion", "completion in a shell").complete(parser, shell))
+
+
+def _parse(arguments: Sequence[str]) -> Any:
+    """The options; texts may stand before, between and behind them."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and hasattr(options, "texts") and not any(word.startswith("-") and word != "-" for word in rest):
+        options.texts += rest
+    elif rest:
+        options.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,20 +86,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 where the work failed, 130 after Ctrl-C. A wrong option exits with 2.
     """
-    options = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], None] = options.run
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        _parser().print_help()
+        return 0
+    options = _parse(arguments)
+    run: Callable[[Any], None] = options.run
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # where the terminal has no emojis
     try:
         run(options)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # the reader has gone, as in `| head`; what is left in the buffer has nowhere to go
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone, as in `| head`
+        _forget_output()
         return 1
     except KeyboardInterrupt:
+        if advice := options.stopped(options) if callable(options.stopped) else options.stopped:
+            note(f"stopped: {advice}")
         return 130
-    except (OSError, ValueError, ModuleNotFoundError) as error:
-        print(f"torchmoji: {error}", file=sys.stderr)
+    except (
+        Exception
+    ) as error:  # of any kind that a damaged file or a full disk brings: one line, no traceback
+        if os.environ.get(_TRACEBACK_SWITCH):
+            raise
+        note(in_options(_reason(error, options), options.parser))
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _forget_output()
         return 1
     return 0
+
+
+def _reason(error: Exception, options: Any) -> str:
+    """What an error says, in one line; one that nobody has foreseen with its type."""
+    message = " ".join(str(error).split("\n"))
+    if isinstance(error, OSError) and error.strerror:
+        if error.errno in _FULL:
+            target = getattr(options, "out", None) or getattr(options, "output_dir", None)
+            file = error.filename or target or getattr(options, "target", "standard output")
+            return f"cannot write {file} ({error.strerror}): free some space, and give the same command again"
+        return (
+            error.strerror if error.filename is None else f"{os.fsdecode(error.filename)}: {error.strerror}"
+        )
+    if isinstance(error, OSError | ValueError | ModuleNotFoundError) and message:
+        return message
+    return f"{type(error).__name__}: {message} ({_TRACEBACK_SWITCH}=1 shows where)"
+
+
+def _forget_output() -> None:
+    """What is left in the buffer has nowhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

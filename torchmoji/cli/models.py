@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from torchmoji import __version__
+from torchmoji.cli.arguments import Compute, add_compute, add_force, new_output, show_bar
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import original_weights_installed
 from torchmoji.onnx.model import OUTPUTS, export
@@ -20,7 +21,9 @@ _ONNX_ENDING = ".onnx"
 def add_model_options(command: Any) -> None:
     """Options that name a model, for `load_pipeline`."""
     command.add_argument(
-        "--model", metavar="NAME", help="default, deepmoji (the original weights), a folder, or a hub id"
+        "--model",
+        metavar="NAME",
+        help="default, deepmoji (the original weights), a folder, an .onnx file, or a hub id",
     )
     command.add_argument("--weights", metavar="FILE", help="weights of a model, or an .onnx file")
     command.add_argument(
@@ -47,15 +50,26 @@ def load_pipeline(options: argparse.Namespace) -> MojiPipeline:
         raise ValueError("give --model or --weights, not both")
     if weights is None and options.vocabulary is not None and not options.model:
         raise ValueError("--weights and --vocabulary belong together: give both or neither")
-    is_onnx = weights is not None and weights.endswith(_ONNX_ENDING)
+    name, compute = model_name(options), Compute.of(options)
+    is_onnx = name.endswith(_ONNX_ENDING)
     if is_onnx and options.backend == "torch":
-        raise ValueError(f"torch cannot run {weights}: use --backend onnx, or weights for torch")
-    if is_onnx and not os.path.isfile(weights):
-        raise FileNotFoundError(f"there is no ONNX file {weights}: check the path")
+        raise ValueError(f"torch cannot run {name}: use --backend onnx, or weights for torch")
+    if is_onnx and not os.path.isfile(name):
+        raise FileNotFoundError(f"there is no ONNX file {name}: check the path")
     if weights is not None and not is_onnx and options.vocabulary is None:
         raise ValueError("--weights and --vocabulary belong together: give both or neither")
-    files = find(model_name(options), options.vocabulary or None)
-    return MojiPipeline.from_pretrained(files, options.backend, balance=getattr(options, "balance", 0.0))
+    pipeline = MojiPipeline.from_pretrained(
+        find(name, options.vocabulary or None),
+        options.backend,
+        compute.device,
+        precision=compute.precision,
+        threads=compute.threads,
+        max_length=compute.max_length,
+        windows=compute.windows,
+        balance=compute.balance,
+    )
+    pipeline.batch_size = compute.batch_size
+    return pipeline
 
 
 def model_name(options: argparse.Namespace) -> str:
@@ -84,7 +98,7 @@ def add_commands(add: Any) -> None:
         ["torchmoji download", "torchmoji download --quiet"],
     )
     download.add_argument("--quiet", action="store_true", help="no progress bars")
-    download.set_defaults(run=_download)
+    download.set_defaults(run=_download, stopped="the same command goes on where it was")
     demo = add(
         "demo",
         "open a page to try a model on",
@@ -93,6 +107,7 @@ def add_commands(add: Any) -> None:
         ["torchmoji demo --open", "torchmoji demo --model sentiment/ --port 8000"],
     )
     add_model_options(demo)
+    add_compute(demo)
     demo.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address (default: %(default)s)")
     demo.add_argument(
         "--port", type=int, default=7860, metavar="N", help="0 takes a free one (default: %(default)s)"
@@ -125,6 +140,7 @@ def _add_export(add: Any) -> None:
     exporting.add_argument(
         "--output", nargs="+", choices=OUTPUTS, metavar="NAME", help=f"some of {', '.join(OUTPUTS)}"
     )
+    add_force(exporting)
     exporting.set_defaults(run=_export)
 
 
@@ -143,7 +159,7 @@ def _add_convert(add: Any) -> None:
         "source", metavar="SOURCE", help="a weights file, whose content says what it is, or a model's name"
     )
     converting.add_argument("target", metavar="FILE", type=Path, help="the new file")
-    converting.add_argument("--force", action="store_true", help="overwrite it where it exists")
+    add_force(converting)
     converting.add_argument("--json", action="store_true", help="JSON, for programs")
     converting.set_defaults(run=_convert)
 
@@ -172,6 +188,8 @@ def _export(options: argparse.Namespace) -> None:
         raise ValueError("--vocabulary needs --weights: the default model goes with its own")
     if not options.out.endswith(_ONNX_ENDING):
         raise ValueError(f"cannot write {options.out}: its ending must be {_ONNX_ENDING}")
+    inputs = [name for name in (options.model, options.weights, options.vocabulary) if name]
+    out = new_output(options.out, options.force, inputs)
     if options.weights:
         weights, config = options.weights, {}
         vocabulary = load_vocabulary(options.vocabulary) if options.vocabulary else None
@@ -179,7 +197,7 @@ def _export(options: argparse.Namespace) -> None:
         files = find(model_name(options))
         weights, vocabulary, config = os.fspath(files.weights), files.vocabulary, files.config
     export(
-        *(weights, options.out, options.quantize),
+        *(weights, out, options.quantize),
         output=options.output,
         vocabulary=vocabulary,
         classes=config.get("classes"),
@@ -197,7 +215,7 @@ def _convert(options: argparse.Namespace) -> None:
     source = Path(options.source).expanduser()
     if not source.is_file():
         source = find(options.source).weights
-    weights = rewrite(source, options.target, options.force)
+    weights = rewrite(source, new_output(options.target, options.force, [source]), options.force)
     if options.json:
         layers = {name: list(tensor.shape) for name, tensor in weights.items()}
         print(json.dumps({"file": os.fspath(options.target), "layers": layers}))
@@ -208,7 +226,7 @@ def _convert(options: argparse.Namespace) -> None:
 def _download(options: argparse.Namespace) -> None:
     from torchmoji.weights.hub import download_original
 
-    weights, vocabulary = download_original(progress=not options.quiet)
+    weights, vocabulary = download_original(progress=show_bar(options.quiet))
     print(f"weights:    {weights}\nvocabulary: {vocabulary}")
 
 

@@ -6,10 +6,19 @@ import logging
 import shlex
 import sys
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
-from torchmoji.cli.arguments import not_negative
+from torchmoji.cli.arguments import (
+    add_force,
+    add_other_spelling,
+    new_folder,
+    not_negative,
+    positive,
+    show_bar,
+)
 from torchmoji.pretraining.settings import Settings
+from torchmoji.weights.folder import FILE_NAMES
 
 _ABOUT_CORPUS = """Find emojis in texts, take them out, and write what is left for `torchmoji pretrain`.
 Inputs are files, folders, globs and URLs: texts, one a line, CSV, TSV, JSON lines, Parquet, Arrow and ORC,
@@ -19,6 +28,8 @@ An interrupted command goes on when it is given again. The same input gives the 
 _ABOUT_TRAINING = """Train a model to guess the emojis of texts, store and score it, and write its card.
 Of several processes that torchrun starts each takes its part of every step. A command that was interrupted
 goes on from its last checkpoint when it is given again."""
+
+_GOES_ON = "the same command goes on where it was"
 
 
 def add_commands(add: Any) -> None:
@@ -66,11 +77,13 @@ def _add_build_corpus(add: Any) -> None:
     command.add_argument(
         "--text-column", default="text", metavar="NAME", help="the texts' column (default: %(default)s)"
     )
+    add_other_spelling(command, "--column", "text_column", metavar="NAME")
     command.add_argument(
         "--labels-column",
         metavar="NAME",
         help="column of emojis or class numbers (default: the emojis are in the texts)",
     )
+    add_other_spelling(command, "--label-column", "labels_column", metavar="NAME")
     command.add_argument(
         "--emojis", metavar="LIST", help="a file of emojis, or '😀 😡 🎉' (default: DeepMoji's 64)"
     )
@@ -108,9 +121,10 @@ def _add_build_corpus(add: Any) -> None:
     for name, summary in _CORPUS_SWITCHES.items():
         command.add_argument(name, action="store_true", help=summary)
     command.add_argument("--workers", type=int, metavar="N", help="processes (default: one for each core)")
+    add_force(command)
     command.add_argument("--json", action="store_true", help="the manifest, for programs")
     command.add_argument("--quiet", action="store_true", help="no progress bars")
-    command.set_defaults(run=_build_corpus)
+    command.set_defaults(run=_build_corpus, stopped=_GOES_ON)
 
 
 _HELP = {
@@ -202,18 +216,22 @@ def _add_pretrain(add: Any) -> None:
     command.add_argument(
         "--checkpoint-minutes", type=float, default=10, metavar="N", help="default: %(default)s"
     )
+    command.add_argument("--threads", type=positive, metavar="N", help="threads (default: one for each core)")
+    add_force(command)
     command.add_argument("--notes", metavar="FILE", help="Markdown for the model card")
     command.add_argument("--json", action="store_true", help="JSON, for programs")
     command.add_argument("--quiet", action="store_true", help="no progress bars, no log")
-    command.set_defaults(run=_pretrain)
+    command.set_defaults(run=_pretrain, stopped=_GOES_ON)
 
 
 def _build_corpus(options: argparse.Namespace) -> None:
-    from torchmoji.corpus.build import build_corpus
+    from torchmoji.corpus.build import WORK_NAME, build_corpus
     from torchmoji.corpus.emoji_finder import parse_emojis
     from torchmoji.corpus.reading import Columns
     from torchmoji.corpus.settings import CorpusSettings, Rules
+    from torchmoji.corpus.shards import MANIFEST_NAME
     from torchmoji.emojis import EMOJIS
+    from torchmoji.global_variables import VOCABULARY_NAME
 
     given = vars(options) | {
         "emojis": EMOJIS if options.emojis is None else parse_emojis(options.emojis),
@@ -221,6 +239,9 @@ def _build_corpus(options: argparse.Namespace) -> None:
         "columns": Columns(options.text_column, options.labels_column, not options.no_header),
     }
     given["rules"] = Rules(**{field.name: given[field.name] for field in fields(Rules)})
+    out = Path(options.out)
+    if not ((out / MANIFEST_NAME).exists() or (out / WORK_NAME).exists()):  # else it is gone on with
+        new_folder(out, options.force, [VOCABULARY_NAME])
     settings = CorpusSettings(**{field.name: given[field.name] for field in fields(CorpusSettings)})
     manifest = build_corpus(
         options.inputs,
@@ -228,7 +249,7 @@ def _build_corpus(options: argparse.Namespace) -> None:
         settings,
         validation_inputs=options.validation_from,
         workers=options.workers,
-        progress=not options.quiet and sys.stderr.isatty(),
+        progress=show_bar(options.quiet),
     )
     if options.json:
         print(json.dumps(manifest, ensure_ascii=False))
@@ -248,10 +269,15 @@ def _build_corpus(options: argparse.Namespace) -> None:
 
 
 def _pretrain(options: argparse.Namespace) -> None:
-    from pathlib import Path
-
+    from torchmoji.pretraining.loop import CHECKPOINT_NAME
     from torchmoji.pretraining.pretraining import pretrain
 
+    if not Path(options.out, CHECKPOINT_NAME).is_file():  # else it is gone on with
+        new_folder(options.out, options.force, FILE_NAMES, [options.start_from])
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
     if not options.quiet and not sys.stderr.isatty():  # where there is no terminal for a bar
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:

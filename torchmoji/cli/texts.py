@@ -1,29 +1,61 @@
-"""The commands that take texts: `emojize`, `score`, `emotions`, `attention`, `explain` and `encode`."""
+"""The commands that take texts: `emojize`, `predict`, `score`, `emotions`, `attention`, `explain`, `encode`.
+
+Each gives a row for each text. Of a table the row keeps all its columns and gets the command's behind them; a
+name that is taken gets an underscore. Emojis are written as people should see them, with U+FE0F.
+"""
 
 import argparse
-import json
+import os
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator
-from itertools import chain, tee, zip_longest
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import chain, tee
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from torchmoji.cli.arguments import add_encoding
+from torchmoji.cli.arguments import (
+    add_compute,
+    add_encoding,
+    add_force,
+    add_text_column,
+    new_output,
+    note,
+    positive,
+    show_bar,
+)
 from torchmoji.cli.models import add_model_options, load_pipeline, model_name
-from torchmoji.emojis import shown
-from torchmoji.files.resumable import RESUMABLE, PartialFile, fingerprint
-from torchmoji.files.tables import check_writable, ending, read_texts, write_lines, write_npy, write_rows
+from torchmoji.emojis import alias, shown
+from torchmoji.files.resumable import RESUMABLE, PartialFile, can_be_resumed, fingerprint
+from torchmoji.files.tables import (
+    DEFAULT_COLUMN,
+    READABLE,
+    SPREADSHEETS,
+    check_writable,
+    ending,
+    open_table,
+    unused_name,
+    write_lines,
+    write_npy,
+    write_rows,
+)
 from torchmoji.pipeline.pipeline import MojiPipeline
+from torchmoji.pipeline.spans import placed_words
 from torchmoji.weights.folder import find
 
 _INPUTS = """
-Texts are arguments, or lines of standard input (-), answered as they come, or come from a file (--input):
-.txt, .csv, .tsv, .jsonl, .json, also gzipped, or .parquet. Results go to standard output, or to a file
-(--out): .csv, .tsv, .jsonl or .parquet"""
+Arguments are texts, or files where they name some; - is standard input, whose lines are answered as they
+come. Files are .txt, .csv, .tsv, .jsonl, .json, also gzipped, or .parquet; all columns of a table are kept.
+Results go to standard output, or to a file (--out): .csv, .tsv, .jsonl or .parquet"""
 
 _CHUNK_BYTES = 1 << 18
+_NAME_ONE = "name one with --text-column"
 
 Result = dict[str, Any]
+Item = tuple[str, Result]
+"""A text and its row."""
+Answer = tuple[str, Result, Result]
+"""A text, its row, and what the command adds."""
 
 
 def add_commands(add: Any) -> None:
@@ -32,59 +64,69 @@ def add_commands(add: Any) -> None:
     Args:
         add: Makes a command from its name, a summary, a description and examples.
     """
-    for name, (summary, rows, examples) in _COMMANDS.items():
+    for name, (summary, results, examples) in _COMMANDS.items():
         ending_note = "; with .npy as one array." if name == "encode" else "."
         command = add(name, summary, f"{summary.capitalize()}.\n{_INPUTS}{ending_note}", examples)
-        command.set_defaults(run=_run_texts, rows=rows)
-        command.add_argument("texts", nargs="*", metavar="TEXT", help="a text; - for lines of standard input")
-        command.add_argument("--input", metavar="FILE", help="a file of texts")
-        command.add_argument("--column", metavar="NAME", help="the texts' column in it (default: text)")
+        command.set_defaults(run=_run_texts, results=results, resume=False, stopped=_how_to_go_on)
+        command.add_argument("texts", nargs="*", metavar="TEXT|FILE", help="texts, or files of them, or -")
+        command.add_argument(
+            "--input", action="append", default=[], metavar="FILE", help="a file of texts; may be repeated"
+        )
+        add_text_column(command)
         add_encoding(command)
         command.add_argument("--out", metavar="FILE", help="the new file")
+        command.add_argument(
+            "--output-dir", metavar="FOLDER", help="a new file here for each file of texts, of the same name"
+        )
+        add_force(command)
         command.add_argument("--json", action="store_true", help="JSON lines on standard output")
-        command.add_argument("--quiet", action="store_true", help="no progress bar")
+        command.add_argument("--quiet", action="store_true", help="no progress bar, no notes")
         add_model_options(command)
-        if name == "emojize":
+        add_compute(command, ["balance"] if name == "encode" else [])
+        if name in ("emojize", "predict"):
             command.add_argument(
-                "--top-k", type=int, default=5, metavar="K", help="emojis a text (default: %(default)s)"
-            )
-            command.add_argument(
-                "--balance",
-                type=float,
-                default=0.0,
-                metavar="B",
-                help="from 0 to 1, how much of their head start to take off common emojis "
-                "(default: %(default)s)",
+                "--top-k", type=positive, default=5, metavar="K", help="of a text (default: %(default)s)"
             )
         elif name == "encode":
-            command.set_defaults(run=_encode)
             command.add_argument(
                 "--resume",
                 action="store_true",
-                help="go on where an interrupted run from --input to --out (.npy, .jsonl, .csv, .tsv) was",
+                help="go on where an interrupted run from a file to --out (.npy, .jsonl, .csv, .tsv) was",
             )
 
 
 # --- results of texts ---------------------------------------------------------------------------------------
 
 
-def _emojis(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
-    columns = range(1, min(options.top_k, len(pipeline.classes)) + 1)
-    for prediction in pipeline.predict_stream(texts, options.top_k):
-        row: Result = {"text": prediction.text}
-        for number, score in zip_longest(columns, prediction):  # a text without words has empty cells
-            row |= {
-                f"emoji_{number}": score and shown(score.emoji),
-                f"probability_{number}": score and round(score.probability, 6),
-            }
+def _names(pipeline: MojiPipeline) -> tuple[str, str]:
+    """What columns of the likeliest classes are called: only emojis are called so."""
+    are_emojis = all(alias(name) != name for name in pipeline.classes)
+    return ("emoji", "probability") if are_emojis else ("label", "score")
+
+
+def _guesses(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
+    name, number = ("label", "score") if options.command == "predict" else _names(pipeline)
+    top_k = min(options.top_k, max(1, len(pipeline.classes)))
+    for prediction in pipeline.predict_stream(texts, top_k):
+        row: Result = {}
+        for place in range(top_k):
+            score = prediction[place] if place < len(prediction) else None
+            row[f"{name}_{place + 1}"] = score and shown(score.emoji)
+            row[f"{number}_{place + 1}"] = score and round(score.probability, 6)
         yield row
 
 
 def _scores(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
+    names = [shown(name) for name in pipeline.classes]
     texts, again = tee(texts)
     for text, row in zip(texts, pipeline.predict_proba(again), strict=True):
-        values = (round(float(value), 6) for value in row)
-        yield {"text": text} | dict(zip(pipeline.classes, values, strict=True))
+        yield _numbers(names, text, row)
+
+
+def _numbers(names: Sequence[str], text: str, row: Iterable[Any]) -> Result:
+    """Numbers by name; none for a text without words, about which the model knows nothing."""
+    values = [round(float(value), 6) for value in row] if placed_words(text) else [None] * len(names)
+    return dict(zip(names, values, strict=True))
 
 
 def _emotions(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
@@ -92,43 +134,49 @@ def _emotions(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Na
 
     texts, again = tee(texts)
     for text, row in zip(texts, pipeline.emotions(again), strict=True):
-        yield {"text": text} | dict(zip(EMOTIONS, (round(float(value), 6) for value in row), strict=True))
+        yield _numbers(EMOTIONS, text, row)
 
 
 def _attention(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
     for prediction in pipeline.predict_stream(texts, 1):
-        words = [word._asdict() | {"weight": round(word.weight, 6)} for word in prediction.words]
-        yield {"text": prediction.text, "words": words}
+        yield {"words": [word._asdict() | {"weight": round(word.weight, 6)} for word in prediction.words]}
 
 
 def _explain(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
+    name, number = _names(pipeline)
     for text in texts:
         top, words = pipeline.explain(text)
         effects = [word._asdict() | {"change": round(word.change, 6)} for word in words]
-        yield {"text": text, "emoji": top.emoji, "probability": round(top.probability, 6), "words": effects}
+        likeliest = (shown(top.emoji), round(top.probability, 6)) if words else (None, None)
+        yield {name: likeliest[0], number: likeliest[1], "words": effects}
 
 
 def _features(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
-    texts, again = tee(texts)
-    for text, row in zip(texts, pipeline.encode_stream(again), strict=True):
-        yield {"text": text, "features": row.tolist()}
+    for row in pipeline.encode_stream(texts):
+        yield {"features": row.tolist()}
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, tuple[str, Callable[..., Iterator[Result]], list[str]]] = {
     "emojize": (
         "give texts their likeliest emojis",
-        _emojis,
+        _guesses,
         [
             'torchmoji emojize "I love mom\'s cooking"',
             'torchmoji emojize "see you tomorrow" "not again.." --top-k 3',
-            "torchmoji emojize --input tweets.csv --column text --out emojis.csv",
+            "torchmoji emojize tweets.csv --text-column tweet --out emojis.csv",
+            "torchmoji emojize tweets.csv other.jsonl --output-dir emojis/",
             "cat tweets.txt | torchmoji emojize - --json > emojis.jsonl",
         ],
+    ),
+    "predict": (
+        "give texts their likeliest labels by a classifier of your own",
+        _guesses,
+        ['torchmoji predict "what a waste of time" --model sentiment/ --top-k 1'],
     ),
     "score": (
         "give the probability of every class",
         _scores,
-        ["torchmoji score --input tweets.csv --out scores.csv"],
+        ["torchmoji score tweets.csv --out scores.csv"],
     ),
     "emotions": (
         "give anger, anticipation, disgust, fear, joy, sadness, surprise and trust, 0 to 1",
@@ -149,8 +197,8 @@ _COMMANDS = {
         "give texts their emotional encodings: float32 numbers, 2304 in the original's sizes",
         _features,
         [
-            "torchmoji encode --input tweets.txt.gz --out features.npy",
-            "torchmoji encode --input tweets.txt.gz --out features.npy --resume",
+            "torchmoji encode tweets.txt.gz --out features.npy",
+            "torchmoji encode tweets.txt.gz --out features.npy --resume",
             'torchmoji encode "I love it" --json',
         ],
     ),
@@ -158,109 +206,206 @@ _COMMANDS = {
 
 
 def _run_texts(options: argparse.Namespace) -> None:
-    windows = _windows(options)
-    if options.out:
-        check_writable(options.out, has_numbers=False)
-    rows = _rows(options.rows, load_pipeline(options), windows, options)
-    if options.out:
-        write_rows(rows, options.out)
-    elif options.json:
-        for row in rows:
-            print(json.dumps(row, ensure_ascii=False), flush=True)
-    elif options.rows is _scores:  # a table of many columns
-        write_lines(rows, sys.stdout, ".csv", flush=True)
-    else:
-        for row in rows:
-            print(_readable(row, options), flush=True)
+    jobs = _jobs(options)
+    if not jobs:
+        return
+    pipeline = load_pipeline(options)
+    for source, target in jobs:
+        with ExitStack() as files:
+            windows = _windows(source, options, files)
+            if target is None:
+                _print(_answers(pipeline, windows, options), options)
+            else:
+                _write(pipeline, windows, source, target, options)
 
 
-def _rows(
-    run: Any, pipeline: MojiPipeline, windows: Iterable[Iterable[str]], options: argparse.Namespace
-) -> Iterator[Result]:
+def _answers(
+    pipeline: MojiPipeline, windows: Iterable[Iterable[Item]], options: argparse.Namespace
+) -> Iterator[Answer]:
     """The results of all texts, of each window before the next one is read."""
     for window in windows:
-        yield from run(pipeline, iter(window), options)
+        items, again = tee(window)
+        results = options.results(pipeline, (text for text, _ in again), options)
+        for (text, row), result in zip(items, results, strict=True):
+            yield text, row, result
 
 
-def _readable(row: Result, options: argparse.Namespace) -> str:
-    """A result for people."""
-    lines = [row["text"]]
-    if options.rows is _emojis:
-        count = sum(name.startswith("emoji_") for name in row)
-        pairs = [(row[f"emoji_{n}"], row[f"probability_{n}"]) for n in range(1, count + 1)]
-        lines.append("".join(f"   {emoji} {share:.1%}" for emoji, share in pairs if emoji)[1:])
-    elif options.rows is _emotions:
-        values = [f"{name} {value:.2f}" for name, value in row.items() if name != "text"]
-        lines.append("  " + "   ".join(values))
+def _merged(answers: Iterable[Answer]) -> Iterator[Result]:
+    """Rows with all their columns."""
+    for _, row, result in answers:
+        yield row | {unused_name(name, row): value for name, value in result.items()}
+
+
+def _print(answers: Iterator[Answer], options: argparse.Namespace) -> None:
+    if options.json or options.command == "encode":
+        write_lines(_merged(answers), sys.stdout, ".jsonl", flush=True)
+    elif options.command == "score":  # a table of many columns
+        write_lines(_merged(answers), sys.stdout, ".csv", flush=True)
     else:
-        if "emoji" in row:
-            lines.append(f"  {row['emoji']} {row['probability']:.1%}")
-        for word in row["words"]:
+        for text, _, result in answers:
+            print(text, *_readable(text, result, options.command), sep="\n", flush=True)
+
+
+def _readable(text: str, result: Result, command: str) -> Iterator[str]:
+    """A result for people, in lines."""
+    values = list(result.values())
+    if values[0] is None or values[-1] == []:
+        yield "  (none is likely enough)" if placed_words(text) else "  (no words)"
+    elif command == "emotions":
+        yield "  " + "   ".join(f"{name} {value:.2f}" for name, value in result.items())
+    elif command in ("emojize", "predict"):
+        pairs = zip(values[::2], values[1::2], strict=True)
+        yield "  " + "   ".join(f"{name} {number:.1%}" for name, number in pairs if name is not None)
+    else:
+        if command == "explain":
+            yield f"  {values[0]} {values[1]:.1%}"
+        for word in result["words"]:
             number = f"{word['weight']:6.1%}" if "weight" in word else f"{word['change']:+7.1%}"
-            lines.append(f"  {number} {word['word']}")
-    return "\n".join(lines)
+            yield f"  {number} {word['word']}"
 
 
-def _encode(options: argparse.Namespace) -> None:
-    windows = _windows(options)
-    if options.out:
-        check_writable(options.out, has_numbers=True)
-    if options.resume and not (options.input and options.out):
-        raise ValueError("--resume needs --input FILE and --out FILE: it goes on with half of such a file")
-    pipeline = load_pipeline(options)
-    if not options.out:
-        write_lines(_rows(_features, pipeline, windows, options), sys.stdout, ".jsonl", flush=True)
-    elif options.resume or (options.input and ending(options.out) in RESUMABLE):
-        _encode_file(pipeline, windows, options)
-    elif ending(options.out) == ".npy":
-        rows = pipeline.encode_stream(chain.from_iterable(windows))
-        write_npy(rows, pipeline.engine.nb_features, options.out)
-    else:
-        write_rows(_rows(_features, pipeline, windows, options), options.out)
-
-
-def _encode_file(
-    pipeline: MojiPipeline, windows: Iterable[Iterable[str]], options: argparse.Namespace
+def _write(
+    pipeline: MojiPipeline,
+    windows: Iterable[Iterable[Item]],
+    source: str | None,
+    target: Path,
+    options: argparse.Namespace,
 ) -> None:
-    """Encode a file into a file, so that an interrupted run can be resumed."""
-    about = {
-        "input": fingerprint(options.input),
-        "column": options.column,
-        "encoding": options.encoding,
-        "model": fingerprint(find(model_name(options), options.vocabulary).weights, content=True),
-        "engine": repr(pipeline),
-    }
-    with PartialFile(options.out, pipeline.engine.nb_features, about, options.resume) as file:
-        texts = file.skip(chain.from_iterable(windows))
-        if ending(options.out) == ".npy":
-            file.write_arrays(pipeline.encode_stream(texts))
-        else:
-            file.write_rows(_features(pipeline, texts, options))
+    is_array = ending(target) == ".npy"
+    if options.resume or (options.command == "encode" and source and ending(target) in RESUMABLE):
+        about = {
+            "input": fingerprint(source or ""),
+            "column": options.text_column,
+            "encoding": options.encoding,
+            "model": fingerprint(find(model_name(options), options.vocabulary).weights, content=True),
+            "engine": repr(pipeline),
+            "limits": [pipeline.max_length, pipeline.windows],
+            "version": 2,  # of the columns
+        }
+        with PartialFile(target, pipeline.engine.nb_features, about, options.resume) as file:
+            left = file.skip(chain.from_iterable(windows))
+            if is_array:
+                file.write_arrays(pipeline.encode_stream(text for text, _ in left))
+            else:
+                file.write_rows(_merged(_answers(pipeline, [left], options)))
+    elif is_array:
+        rows = pipeline.encode_stream(text for text, _ in chain.from_iterable(windows))
+        write_npy(rows, pipeline.engine.nb_features, target)
+    else:
+        write_rows(_merged(_answers(pipeline, windows, options)), target)
 
 
-# --- texts --------------------------------------------------------------------------------------------------
+def _how_to_go_on(options: argparse.Namespace) -> str | None:
+    """What to say after Ctrl-C."""
+    if options.command == "encode" and options.out and can_be_resumed(options.out):
+        return "the same command with --resume goes on where it was"
+    if options.out or options.output_dir:
+        return "what was not whole is not written; give the same command to begin anew"
+    return None
 
 
-def _windows(options: argparse.Namespace) -> Iterable[Iterable[str]]:
-    """The texts: of standard input as they come, of a file or the command line in one window."""
-    if options.column and not options.input:
-        raise ValueError("--column needs --input: it names a column of that file")
-    if options.encoding and not options.input:
-        raise ValueError("--encoding needs --input: it is that of the file")
-    if options.input and options.texts:
+# --- texts in, files out ------------------------------------------------------------------------------------
+
+
+class _Job(NamedTuple):
+    source: str | None
+    """A file of texts; None for those of the command line or standard input."""
+    target: Path | None
+    """The new file; None for standard output."""
+
+
+def _jobs(options: argparse.Namespace) -> list[_Job]:
+    """What to read and where to write; all that can be refused is, before a model is loaded."""
+    sources = _sources(options)
+    has_numbers = options.command == "encode"
+    if options.text_column and not sources:
+        raise ValueError("--text-column needs a file: it names a column of it")
+    if options.encoding and not sources:
+        raise ValueError("--encoding needs a file: it is that of the file")
+    if options.out and options.output_dir:
+        raise ValueError("give --out for one file or --output-dir for several, not both")
+    if options.resume and not (options.out and len(sources) == 1):
+        raise ValueError("--resume needs a file of texts and --out FILE: it goes on with half of such a file")
+    if options.output_dir and not sources:
+        raise ValueError("--output-dir needs files of texts: give --out FILE for texts")
+    if len(sources) > 1 and not (options.output_dir or options.json):
+        raise ValueError("several files need --output-dir FOLDER, or --json for lines on standard output")
+    if len(sources) > 1 and options.out:
+        raise ValueError("--out takes the result of one file: give --output-dir FOLDER for several")
+    for file in filter(os.path.isfile, sources):
+        with open_table(file, encoding=options.encoding) as table:  # else it is refused before the work
+            next(table.texts(options.text_column or DEFAULT_COLUMN, _NAME_ONE), None)
+    given: Sequence[str | None] = sources or [None]
+    if not (options.out or options.output_dir):
+        return [_Job(source, None) for source in given]
+    jobs: dict[Path, _Job] = {}
+    for source in given:
+        name = Path(options.out or Path(options.output_dir, _name_of_result(source, has_numbers)))
+        check_writable(name, has_numbers)
+        target = new_output(name, options.force or options.resume, sources)
+        if target in jobs:
+            raise ValueError(
+                f"{jobs[target].source} and {source} would both become {target}: give another folder for one"
+            )
+        jobs[target] = _Job(source, target)
+        if options.resume and target.exists() and not options.force:
+            if can_be_resumed(target):
+                raise FileExistsError(f"{name} exists: --force lets the unfinished one replace it")
+            note(f"{name} is finished: nothing is left to do; --force makes it anew", options.quiet)
+            return []
+    return list(jobs.values())
+
+
+def _name_of_result(source: str | None, has_numbers: bool) -> str:
+    path, kind = Path(source or ""), ending(source or "")
+    stem = Path(path.stem if path.suffix.lower() == ".gz" else path.name).stem
+    other = {".json": ".jsonl", ".jsonl": ".jsonl", ".tsv": ".tsv", ".parquet": ".parquet"}
+    return stem + (".npy" if has_numbers else other.get(kind, ".csv"))
+
+
+def _is_file(word: str) -> bool:
+    return os.path.exists(word) and not os.path.isdir(word)  # a pipe is one, too
+
+
+def _sources(options: argparse.Namespace) -> list[str]:
+    """The files of texts; arguments that name files are such."""
+    texts: Sequence[str] = options.texts
+    if options.input and texts:
         raise ValueError("give texts or --input, not both")
-    if options.input:
-        from tqdm import tqdm
-
-        texts = read_texts(options.input, options.column, options.encoding)
-        return [tqdm(texts, unit=" texts", disable=options.quiet or not sys.stderr.isatty())]
-    if "-" in options.texts and len(options.texts) > 1:
+    if "-" in texts and len(texts) > 1:
         raise ValueError("- stands for all texts of standard input: give it alone")
-    if options.texts == ["-"]:
-        return _arriving_texts()
-    if not options.texts:
-        raise ValueError("no texts: give some, - for standard input, or --input FILE")
-    return [options.texts]
+    if not texts and not options.input:
+        raise ValueError("no texts: give some, - for standard input, or files")
+    as_text = "a text of that name can come by standard input (-)"
+    files = [word for word in texts if word != "-" and _is_file(word)]
+    for word in texts:
+        if ending(word) in (*READABLE, *SPREADSHEETS) and not _is_file(word) and len(word.split()) == 1:
+            raise FileNotFoundError(f"there is no file {word}: check the path; {as_text}")
+    if files and len(files) < len(texts):
+        other = next(word for word in texts if word not in files)
+        raise ValueError(f"{files[0]} is a file, {other!r} is none: give texts or files, not both; {as_text}")
+    for file in files:
+        note(f"reading the file {file}; {as_text}", options.quiet)
+    return files or options.input
+
+
+def _windows(source: str | None, options: argparse.Namespace, files: ExitStack) -> Iterable[Iterable[Item]]:
+    """The texts: of standard input as they come, of a file or the command line in one window."""
+    if source is None and options.texts == ["-"]:
+        return ([(text, {DEFAULT_COLUMN: text}) for text in lines] for lines in _arriving_texts())
+    if source is None:
+        return [[(text, {DEFAULT_COLUMN: text}) for text in options.texts]]
+    from tqdm import tqdm
+
+    column = options.text_column or DEFAULT_COLUMN
+    is_shown = show_bar(options.quiet)
+    total = None
+    if is_shown and os.path.isfile(source):  # reading twice takes a thousandth of what the model takes
+        with open_table(source, encoding=options.encoding, only=[column]) as table:
+            total = sum(1 for _ in table)
+    table = files.enter_context(open_table(source, encoding=options.encoding))
+    items = table.texts(column, _NAME_ONE)
+    return [tqdm(items, total=total, unit=" texts", disable=not is_shown)]
 
 
 def _arriving_texts() -> Iterator[list[str]]:

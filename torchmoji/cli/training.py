@@ -2,11 +2,35 @@
 
 import argparse
 import json
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torchmoji.cli.arguments import add_encoding, not_negative, positive
+import numpy as np
+import numpy.typing as npt
+
+from torchmoji.cli.arguments import (
+    Compute,
+    add_compute,
+    add_encoding,
+    add_force,
+    add_text_column,
+    new_folder,
+    not_negative,
+    note,
+    positive,
+    show_bar,
+)
+from torchmoji.cli.models import load_pipeline
+from torchmoji.files.atomic import sha256
 from torchmoji.global_variables import FINETUNING_METHODS
+from torchmoji.weights.folder import FILE_NAMES
+
+if TYPE_CHECKING:
+    from torchmoji.training.datasets import LabelledTexts
+
+_MOST_SHOWN = 30
+_TABLE = "a table (.csv, .tsv, .jsonl, .json, .parquet)"
 
 
 def add_commands(add: Any) -> None:
@@ -18,17 +42,16 @@ def add_commands(add: Any) -> None:
     finetune = add(
         "finetune",
         "fine-tune a model on texts with labels",
-        "Fine-tune a model on a table (.csv, .tsv, .jsonl, .json, .parquet) with the columns text and\n"
-        "label, and split (train, val, test) where there is one. The score is that of the test part, which\n"
-        "training does not see.",
+        f"Fine-tune a model on {_TABLE} with the columns text and\n"
+        "label, and split (train, val, test) where there is one; without val, some of train stops training.\n"
+        "The scores are those of the test part, which training does not see.",
         [
             "torchmoji finetune data.csv --out model/",
             "torchmoji finetune data.csv --out model/ --method chain-thaw --extend-vocabulary 1000",
-            'torchmoji emojize "what a day" --model model/',
+            'torchmoji predict "what a day" --model model/',
         ],
     )
-    finetune.add_argument("data", metavar="FILE", help="texts with labels")
-    add_encoding(finetune)
+    _add_data(finetune)
     finetune.add_argument("--out", required=True, metavar="FOLDER", help="the fine-tuned model")
     finetune.add_argument("--model", default="default", metavar="NAME", help="where to start from")
     finetune.add_argument("--method", choices=FINETUNING_METHODS, default="last", help="default: %(default)s")
@@ -45,48 +68,92 @@ def add_commands(add: Any) -> None:
     )
     finetune.add_argument("--balanced", action="store_true", help="weight classes by their rarity")
     finetune.add_argument("--seed", type=int, default=42, metavar="N", help="default: %(default)s")
-    finetune.add_argument("--force", action="store_true", help="replace the model of that name")
-    finetune.add_argument("--json", action="store_true", help="JSON, for programs")
-    finetune.add_argument("--quiet", action="store_true", help="no progress bars")
-    finetune.set_defaults(run=_finetune)
+    add_force(finetune)
+    add_compute(finetune, ["precision", "batch_size", "windows", "balance"])
+    finetune.set_defaults(
+        run=_finetune, stopped="the model is written at the end: begin anew, say with --epochs"
+    )
     evaluate = add(
         "evaluate",
         "score a fine-tuned model",
-        "Score a model of finetune on a table with the columns text and label; of one with a column split,\n"
-        "on its test part.",
-        ["torchmoji evaluate data.csv --model model/", "torchmoji evaluate data.csv --model model/ --json"],
+        f"Score a model of finetune on {_TABLE} with the columns text and\n"
+        "label: on all rows; of a file with a column split, and of the one that finetune had, on the\n"
+        "test part.",
+        ["torchmoji evaluate new.csv --model model/", "torchmoji evaluate new.csv --model model/ --json"],
     )
-    evaluate.add_argument("data", metavar="FILE", help="texts with labels")
-    add_encoding(evaluate)
-    evaluate.add_argument("--model", required=True, metavar="FOLDER", help="what finetune wrote")
-    evaluate.add_argument("--all", action="store_true", help="all texts, not the test part alone")
+    _add_data(evaluate)
     evaluate.add_argument(
-        "--seed", type=int, metavar="N", help="of the test part (default: that of the model's fine-tuning)"
+        "--model", required=True, metavar="NAME", help="the folder of finetune, or an .onnx file of it"
     )
-    evaluate.add_argument("--json", action="store_true", help="JSON, for programs")
-    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument("--all", action="store_true", help="all rows in any case")
+    evaluate.add_argument(
+        "--seed", type=int, metavar="N", help="the test part of the file that finetune had with this seed"
+    )
+    add_compute(evaluate)
+    evaluate.set_defaults(run=_evaluate, weights=None, vocabulary=None, backend="auto")
 
 
-def _tell_scores(classifier: Any, texts: list[str], labels: Any, as_json: bool) -> None:
-    from torchmoji.training.metrics import score_of
+def _add_data(command: Any) -> None:
+    command.add_argument("data", metavar="FILE", help="texts with labels")
+    add_text_column(command)
+    command.add_argument("--label-column", metavar="NAME", help="the labels' column (default: label)")
+    add_encoding(command)
+    command.add_argument("--json", action="store_true", help="JSON, for programs")
+    command.add_argument("--quiet", action="store_true", help="no progress bars, no notes")
 
-    predicted = classifier.predict(texts)
+
+def _read(options: argparse.Namespace, seed: int, needs_split: bool) -> "LabelledTexts":
+    from torchmoji.training.datasets import read_labelled_texts
+
+    return read_labelled_texts(
+        options.data,
+        seed=seed,
+        needs_split=needs_split,
+        encoding=options.encoding,
+        text_column=options.text_column or "text",
+        label_column=options.label_column or "label",
+    )
+
+
+def _tell_scores(
+    predicted: npt.NDArray[Any], labels: npt.NDArray[Any], counts: Mapping[Any, int], as_json: bool
+) -> None:
+    """Print scores; of single classes those that the texts have."""
+    from torchmoji.training.metrics import f1_of_classes, score_of
+
     scores = {
-        "texts": len(texts),
+        "texts": len(labels),
         "accuracy": round(score_of("acc", labels, predicted), 4),
         "macro_f1": round(score_of("macro", labels, predicted), 4),
     }
-    print(json.dumps(scores) if as_json else "\n".join(f"{name}: {value}" for name, value in scores.items()))
+    f1 = f1_of_classes(labels, predicted, list(counts))
+    by_class = {str(name): round(f1[name], 4) for name, count in counts.items() if count}
+    if as_json:
+        print(json.dumps(scores | {"f1": by_class}, ensure_ascii=False))
+        return
+    for name, value in scores.items():
+        print(f"{name}: {value}")
+    for name, value in by_class.items():
+        print(f"f1 of {name}: {value} ({counts[name]} texts)")
+
+
+def _counts(data: "LabelledTexts", rows: Sequence[int]) -> dict[Any, int]:
+    """How many of some rows have each class."""
+    return replace(data, labels=data.labels[list(rows)]).class_counts()
 
 
 def _finetune(options: argparse.Namespace) -> None:
+    new_folder(options.out, options.force, FILE_NAMES, [options.model])
     from torchmoji.estimator import TorchMojiClassifier
-    from torchmoji.training.datasets import read_labelled_texts
 
-    if (Path(options.out) / "config.json").exists() and not options.force:
-        raise FileExistsError(f"{options.out} has a model: give another name, or --force to replace it")
-    data = read_labelled_texts(options.data, seed=options.seed, encoding=options.encoding)
+    compute = Compute.of(options)
+    _set_threads(compute)
+    data = _read(options, options.seed, needs_split=True)
     training, validation, test = map(data.part, data.split)
+    by_class = [f"{name}: {count}" for name, count in _counts(data, data.split[0]).items()]
+    more = f" and {len(by_class) - _MOST_SHOWN} more" if len(by_class) > _MOST_SHOWN else ""
+    shown = ", ".join(by_class[:_MOST_SHOWN]) + more
+    note(f"{len(training[0])} texts to learn from; of the classes {shown}", options.quiet)
     classifier = TorchMojiClassifier(
         options.model,
         method=options.method,
@@ -94,32 +161,70 @@ def _finetune(options: argparse.Namespace) -> None:
         batch_size=options.batch_size,
         extend_vocabulary=options.extend_vocabulary,
         class_weight="balanced" if options.balanced else None,
+        max_length=compute.max_length,
+        device=compute.device,
         random_state=options.seed,
-        verbose=0 if options.quiet else 1,
+        verbose=int(show_bar(options.quiet)),
     )
-    classifier.fit(*training, validation=validation)
+    classifier.fit(training[0], training[1], validation)
+    classifier.data_sha256 = sha256(options.data)
     classifier.save(options.out)
-    _tell_scores(classifier, *test, options.json)
+    _tell_scores(classifier.predict(test[0]), test[1], _counts(data, data.split[2]), options.json)
+
+
+def _set_threads(compute: Compute) -> None:
+    if compute.threads is not None:
+        import torch
+
+        torch.set_num_threads(compute.threads)
+
+
+class _Model(NamedTuple):
+    """What is evaluated."""
+
+    predict: Callable[[list[str]], npt.NDArray[Any]]
+    classes: npt.NDArray[Any]
+    multi_label: bool
+    seed: int
+    data_sha256: str | None
+
+
+def _model(options: argparse.Namespace) -> _Model:
+    if options.model.endswith(".onnx"):
+        pipeline = load_pipeline(options)
+        names = np.array(pipeline.classes)
+        several = bool(getattr(pipeline.engine, "multi_label", False))
+
+        def predict(texts: list[str]) -> npt.NDArray[Any]:
+            probabilities = pipeline.predict_proba(texts)
+            return (probabilities > 0.5).astype(np.int64) if several else names[probabilities.argmax(axis=1)]
+
+        return _Model(predict, names, several, 42, None)
+    from torchmoji.estimator import TorchMojiClassifier
+
+    classifier = TorchMojiClassifier.load(options.model)
+    if Compute.of(options) != Compute():
+        _set_threads(Compute.of(options))
+        classifier.pipeline_ = load_pipeline(options)
+    seed = classifier.random_state if isinstance(classifier.random_state, int) else 42
+    return _Model(
+        classifier.predict, classifier.classes_, classifier.multi_label_, seed, classifier.data_sha256
+    )
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    import numpy as np
-
-    from torchmoji.estimator import TorchMojiClassifier
-    from torchmoji.training.datasets import read_labelled_texts
-
-    classifier = TorchMojiClassifier.load(options.model)
-    seed = options.seed
-    if seed is None:
-        seed = classifier.random_state if isinstance(classifier.random_state, int) else 42
-    data = read_labelled_texts(
-        options.data, seed=seed, needs_split=not options.all, encoding=options.encoding
-    )
-    texts, labels = data.part(range(len(data.texts)))
-    known = classifier.classes_
-    if not classifier.multi_label_ and not np.isin(labels, known).all():
-        unknown = sorted(set(labels.tolist()) - set(known.tolist()))
-        raise ValueError(f"{options.data} has labels {unknown}, the model knows {known.tolist()}")
-    if not options.all:
-        texts, labels = data.part(data.split[2])
-    _tell_scores(classifier, texts, labels, options.json)
+    model = _model(options)
+    is_known = model.data_sha256 is not None and sha256(options.data) == model.data_sha256
+    needs_split = not options.all and (is_known or options.seed is not None)
+    data = _read(options, model.seed if options.seed is None else options.seed, needs_split)
+    data = data.for_classes(model.classes.tolist(), model.multi_label)
+    rows = range(len(data.texts)) if options.all else data.split[2]
+    if not rows:
+        raise ValueError(f"{options.data}: no row has the split 'test'; --all scores all rows")
+    texts, labels = data.part(rows)
+    if is_known:
+        kind = "on all texts, most of which it learned from" if options.all else "on its test part"
+        note(f"the model was fine-tuned on {options.data}: scored {kind}", options.quiet)
+    elif len(texts) < len(data.texts):
+        note(f"scored on the {len(texts)} of {len(data.texts)} texts that are for testing", options.quiet)
+    _tell_scores(model.predict(texts), labels, _counts(data, rows), options.json)

@@ -2,22 +2,25 @@
 
 The unfinished `out.npy` is `out.npy.partial`, and `out.npy.partial.json` says how many rows of it are sound
 and what they come from. At the end the file takes its name. Only the bytes in that count are trusted, so that
-a process may be killed at any moment.
+a process may be killed at any moment; and only where they hold as many rows as the note says.
 """
 
+import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
 from torchmoji.files.atomic import atomic_write_text, sha256
 from torchmoji.files.lock import locked
 from torchmoji.files.tables import Row, ending, npy_header, to_lines
+
+T = TypeVar("T")
 
 RESUMABLE = (".csv", ".tsv", ".jsonl", ".npy")
 ROWS_AT_ONCE = 2048
@@ -41,6 +44,15 @@ def fingerprint(path: str | os.PathLike[str], content: bool = False) -> list[Any
     return [about.st_size, about.st_mtime_ns]
 
 
+def _beside(path: str | os.PathLike[str], suffix: str) -> Path:
+    return Path(path).with_name(f"{Path(path).name}.partial{suffix}")
+
+
+def can_be_resumed(path: str | os.PathLike[str]) -> bool:
+    """Whether there is an unfinished file that `PartialFile` can continue to `path`."""
+    return _beside(path, "").is_file() and _beside(path, ".json").is_file()
+
+
 class PartialFile:
     """A file that is being written. A context manager; the file has its name when the block ends well.
 
@@ -55,7 +67,7 @@ class PartialFile:
         done: Rows that are in the file already.
 
     Raises:
-        ValueError: The ending is another, or the unfinished file was made from something else.
+        ValueError: The ending is another, or the unfinished file is damaged or made from something else.
         BlockingIOError: Another process writes this file.
     """
 
@@ -75,13 +87,15 @@ class PartialFile:
             )
         self._columns, self._dtype, self._resume = columns, dtype, resume
         self._about = json.loads(json.dumps(dict(about)))
-        self._data = self._target.with_name(f"{self._target.name}.partial")
-        self._note = self._target.with_name(f"{self._target.name}.partial.json")
-        self._lock = self._target.with_name(f"{self._target.name}.partial.lock")
+        self._data, self._note, self._lock = (_beside(path, suffix) for suffix in ("", ".json", ".lock"))
+        self._header: list[str] | None = None
         self.done = 0
 
     def __enter__(self) -> "PartialFile":
         self._target.parent.mkdir(parents=True, exist_ok=True)
+        for path in (self._data, self._note):
+            if path.is_symlink():
+                raise ValueError(f"{path} is a link, and what it leads to would be overwritten: {_ANEW}")
         with ExitStack() as stack:
             stack.enter_context(locked(self._lock, f"another process writes {self._target}: wait for it"))
             size = self._sound_bytes()
@@ -98,24 +112,71 @@ class PartialFile:
 
     def _write_npy_header(self) -> None:
         if self._kind == ".npy":
-            self._file.write(npy_header(self.done, self._columns, self._dtype))
+            self._file.write(self._npy_header())
+
+    def _npy_header(self) -> bytes:
+        return npy_header(self.done, self._columns, self._dtype)
 
     def _sound_bytes(self) -> int:
         """Bytes of the unfinished file that are kept; sets `done`."""
-        if not (self._resume and self._data.is_file() and self._note.is_file()):
+        if not (self._resume and can_be_resumed(self._target)):
             return 0
-        note = json.loads(self._note.read_text(encoding="utf-8"))
-        differing = [name for name in self._about if note["about"].get(name) != self._about[name]]
+        rows, size, about = self._read_note()
+        differing = [name for name in self._about if about.get(name) != self._about[name]]
         if differing:
             raise ValueError(f"{self._data} was made from another {' and '.join(differing)}: {_ANEW}")
-        if self._data.stat().st_size < note["bytes"]:
+        if self._data.stat().st_size < size:
             raise ValueError(f"{self._data} is shorter than it was: {_ANEW}")
-        self.done = int(note["rows"])
-        return int(note["bytes"])
+        found = self._count_rows(size)
+        if found != rows:
+            raise ValueError(f"{self._data} holds {found} whole rows where {rows} were written: {_ANEW}")
+        self.done = rows
+        return size
 
-    def skip(self, texts: Iterable[str]) -> Iterator[str]:
-        """Leave out the texts whose rows are in the file."""
-        return islice(texts, self.done, None)
+    def _read_note(self) -> tuple[int, int, dict[str, Any]]:
+        """Rows, bytes and what they are made from."""
+        try:
+            note = json.loads(self._note.read_text(encoding="utf-8"))
+            rows, size, about = note["rows"], note["bytes"], note["about"]
+        except (KeyError, TypeError, ValueError, RecursionError):
+            rows = size = about = None
+        numbers_fit = type(rows) is int and type(size) is int and min(rows, size) > 0
+        if not (numbers_fit and isinstance(about, dict)):
+            raise ValueError(f"{self._note} is damaged: delete it and {self._data.name} to begin anew")
+        return rows, size, about
+
+    def _count_rows(self, size: int) -> int:
+        """Whole rows in the first bytes, -1 where these end within a row; sets the header of a table."""
+        if self._kind == ".npy":
+            row = self._columns * np.dtype(self._dtype).itemsize
+            rows, rest = divmod(size - len(self._npy_header()), row)
+            return -1 if rest else rows
+        rows, quotes, record = 0, 0, b""
+        with open(self._data, "rb") as file:
+            while size > 0 and (line := file.readline(size)):
+                size -= len(line)
+                record = line if quotes % 2 == 0 else record + line
+                quotes += line.count(b'"') if self._kind != ".jsonl" else 0
+                if quotes % 2 == 0 and line.endswith(b"\n"):
+                    rows += 1
+                    if rows == 1 and self._kind != ".jsonl":
+                        delimiter = "\t" if self._kind == ".tsv" else ","
+                        self._header = next(csv.reader([record.decode()], delimiter=delimiter))
+        if record and (quotes % 2 or not line.endswith(b"\n")):
+            return -1
+        return rows - (self._kind != ".jsonl")
+
+    def skip(self, texts: Iterable[T]) -> Iterator[T]:
+        """Leave out the texts whose rows are in the file.
+
+        Raises:
+            ValueError: There are fewer.
+        """
+        remaining = iter(texts)
+        there = sum(1 for _ in islice(remaining, self.done))
+        if there < self.done:
+            raise ValueError(f"{self._data} has {self.done} rows, the input {there} texts: {_ANEW}")
+        return remaining
 
     def write_arrays(self, rows: Iterable[np.ndarray[Any, Any]]) -> None:
         """Write rows (columns,) to an `.npy` file."""
@@ -123,8 +184,8 @@ class PartialFile:
 
     def write_rows(self, rows: Iterable[Row]) -> None:
         """Write rows of a table."""
-        lines = to_lines(rows, self._kind, has_header=self.done == 0)
-        self._write(line.encode("utf-8") for line in lines)
+        lines = to_lines(rows, self._kind, self._header)
+        self._write(line.encode("utf-8", "backslashreplace") for line in lines)
 
     def _write(self, rows: Iterable[bytes]) -> None:
         for row in rows:
@@ -142,18 +203,23 @@ class PartialFile:
         note = {"rows": self.done, "bytes": self._file.tell(), "about": self._about}
         atomic_write_text(self._note, json.dumps(note) + "\n")
 
+    def _finish(self) -> None:
+        self._file.seek(0)
+        self._write_npy_header()
+        self._flush()
+        self._file.close()
+        self._data.replace(self._target)
+        self._note.unlink(missing_ok=True)
+
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        try:
-            with self._stack:
+        with self._stack:
+            try:
                 if kind is None:
-                    self._file.seek(0)
-                    self._write_npy_header()
-                    self._flush()
-                    self._file.close()
-                    self._data.replace(self._target)
-                    self._note.unlink(missing_ok=True)
-                elif not self._note.exists():  # nothing that could be continued
-                    self._file.close()
+                    self._finish()
+            finally:
+                if self._data.exists() and not self._note.exists():  # nothing that could be continued
+                    with suppress(OSError):  # of a full disk, which another error tells
+                        self._file.close()
                     self._data.unlink(missing_ok=True)
-        finally:
-            self._lock.unlink(missing_ok=True)
+                with suppress(OSError):  # Windows removes no open file
+                    self._lock.unlink()  # while it is held: nobody else may have locked it

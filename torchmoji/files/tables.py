@@ -33,12 +33,14 @@ COMPRESSIONS = (".gz", ".bz2", ".zst")
 _COLUMNAR = {".parquet": "parquet", ".arrow": "ipc", ".feather": "ipc", ".orc": "orc"}
 READABLE = (*TEXT_FORMATS, *_COLUMNAR)
 WRITABLE = (".csv", ".tsv", ".jsonl", ".parquet", ".npy")
+SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 DEFAULT_COLUMN = "text"
 LONGEST_LINE = 1 << 20
 """Characters of a line, or of a JSON array's element: a file without line breaks must not fill the memory."""
 
 _USUAL_COLUMNS = (DEFAULT_COLUMN, "tweet", "message", "comment", "sentence", "review", "content")
 _OTHER_ENCODING = "save the file as UTF-8, in Excel as 'CSV UTF-8', or name its encoding with --encoding"
+_AS_CSV = "save it as CSV (in Excel: Save As, 'CSV UTF-8')"
 _NAME_A_COLUMN = "name one with --column"
 _ROWS_AT_ONCE = 4096
 _MOST_AT_ONCE = 1 << 26
@@ -224,6 +226,8 @@ def open_table(
     """
     name = name or os.fspath(path)
     kind = {".ndjson": ".jsonl"}.get(ending(path), ending(path))
+    if kind in SPREADSHEETS:
+        raise ValueError(f"cannot read {name}, a spreadsheet: {_AS_CSV}")
     if filesystem is None and Path(path).is_dir():
         raise IsADirectoryError(f"{name} is a folder: name a file in it")
     if filesystem is None and not Path(path).exists():  # a pipe is no file, but can be read
@@ -586,13 +590,23 @@ def check_writable(path: str | os.PathLike[str], has_numbers: bool) -> None:
     """
     endings = [known for known in WRITABLE if has_numbers or known != ".npy"]
     if ending(path) not in endings or compression(path):
-        raise ValueError(f"cannot write {os.fspath(path)}: its ending must be one of {', '.join(endings)}")
+        excel = "; Excel opens .csv" if ending(path) in SPREADSHEETS else ""
+        raise ValueError(
+            f"cannot write {os.fspath(path)}: its ending must be one of {', '.join(endings)}{excel}"
+        )
     if ending(path) == ".parquet":
         require("pyarrow.parquet", "parquet", "Parquet")
 
 
+def unused_name(name: str, taken: Collection[str]) -> str:
+    """A name for a new column: one that is taken gets underscores."""
+    while name in taken:
+        name += "_"
+    return name
+
+
 def write_rows(rows: Iterable[Row], path: str | os.PathLike[str]) -> int:
-    """Write rows with the same columns; the first says which.
+    """Write rows with the same columns; the first says which. JSON lines may have any.
 
     Args:
         rows: Column -> value. Lists are written as JSON in CSV.
@@ -600,11 +614,14 @@ def write_rows(rows: Iterable[Row], path: str | os.PathLike[str]) -> int:
 
     Returns:
         How many rows there were.
+
+    Raises:
+        ValueError: A row has a column that the first has not, or, in Parquet, a value of another type.
     """
     with atomic_path(path) as temporary:
         if ending(path) == ".parquet":
             return _write_parquet(rows, temporary)
-        # halves of characters, which JSON can hold as \ud83d and UTF-8 cannot, are written as that
+        # half a character, which JSON can hold as \ud83d and UTF-8 cannot, goes back escaped
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             return write_lines(rows, file, ending(path))
 
@@ -619,23 +636,43 @@ def write_lines(rows: Iterable[Row], file: IO[str], kind: str, flush: bool = Fal
     return number
 
 
-def to_lines(rows: Iterable[Row], kind: str, has_header: bool = True) -> Iterator[str]:
-    """Each row as a line of CSV, TSV or JSON, the first with the header before it where there is one."""
+def to_lines(rows: Iterable[Row], kind: str, columns: Sequence[str] | None = None) -> Iterator[str]:
+    """Each row as a line of CSV, TSV or JSON.
+
+    Args:
+        rows: Column -> value.
+        kind: The ending.
+        columns: Those of a header that is there already; without it the first row gives the header, which
+            stands before that row's line.
+    """
     delimiter = "\t" if kind == ".tsv" else ","
-    for row in rows:
+    for number, row in enumerate(rows, start=1):
         if kind == ".jsonl":
-            yield json.dumps(row, ensure_ascii=False) + "\n"
+            yield json.dumps(row, ensure_ascii=False, default=str) + "\n"
             continue
-        line = csv_line(row.values(), delimiter)
-        yield csv_line(row, delimiter) + line if has_header else line
-        has_header = False
+        header = ""
+        if columns is None:
+            columns = list(row)
+            header = csv_line(columns, delimiter)
+        _check_columns(row, columns, number)
+        yield header + csv_line((row.get(name) for name in columns), delimiter)
+
+
+def _check_columns(row: Row, columns: Sequence[str], number: int) -> None:
+    further = [name for name in row if name not in columns]
+    if further:
+        raise ValueError(
+            f"row {number} has {further[0]!r}, which is no column of the rows before it: write .jsonl, where "
+            "rows may differ"
+        )
 
 
 def csv_line(values: Iterable[Any], delimiter: str = ",") -> str:
     """A line of CSV. Lists and objects become JSON, None an empty cell."""
     buffer = io.StringIO(newline="")
     csv.writer(buffer, delimiter=delimiter, lineterminator="\n").writerow(
-        json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value for value in values
+        json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
+        for value in values
     )
     return buffer.getvalue()
 
@@ -645,7 +682,14 @@ def _write_parquet(rows: Iterable[Row], path: Path) -> int:
     parquet = require("pyarrow.parquet", "parquet", "Parquet")
     remaining, writer, number = iter(rows), None, 0
     while batch := list(islice(remaining, _ROWS_AT_ONCE)):
-        table = pyarrow.Table.from_pylist(batch, schema=writer and writer.schema)
+        for place, row in enumerate(batch, start=number + 1):
+            _check_columns(row, writer.schema.names if writer else list(batch[0]), place)
+        try:
+            table = pyarrow.Table.from_pylist(batch, schema=writer and writer.schema)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
+            raise ValueError(
+                f"a column has values of several types ({error}): write .jsonl, where they may differ"
+            ) from error
         writer = writer or parquet.ParquetWriter(path, table.schema)
         writer.write_table(table)
         number += len(batch)

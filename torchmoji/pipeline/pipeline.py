@@ -65,6 +65,9 @@ class MojiPipeline:
 
     It may be used from several threads, pickled, and used after a fork, where torch computes with one thread.
 
+    Attributes:
+        batch_size: Texts in a batch, at most; None for what is fastest.
+
     Args:
         engine: What computes.
         vocabulary: Word -> id.
@@ -122,6 +125,7 @@ class MojiPipeline:
         self.classes: tuple[str, ...] = tuple(classes or ())
         self.max_length = max_length
         self.windows = windows
+        self.batch_size: int | None = None
         self._tokenizer = SentenceTokenizer(vocabulary, fixed_length=max_length or LONGEST)
 
     @classmethod
@@ -478,7 +482,9 @@ class MojiPipeline:
 
         def run(window: Sequence[str], cut: TruncationCounter) -> Floats:
             tokens = self._tokens(window, cut)
-            rows = merge_rows(self.engine.features(tokens.ids, batch_size), tokens.texts, len(window))
+            rows = merge_rows(
+                self.engine.features(tokens.ids, batch_size or self.batch_size), tokens.texts, len(window)
+            )
             return np.asarray(unit_rows(rows), dtype=np.float32) if normalize_embeddings else rows
 
         def converted(array: Floats) -> Any:
@@ -576,7 +582,7 @@ class MojiPipeline:
     def _probabilities(self, texts: Sequence[str], cut: TruncationCounter) -> tuple[Floats, list[Floats]]:
         """Probabilities (texts, C), and for each text the attention of its words."""
         tokens = self._tokens(texts, cut)
-        probabilities, attention = self.engine.probabilities(tokens.ids)
+        probabilities, attention = self.engine.probabilities(tokens.ids, self.batch_size)
         return (
             merge_rows(self._adjusted(probabilities), tokens.texts, len(texts)),
             merge_attention(attention, tokens, len(texts)),

@@ -16,7 +16,7 @@ from typing import Any
 from torchmoji.batching import WINDOW
 from torchmoji.emojis import shown
 from torchmoji.files.atomic import atomic_path
-from torchmoji.files.tables import TEXT_FORMATS, Table, csv_line, ending, open_packed, open_table
+from torchmoji.files.tables import TEXT_FORMATS, Table, csv_line, ending, open_packed, open_table, unused_name
 from torchmoji.pipeline import MojiPipeline
 from torchmoji.pipeline.results import Prediction
 
@@ -132,7 +132,5 @@ def _new_names(columns: Sequence[str], top_k: int) -> list[str]:
     names = []
     for number in range(1, top_k + 1):
         for name in (f"emoji_{number}", f"probability_{number}"):
-            while name in columns:
-                name += "_"
-            names.append(name)
+            names.append(unused_name(name, columns))
     return names

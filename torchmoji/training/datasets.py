@@ -21,7 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.files.tables import READABLE, Table, ending, open_table
+from torchmoji.files.tables import READABLE, SPREADSHEETS, Table, ending, open_table
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,6 @@ MOST_CONTAINERS = 1 << 22
 """Lists and dicts of a pickle: one of a byte takes 64 bytes in memory."""
 
 _TABLES = tuple(kind for kind in READABLE if kind != ".txt")
-_COLUMNS = ("text", "label", "split")
 _KINDS = "all must be integers, or names, or lists"
 
 
@@ -119,7 +118,13 @@ class LabelledTexts:
 
 
 def read_labelled_texts(
-    path: str | os.PathLike[str], *, seed: int = 42, needs_split: bool = True, encoding: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    seed: int = 42,
+    needs_split: bool = True,
+    encoding: str | None = None,
+    text_column: str = "text",
+    label_column: str = "label",
 ) -> LabelledTexts:
     """Read a data set.
 
@@ -141,17 +146,20 @@ def read_labelled_texts(
         needs_split: Without it all rows of a file that has no split are the test part, and a part may be
             empty.
         encoding: Of a table of text; by default UTF-8.
+        text_column: Of a table, in place of `text`.
+        label_column: Of a table, in place of `label`.
 
     Raises:
         ValueError: The file is not what is described here, or a label is missing; the message gives the line
             or row.
     """
     path = Path(path)
-    if ending(path) not in _TABLES:
+    if ending(path) not in (*_TABLES, *SPREADSHEETS):  # the latter are refused as tables
         data = _read_pickle(path)
     else:
-        with open_table(path, encoding=encoding, only=_COLUMNS) as table:
-            rows = list(_labelled_rows(table))
+        names = (text_column, label_column)
+        with open_table(path, encoding=encoding, only=(*names, "split")) as table:
+            rows = list(_labelled_rows(table, names))
             is_text = table.kind in (".csv", ".tsv")
         if not rows:
             raise ValueError(f"{path} has no rows of data")
@@ -179,15 +187,15 @@ class _Row(NamedTuple):
     """0 training, 1 validation, 2 test; None where the file has no column `split`."""
 
 
-def _labelled_rows(table: Table) -> Iterator[_Row]:
+def _labelled_rows(table: Table, names: tuple[str, str]) -> Iterator[_Row]:
     has_split = "split" in map(str.strip, table.columns)
     if table.has_header:
-        _check_columns(f"{table.name}, line 1", table.columns)
+        _check_columns(f"{table.name}, line 1", table.columns, names)
     for line, cells in table:
         where = f"{table.name}, line {line}"
         row = {name.strip(): value for name, value in cells.items()}
-        _check_columns(where, row)
-        text, label = row["text"], row["label"]
+        _check_columns(where, row, names)
+        text, label = (row[name] for name in names)
         if not isinstance(text, str):
             raise ValueError(f"{where}: text is {short(text)}, not a string")
         if label is None and table.kind in (".csv", ".tsv"):
@@ -197,13 +205,13 @@ def _labelled_rows(table: Table) -> Iterator[_Row]:
         yield _Row(line, text, label, _split_number(where, row["split"]) if has_split else None)
 
 
-def _check_columns(where: str, columns: Iterable[str]) -> None:
+def _check_columns(where: str, columns: Iterable[str], needed: tuple[str, str]) -> None:
     names = [name.strip() for name in columns]
-    missing = [name for name in ("text", "label") if name not in names]
+    missing = [name for name in needed if name not in names]
     if missing:
         raise ValueError(
             f"{where}: no {' and no '.join(missing)} among {', '.join(names) or 'nothing'}; "
-            "needed are text and label, optional is split"
+            f"needed are {' and '.join(needed)} (others by text_column=, label_column=), optional is split"
         )
 
 
