@@ -9,16 +9,21 @@ frequency,
 takes some of that off: b = 0 changes nothing, b = 1 gives the guesses for classes that are all alike
 frequent. That is what DeepMoji was trained for, on tweets sampled so that emojis were alike.
 
+`with_temperature` makes probabilities more or less certain, in the same order.
+
 Source: Saerens, Latinne and Decaestecker 2002 for b = 1; Menon et al. 2021 for the power.
 """
 
 from collections.abc import Sequence
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+
+_SMALLEST = 1e-38  # a probability that has a logarithm
 
 
 class Balance:
@@ -63,6 +68,60 @@ class Balance:
         weighted = probabilities * self._weights
         balanced: Floats = (weighted / weighted.sum(axis=1, keepdims=True)).astype(np.float32)
         return balanced
+
+
+def with_temperature(probabilities: Any, temperature: float, multi_label: bool = False) -> Floats:
+    """What probabilities are where the outputs behind them are divided by a temperature.
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
+
+    Args:
+        probabilities: (n, C), each row sums to 1.
+        temperature: Above 1 for less certain ones.
+        multi_label: Each is a probability on its own.
+
+    Returns:
+        float32 (n, C).
+    """
+    if temperature == 1:
+        return np.asarray(probabilities, dtype=np.float32)
+    given = np.asarray(probabilities, dtype=np.float64)
+    logs = np.log(np.maximum(given, _SMALLEST)) / temperature
+    if multi_label:
+        odds = logs - np.log(np.maximum(1 - given, _SMALLEST)) / temperature
+        return np.exp(-np.logaddexp(0, -odds)).astype(np.float32)
+    exponentials = np.exp(logs - logs.max(axis=1, keepdims=True, initial=-np.inf))
+    result: Floats = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+    return result
+
+
+def checked_temperature(given: Any) -> float:
+    """A temperature.
+
+    Raises:
+        ValueError: It is no positive number.
+    """
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < float("inf"):
+        raise ValueError(f"temperature must be a positive number, got {short(given)}")
+    return float(given)
+
+
+def checked_thresholds(given: Any, nb_classes: int | None = None) -> tuple[float, ...]:
+    """A threshold for each class.
+
+    Raises:
+        ValueError: It is not a list of as many numbers from 0 to 1.
+    """
+    try:
+        numbers = np.asarray(given, dtype=np.float64)
+        is_right = numbers.ndim == 1 and bool(((numbers >= 0) & (numbers <= 1)).all())
+    except (TypeError, ValueError, OverflowError):
+        is_right = False
+    if not is_right or (nb_classes is not None and len(numbers) != nb_classes):
+        raise ValueError(
+            f"thresholds must be a number from 0 to 1 for each of the classes, got {short(given)}"
+        )
+    return tuple(numbers.tolist())
 
 
 def checked_frequencies(given: Any) -> npt.NDArray[np.float64]:

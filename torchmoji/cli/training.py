@@ -97,7 +97,7 @@ def _finetune(options: argparse.Namespace) -> None:
         random_state=options.seed,
         verbose=0 if options.quiet else 1,
     )
-    classifier.fit(*training, validation=validation)
+    classifier.fit(*training, validation=validation, label_names=data.label_names)
     classifier.save(options.out)
     _tell_scores(classifier, *test, options.json)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 
-from torchmoji.balancing import Balance
+from torchmoji.balancing import Balance, checked_temperature, checked_thresholds, with_temperature
 from torchmoji.batching import (
     WINDOW,
     Floats,
@@ -72,6 +72,9 @@ class MojiPipeline:
         balance: From 0 to 1, how much of their head start to take off common classes, see
             `torchmoji.balancing`. 0 gives the model's own probabilities, 1 those for classes alike.
         class_frequencies: How frequent each class was in training, for `balance`.
+        temperature: Divides the outputs before they become probabilities, see
+            `TorchMojiClassifier.calibrate`.
+        thresholds: Of a model that may give several labels, the probability above which each is given, (C,).
 
     Raises:
         ValueError: Classes or vocabulary do not fit the model, `max_length` is below 1, or `balance` is out
@@ -87,6 +90,9 @@ class MojiPipeline:
         windows: bool = False,
         balance: float = 0.0,
         class_frequencies: Sequence[float] | None = None,
+        *,
+        temperature: float = 1.0,
+        thresholds: Sequence[float] | None = None,
     ) -> None:
         if max_length is not None and max_length < 1:
             raise ValueError(f"max_length must be at least 1 token, got {max_length}")
@@ -100,11 +106,13 @@ class MojiPipeline:
             )
         if balance and getattr(engine, "multi_label", False):
             raise ValueError("each of this model's classes is judged on its own: leave balance out")
-        self._balanced = Balance(balance, class_frequencies, engine.nb_classes)
+        self.temperature = checked_temperature(temperature)
+        self.thresholds = None if thresholds is None else checked_thresholds(thresholds, engine.nb_classes)
+        self._balance = Balance(balance, class_frequencies, engine.nb_classes)
         self.balance = balance
-        self.class_frequencies = self._balanced.frequencies
+        self.class_frequencies = self._balance.frequencies
         self.engine = engine
-        self.classes: tuple[str, ...] = tuple(classes or ())
+        self.classes: tuple[str, ...] = () if classes is None else tuple(classes)
         self.max_length = max_length
         self.windows = windows
         self._tokenizer = SentenceTokenizer(vocabulary, fixed_length=max_length or LONGEST)
@@ -177,6 +185,8 @@ class MojiPipeline:
             windows,
             balance,
             class_frequencies if class_frequencies is not None else config.get("class_frequencies"),
+            temperature=config.get("temperature", 1.0),
+            thresholds=config.get("thresholds"),
         )
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -205,6 +215,8 @@ class MojiPipeline:
             "class_frequencies": self.class_frequencies and list(self.class_frequencies),
             "multi_label": self.engine.multi_label,
             "max_length": self.max_length,
+            "temperature": self.temperature,
+            "thresholds": self.thresholds and list(self.thresholds),
         }
         state = {name: tensor.float() for name, tensor in model.state_dict().items()}
         pretrained.save(folder, state, self.vocabulary, config, self._card(config), extra=extra)
@@ -475,6 +487,10 @@ class MojiPipeline:
 
     def _tokens(self, texts: Sequence[str], cut: TruncationCounter) -> TextWindows:
         return split_texts([self._ids(text) for text in texts], self.windows, cut)
+
+    def _balanced(self, probabilities: Floats) -> Floats:
+        several = bool(getattr(self.engine, "multi_label", False))
+        return self._balance(with_temperature(probabilities, self.temperature, several))
 
     def _probabilities(self, texts: Sequence[str], cut: TruncationCounter) -> tuple[Floats, list[Floats]]:
         """Probabilities (texts, C), and for each text the attention of its words."""
