@@ -7,7 +7,7 @@ import pytest
 from support.small_pipeline import small
 
 from torchmoji import MojiPipeline
-from torchmoji.balancing import Balance, tempered
+from torchmoji.balancing import Balance, with_temperature
 from torchmoji.cli.main import main
 from torchmoji.onnx.model import OnnxModel, export
 
@@ -151,10 +151,10 @@ def test_a_temperature_divides_the_logits(multi_label):
 
     own = probabilities(logits).astype(np.float32)
     for temperature in (0.5, 2.5):
-        found = tempered(own, temperature, multi_label)
+        found = with_temperature(own, temperature, multi_label)
         np.testing.assert_allclose(found[0], probabilities(logits / temperature)[0], atol=1e-6)
         assert np.isfinite(found).all()
-    assert tempered(own, 1, multi_label) is own
+    assert with_temperature(own, 1, multi_label) is own
 
 
 LIMITS = [0.3, 0.9, 0.2]
@@ -173,7 +173,7 @@ def test_a_saved_classifier_goes_by_its_thresholds_and_temperature(tmp_path, bac
         assert main(["export", "--model", str(tmp_path / "model"), "--out", str(path)]) == 0
     loaded = MojiPipeline.from_pretrained(path, backend)
     assert (loaded.thresholds, loaded.temperature) == (tuple(LIMITS), 2)
-    expected = tempered(own.predict_proba("good"), 2, True)
+    expected = with_temperature(own.predict_proba("good"), 2, True)
     np.testing.assert_allclose(loaded.predict_proba("good"), expected, atol=1e-6)
     passing = [index for index in np.argsort(-expected) if expected[index] >= LIMITS[index]]
     assert 0 < len(passing) < 3

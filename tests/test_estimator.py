@@ -1,5 +1,6 @@
 """The estimators: labels of all kinds, scikit-learn's tools, files."""
 
+import json
 import pickle
 
 import numpy as np
@@ -179,6 +180,11 @@ def test_weights_of_classes_move_the_probabilities(start):
         ({}, np.linspace(0, 1, 16), "Unknown label type: continuous"),
         ({"epochs": 0}, LABELS, "epochs must be at least 1, got 0"),
         ({}, ["yes", None] * 8, "label 1 is missing"),
+        ({}, ["yes", float("nan")] * 8, "label 1 is missing"),
+        ({}, [1.0, 0.0, float("nan"), 1.0] * 4, "label 2 is missing"),
+        ({}, np.array([1.0, float("nan")] * 8), "label 1 is missing"),
+        ({}, [[1, 0], [0, float("nan")]] * 8, "label 1 is missing"),
+        ({"thresholds": 2}, LABELS, "thresholds must be 'validation' or a number from 0 to 1, got 2"),
         ({}, [["a"], ["b", "c"]] * 8, "MultiLabelBinarizer"),
         ({"class_weight": {"maybe": 1}}, LABELS, "class_weight has .*maybe"),
         ({"class_weight": "even"}, LABELS, "class_weight must be None, 'balanced' or a mapping"),
@@ -192,6 +198,10 @@ def test_wrong_parameters_are_refused(start, options, y, message):
 def test_validation_texts_may_be_given(start):
     model = classifier(start, epochs=3).fit(TEXTS, LABELS, validation=(["good", "bad"], ["yes", "no"]))
     assert len(model.history_) == 3
+    with pytest.raises(ValueError, match=r"labels have the shape \(16,\), those of validation \(1, 2\)"):
+        classifier(start).fit(TEXTS, LABELS, validation=(["good"], [[0, 1]]))
+    with pytest.raises(ValueError, match="label_names are 3, but the labels have 2 columns"):
+        classifier(start).fit(TEXTS, [[0, 1], [1, 0]] * 8, label_names="abc")
     with pytest.raises(ValueError, match="validation has 1 texts, 2 labels"):
         classifier(start).fit(TEXTS, LABELS, validation=(["good"], ["yes", "no"]))
 
@@ -213,6 +223,59 @@ def test_a_clone_is_not_fitted_and_a_pickle_is(start):
     np.testing.assert_array_equal(copy.predict_proba(TEXTS), model.predict_proba(TEXTS))
 
 
+# --- thresholds and temperature ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def several(start):
+    """A classifier of two labels, and its texts and labels."""
+    texts = [*TEXTS, "good bad", "bad good"] * 2
+    y = np.array([["good" in t, "day" in t] for t in texts]).astype(int)
+    return classifier(start, epochs=12).fit(texts, y, label_names=["nice", "day"]), texts, y
+
+
+def test_thresholds_of_the_validation_part_are_used_and_saved(several, start, tmp_path):
+    model, texts, y = several
+    assert model.classes_.tolist() == ["nice", "day"]
+    assert model.thresholds_.shape == (2,)
+    assert (model.thresholds_ != 0.5).any()
+    probabilities = model.predict_proba(texts)
+    np.testing.assert_array_equal(model.predict(texts), probabilities > model.thresholds_)
+    model.save(tmp_path / "saved")
+    loaded = TorchMojiClassifier.load(tmp_path / "saved")
+    np.testing.assert_array_equal(loaded.predict(texts), model.predict(texts))
+    assert MojiPipeline.from_pretrained(tmp_path / "saved").thresholds == tuple(model.thresholds_)
+    plain = classifier(start, thresholds=0.25).fit(texts, y)
+    np.testing.assert_array_equal(plain.predict(texts), plain.predict_proba(texts) > 0.25)
+    assert set(model.f1_of_classes(texts, y)) == {"nice", "day"}
+
+
+@pytest.mark.parametrize("is_several", [False, True])
+def test_calibrated_probabilities_fit_better_and_predictions_stay(start, several, tmp_path, is_several):
+    if is_several:
+        model, texts, y = several
+    else:
+        texts, y = TEXTS, LABELS
+        model = classifier(start, **LEARNING).fit(texts, y)
+    targets = y if is_several else np.array([[label == "no", label == "yes"] for label in y])
+    other = np.array(y).copy()
+    other[::4] = np.array(y)[1::4]  # of these labels it is too certain, or not certain enough
+    targets = np.array(targets)
+    targets[::4] = targets[1::4]
+    before, predicted = model.predict_proba(texts), model.predict(texts)
+    assert model.calibrate(texts, other).temperature_ != 1
+    after = model.predict_proba(texts)
+    losses = [-np.log(np.where(targets == 1, p, 1 - p)).mean() for p in (before, after)]
+    assert losses[1] < losses[0]
+    np.testing.assert_array_equal(model.predict(texts), predicted)
+    model.save(tmp_path / "saved")
+    for backend in ("torch", "onnx"):
+        again = MojiPipeline.from_pretrained(tmp_path / "saved", backend)
+        np.testing.assert_allclose(again.predict_proba(texts), after, atol=1e-5)
+    with pytest.raises(ValueError, match="labels must be"):
+        model.calibrate(texts, ["perhaps"] * len(texts))
+
+
 # --- files ------------------------------------------------------------------------------------------------
 
 
@@ -230,6 +293,48 @@ def test_folders_that_are_no_classifiers_are_refused(start, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"classifier.json is missing"):
         TorchMojiClassifier.load(start)
     classifier(start).fit(TEXTS, LABELS).save(tmp_path)
-    (tmp_path / "classifier.json").write_text("{}")
-    with pytest.raises(ValueError, match="is damaged"):
-        TorchMojiClassifier.load(tmp_path)
+    path = tmp_path / "classifier.json"
+    about = json.loads(path.read_text())
+    damages = [
+        *(
+            {name: value}
+            for name in about
+            for value in (None, 1, [[]], {"a": 1}, 1e400)
+            if name != "class_weight"
+        ),
+        {"multi_label": "false"},
+        {"multi_label": True},
+        {"classes": ["no", "no"]},
+        {"classes": ["no", "yes", "perhaps"]},
+        {"classes": [10**20, 1]},
+        {"classes": [float("nan"), 1.0]},
+        {"classes": ["no", 1]},
+        {"parameters": {**about["parameters"], "method": "best"}},
+        {"parameters": {**about["parameters"], "x": 1}},
+        {"class_weight": [1]},
+    ]
+    contents = [
+        "{}",
+        "[]",
+        "[" * 100_000,
+        "",
+        "\ud800",
+        *(json.dumps({**about, **damage}) for damage in damages),
+    ]
+    for content in contents:
+        path.write_text(content, encoding="utf-8", errors="surrogatepass")
+        with pytest.raises(ValueError, match=r"classifier\.json is (damaged|of)"):
+            TorchMojiClassifier.load(tmp_path)
+
+
+def test_a_copy_of_a_loaded_classifier_starts_where_the_first_one_started(start, tmp_path):
+    model = classifier(start, method="last", class_weight={"yes": 2.0}, batch_size=np.int64(4)).fit(
+        TEXTS, LABELS
+    )
+    model.save(tmp_path / "saved")
+    loaded = TorchMojiClassifier.load(tmp_path / "saved")
+    assert loaded.get_params() == model.get_params()
+    assert loaded.model == start
+    texts = ["so very good", "so very bad"]
+    again = clone(loaded).fit(TEXTS, LABELS).predict_proba(texts)
+    np.testing.assert_array_equal(again, clone(model).fit(TEXTS, LABELS).predict_proba(texts))

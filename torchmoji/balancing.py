@@ -11,18 +11,21 @@ frequent. That is what DeepMoji was trained for, on tweets sampled so that emoji
 
 Source: Saerens, Latinne and Decaestecker 2002 for b = 1; Menon et al. 2021 for the power.
 
-A fine-tuned classifier may come with a temperature T, chosen on texts that training did not see, by which its
-logits are divided: above 1 it is less sure of itself. And it may come with a threshold for each class, above
-which a text is said to have it. Source: Guo et al. 2017.
+A fine-tuned classifier may come with a temperature, chosen on texts that training did not see, by which its
+logits are divided: above 1 it is less sure of itself, and its order of classes stays. And it may come with a
+threshold for each class, above which a text is said to have it.
 """
 
 from collections.abc import Sequence
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+
+_SMALLEST = 1e-38  # a probability that has a logarithm
 
 
 class Balance:
@@ -69,6 +72,60 @@ class Balance:
         return balanced
 
 
+def with_temperature(probabilities: Any, temperature: float, multi_label: bool = False) -> Floats:
+    """What probabilities are where the outputs behind them are divided by a temperature.
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
+
+    Args:
+        probabilities: (n, C), each row sums to 1.
+        temperature: Above 1 for less certain ones.
+        multi_label: Each is a probability on its own.
+
+    Returns:
+        float32 (n, C).
+    """
+    if temperature == 1:
+        return np.asarray(probabilities, dtype=np.float32)
+    given = np.asarray(probabilities, dtype=np.float64)
+    logs = np.log(np.maximum(given, _SMALLEST)) / temperature
+    if multi_label:
+        odds = logs - np.log(np.maximum(1 - given, _SMALLEST)) / temperature
+        return np.exp(-np.logaddexp(0, -odds)).astype(np.float32)
+    exponentials = np.exp(logs - logs.max(axis=1, keepdims=True, initial=-np.inf))
+    result: Floats = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+    return result
+
+
+def checked_temperature(given: Any) -> float:
+    """A temperature.
+
+    Raises:
+        ValueError: It is no positive number.
+    """
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < float("inf"):
+        raise ValueError(f"temperature must be a positive number, got {short(given)}")
+    return float(given)
+
+
+def checked_thresholds(given: Any, nb_classes: int | None = None) -> tuple[float, ...]:
+    """A threshold for each class.
+
+    Raises:
+        ValueError: It is not a list of as many numbers from 0 to 1.
+    """
+    try:
+        numbers = np.asarray(given, dtype=np.float64)
+        is_right = numbers.ndim == 1 and bool(((numbers >= 0) & (numbers <= 1)).all())
+    except (TypeError, ValueError, OverflowError):
+        is_right = False
+    if not is_right or (nb_classes is not None and len(numbers) != nb_classes):
+        raise ValueError(
+            f"thresholds must be a number from 0 to 1 for each of the classes, got {short(given)}"
+        )
+    return tuple(numbers.tolist())
+
+
 def checked_frequencies(given: Any) -> npt.NDArray[np.float64]:
     """Frequencies of classes as an array (C,).
 
@@ -83,54 +140,3 @@ def checked_frequencies(given: Any) -> npt.NDArray[np.float64]:
     if not is_right:
         raise ValueError(f"class_frequencies must be a list of positive numbers, got {given!s:.80}")
     return numbers
-
-
-def tempered(probabilities: Floats, temperature: float, multi_label: bool) -> Floats:
-    """The probabilities of logits that are divided by a temperature.
-
-    Args:
-        probabilities: Those of the logits themselves (n, C).
-        temperature: Above 0; 1 changes nothing.
-        multi_label: Each class is judged on its own.
-    """
-    if temperature == 1:
-        return probabilities
-    powers = probabilities.astype(np.float64) ** (1 / temperature)
-    if multi_label:
-        sums = powers + (1 - probabilities.astype(np.float64)) ** (1 / temperature)
-    else:
-        sums = powers.sum(axis=1, keepdims=True)
-    return np.asarray(powers / sums, dtype=np.float32)
-
-
-def checked_temperature(given: Any) -> float:
-    """A temperature.
-
-    Raises:
-        ValueError: It is no positive number.
-    """
-    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < float("inf"):
-        raise ValueError(f"temperature must be a positive number, got {given!r:.80}")
-    return float(given)
-
-
-def checked_thresholds(given: Any, nb_classes: int | None = None) -> tuple[float, ...]:
-    """Thresholds of classes.
-
-    Args:
-        given: A list of numbers (C,).
-        nb_classes: C, where it is known.
-
-    Raises:
-        ValueError: They are not numbers from 0 to 1, one for each class.
-    """
-    try:
-        numbers = np.asarray(given, dtype=np.float64)
-        is_right = numbers.ndim == 1 and bool(((numbers >= 0) & (numbers <= 1)).all())
-    except (TypeError, ValueError, OverflowError):
-        is_right = False
-    if not is_right:
-        raise ValueError(f"thresholds must be a list of numbers from 0 to 1, got {given!s:.80}")
-    if nb_classes is not None and len(numbers) != nb_classes:
-        raise ValueError(f"there are {len(numbers)} thresholds for a model of {nb_classes} classes")
-    return tuple(numbers.tolist())

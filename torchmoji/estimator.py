@@ -6,6 +6,8 @@ taken from the training texts.
 """
 
 import json
+import logging
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,6 +23,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import nn
 
+from torchmoji.balancing import with_temperature
 from torchmoji.create_vocab import VocabBuilder, extend_vocab
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
@@ -29,12 +32,22 @@ from torchmoji.pipeline.pipeline import LONGEST, MojiPipeline
 from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
 from torchmoji.training.last_layer import on_features
 from torchmoji.training.loop import TrainingOptions, check_choice, seeded, train_by_method, training_session
-from torchmoji.training.metrics import device_of, make_loss
-from torchmoji.training.sampling import Part, loaders_of
+from torchmoji.training.metrics import (
+    choose_temperature,
+    choose_thresholds,
+    device_of,
+    f1_of_classes,
+    make_loss,
+    predict,
+)
+from torchmoji.training.sampling import Part, as_array, loaders_of
 from torchmoji.weights.folder import find
 from torchmoji.word_generator import every_word
 
+logger = logging.getLogger(__name__)
+
 ABOUT_NAME = "classifier.json"
+DEFAULT_THRESHOLD = 0.5
 
 
 def _as_texts(X: Any) -> list[str]:
@@ -59,19 +72,30 @@ def _as_texts(X: Any) -> list[str]:
 
 def _as_labels(y: Any) -> npt.NDArray[Any]:
     """Labels (n,) or (n, C); a column (n, 1) becomes (n,), with scikit-learn's warning."""
+    if isinstance(y, list | tuple):  # as an array they might be texts, and a missing one too
+        _check_none_missing(y)
     try:
-        labels = np.asarray(y)
+        labels = as_array(y)
     except ValueError as error:
         raise ValueError(
             "labels are lists of different lengths: make 0 and 1 for each class of them, as "
             "sklearn.preprocessing.MultiLabelBinarizer does"
         ) from error
-    if labels.dtype == object:
-        missing = [number for number, label in enumerate(labels.ravel()) if label is None or label != label]
-        if missing:
-            raise ValueError(f"label {missing[0]} is missing: leave such texts out, or give them a class")
+    if labels.dtype.kind in "Of":
+        _check_none_missing(labels)
     is_column = labels.ndim == 2 and labels.shape[1] == 1
     return np.asarray(column_or_1d(labels, warn=True)) if is_column else labels
+
+
+def _check_none_missing(labels: Any) -> None:
+    for number, label in enumerate(labels):
+        for value in np.ravel(label) if np.ndim(label) else [label]:
+            try:
+                is_missing = value is None or bool(value != value)
+            except TypeError:  # what pandas has for a missing value is neither equal nor unequal
+                is_missing = True
+            if is_missing:
+                raise ValueError(f"label {number} is missing: leave such texts out, or give them a class")
 
 
 class _OfTexts(BaseEstimator):
@@ -151,15 +175,21 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         device: Such as "cuda".
         random_state: Seed of the split, the new weights, the order of samples and dropout.
         verbose: 0 is silent, 1 shows progress bars.
+        thresholds: Of multi-label data, the probability above which a label is predicted: a number, or
+            "validation" for the one of each label that has the best F1 on the texts that early stopping looks
+            at.
 
     Attributes:
         classes_: The labels, sorted; of multi-label data the names of the columns, or their numbers.
+        thresholds_: Of multi-label data that of each label (C,), else None.
+        temperature_: What `calibrate` found, else 1.
         history_: For each epoch its `stage`, `train_loss`, `val_loss` and `val_accuracy`.
         pipeline_: The fine-tuned model.
         data_sha256: SHA-256 of the file that the texts came from, or None; saved, for whoever sets it.
     """
 
     data_sha256: str | None = None
+    thresholds_: npt.NDArray[np.float64] | None
 
     def __init__(
         self,
@@ -175,6 +205,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         device: Any = None,
         random_state: Any = None,
         verbose: int = 0,
+        thresholds: float | Literal["validation"] = "validation",
     ) -> None:
         self.model = model
         self.method = method
@@ -188,6 +219,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+        self.thresholds = thresholds
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -195,13 +227,23 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         tags.non_deterministic = False
         return tags
 
-    def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> "TorchMojiClassifier":
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        validation: tuple[Any, Any] | None = None,
+        *,
+        label_names: Iterable[Any] | None = None,
+    ) -> "TorchMojiClassifier":
         """Fine-tune.
 
         Args:
             X: Texts, or a table of one column.
             y: Labels of any type (n,), or 0 and 1 for each of several labels (n, C).
             validation: Texts and labels that early stopping looks at, in place of a share of the others.
+            label_names: Names of the columns of labels (n, C); by default those of a table, or numbers.
+
+        Texts and labels are taken by position, whatever the index of a series or a table is.
 
         Raises:
             TypeError: A text is not a string.
@@ -217,6 +259,11 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        is_number = isinstance(self.thresholds, int | float) and 0 <= self.thresholds <= 1
+        if not is_number and not (isinstance(self.thresholds, str) and self.thresholds == "validation"):
+            raise ValueError(
+                f"thresholds must be 'validation' or a number from 0 to 1, got {self.thresholds!r}"
+            )
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction}")
         nb_given = len(texts)
@@ -226,8 +273,15 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
                 raise ValueError(
                     f"validation has {len(more)} texts, {len(validation[1])} labels: give as many"
                 )
-            texts, labels = texts + more, np.concatenate([labels, _as_labels(validation[1])])
-        targets = self._learn_classes(labels, getattr(y, "columns", None))
+            more_labels = _as_labels(validation[1])
+            if more_labels.shape[1:] != labels.shape[1:]:
+                raise ValueError(
+                    f"labels have the shape {labels.shape}, those of validation {more_labels.shape}: give "
+                    "both in one form"
+                )
+            texts, labels = texts + more, np.concatenate([labels, more_labels])
+        columns = getattr(y, "columns", None) if label_names is None else list(label_names)
+        targets = self._learn_classes(labels, columns)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows = np.arange(len(texts))
         split = [rows[:nb_given], rows[nb_given:]] if validation is not None else self._split(targets, seed)
@@ -238,8 +292,50 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         self._train(model, [(ids[part], targets[part]) for part in split], seed)
         engine = TorchEngine(model, self.multi_label_)
         names = [str(name) for name in self.classes_]
-        self.pipeline_ = MojiPipeline(engine, vocabulary, names, self.max_length)
+        thresholds = None if self.thresholds_ is None else self.thresholds_.tolist()
+        self.pipeline_ = MojiPipeline(engine, vocabulary, names, self.max_length, thresholds=thresholds)
         return self
+
+    def calibrate(self, X: Any, y: Any) -> "TorchMojiClassifier":
+        """Choose the temperature with which the probabilities fit texts best: predictions stay the same.
+
+        Fine-tuned models are often too certain: of what they say with 95% more than one in twenty is wrong.
+
+        Args:
+            X: Texts that training has not seen, such as those of a validation part.
+            y: Their labels, in the form of those of `fit`.
+
+        Raises:
+            ValueError: There are no texts, or labels that are not those of `fit`.
+        """
+        check_is_fitted(self)
+        texts, labels = _as_texts(X), _as_labels(y)
+        if not texts or len(texts) != len(labels):
+            raise ValueError(f"there are {len(texts)} texts and {len(labels)} labels: give some, as many")
+        pipeline, before = self.pipeline_, self.temperature_
+        known = self.classes_.tolist()
+        if self.multi_label_:
+            if labels.ndim != 2 or labels.shape[1] != len(known) or not np.isin(labels, (0, 1)).all():
+                raise ValueError(f"labels must be 0 and 1, (n, {len(known)}), got the shape {labels.shape}")
+            targets = labels.astype(np.int64)
+        else:
+            if labels.ndim != 1 or not np.isin(labels, self.classes_).all():
+                raise ValueError(f"labels must be of the classes {known}, got {np.unique(labels)[:10]}")
+            targets = np.searchsorted(self.classes_, labels)
+        pipeline.temperature = 1.0
+        found = choose_temperature(targets, pipeline.predict_proba(texts), self.multi_label_)
+        pipeline.temperature = found
+        if self.thresholds_ is not None:
+            moved = with_temperature(self.thresholds_[np.newaxis], found / before, True)[0]
+            self.thresholds_ = moved.astype(np.float64)
+            pipeline.thresholds = tuple(self.thresholds_.tolist())
+        return self
+
+    @property
+    def temperature_(self) -> float:
+        """What `calibrate` found, else 1."""
+        check_is_fitted(self, "pipeline_")
+        return self.pipeline_.temperature
 
     def _learn_classes(self, labels: npt.NDArray[Any], columns: Any) -> npt.NDArray[np.int64]:
         """Set `classes_` and `multi_label_`; give class numbers (n,), or 0 and 1 (n, C)."""
@@ -251,13 +347,23 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         self.multi_label_ = kind == "multilabel-indicator"
         if self.multi_label_:
             self.classes_ = np.arange(labels.shape[1]) if columns is None else np.asarray(columns)
+            if len(self.classes_) != labels.shape[1]:
+                raise ValueError(
+                    f"label_names are {len(self.classes_)}, but the labels have {labels.shape[1]} columns"
+                )
+            self._log_counts(labels.sum(0).tolist())
             return labels.astype(np.int64)
-        self.classes_, targets = np.unique(labels, return_inverse=True)
+        self.classes_, targets, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        self._log_counts(counts.tolist())
         if len(self.classes_) < 2:
             raise ValueError(
                 f"there is only one class, {self.classes_.tolist()[0]!r}: a classifier needs two or more"
             )
         return targets
+
+    def _log_counts(self, counts: list[Any]) -> None:
+        pairs = zip(self.classes_.tolist(), counts, strict=True)
+        logger.info("texts with each class: %s", ", ".join(f"{name} {int(count)}" for name, count in pairs))
 
     def _split(self, targets: npt.NDArray[Any], seed: int) -> list[npt.NDArray[np.int64]]:
         """Positions of the training and the validation texts, each class in both where it has enough."""
@@ -303,11 +409,21 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         with training_session(model, seed):
             history = train_by_method(tuned, loss, batches, held_out, options)
         self.history_ = [epoch._asdict() for epoch in history]
+        self.thresholds_ = None
+        if self.multi_label_:
+            given = self.thresholds
+            self.thresholds_ = np.full(
+                len(self.classes_), DEFAULT_THRESHOLD if isinstance(given, str) else given
+            )
+            if isinstance(given, str):
+                logits, truth = predict(tuned, held_out)
+                probabilities = logits.float().sigmoid().cpu().numpy()
+                self.thresholds_ = choose_thresholds(truth.cpu().numpy(), probabilities)
 
     def _class_weight(self) -> list[float] | Literal["balanced"] | None:
         """The parameter, a mapping as weights in the order of the classes."""
         given = self.class_weight
-        if given is None or given == "balanced":
+        if given is None or (isinstance(given, str) and given == "balanced"):
             return given
         if not isinstance(given, Mapping):
             raise ValueError(
@@ -327,11 +443,24 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         return probabilities
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
-        """The likeliest labels (n,), or 0 and 1 (n, C) of multi-label data."""
+        """The likeliest labels (n,), or 0 and 1 (n, C) of multi-label data, 1 above `thresholds_`."""
         probabilities = self.predict_proba(X)
-        if self.multi_label_:
-            return (probabilities > 0.5).astype(np.int64)
+        if self.thresholds_ is not None:
+            return (probabilities > self.thresholds_).astype(np.int64)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy; of multi-label data the share of texts whose labels are all right."""
+        return float(super().score(X, _as_labels(y), sample_weight))
+
+    def f1_of_classes(self, X: Any, y: Any) -> dict[Any, float]:
+        """Class -> F1 of the predictions for texts.
+
+        Args:
+            X: Texts, or a table of one column.
+            y: Their labels, in the form of those of `fit`.
+        """
+        return f1_of_classes(_as_labels(y), self.predict(X), self.classes_)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write a folder that `load` reads, and `MojiPipeline.from_pretrained` as well; no pickle.
@@ -344,20 +473,30 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         labels = self.classes_.tolist()
         if not all(isinstance(label, str | int | float | bool) for label in labels):
             raise TypeError(f"labels of {type(labels[0]).__name__} cannot be saved: use strings or numbers")
+        parameters = self.get_params(deep=False)
+        weights = parameters.pop("class_weight")
+        del parameters["device"]  # that of another machine
         about = {
             "classes": labels,
             "multi_label": self.multi_label_,
             "history": self.history_,
-            "method": self.method,
-            "random_state": self.random_state if isinstance(self.random_state, int) else None,
             "data_sha256": self.data_sha256,
+            "parameters": {
+                **{name: os.fspath(v) if isinstance(v, Path) else v for name, v in parameters.items()},
+                "random_state": self.random_state if isinstance(self.random_state, int) else None,
+            },
+            "class_weight": list(map(list, weights.items())) if isinstance(weights, Mapping) else weights,
         }
-        text = json.dumps(about, indent=1) + "\n"
+        text = json.dumps(about, indent=1, default=_plain) + "\n"
         self.pipeline_._save(folder, extra={ABOUT_NAME: text})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], device: Any = None) -> "TorchMojiClassifier":
-        """Read a folder of `save`; but for method and seed, parameters of training are the defaults again.
+        """Read a folder of `save`.
+
+        The parameters are those of the classifier that was saved, but for `device` and a `random_state` that
+        was no number: `model` names where its training began, so that `sklearn.base.clone` and
+        `cross_val_score` begin there too, and not from these weights, which know the texts.
 
         Raises:
             FileNotFoundError: The folder is not one of `save`.
@@ -368,14 +507,59 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             raise FileNotFoundError(f"{path} is missing: give a folder of TorchMojiClassifier.save")
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
-            seed = about.get("random_state")
-            classifier = cls(model=folder, method=about["method"], device=device, random_state=seed)
-            classifier.classes_ = np.array(about["classes"])
-            classifier.multi_label_ = bool(about["multi_label"])
-            classifier.history_ = list(about["history"])
-            classifier.data_sha256 = about.get("data_sha256")
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is damaged ({error!r}): save the classifier again") from error
-        classifier.pipeline_ = MojiPipeline.from_pretrained(folder, "torch", device)
-        classifier.max_length = classifier.pipeline_.max_length
+            classes, multi_label, history = _checked_about(about)
+            weights = about["class_weight"]
+            classifier = cls(
+                **about["parameters"],
+                class_weight=dict(weights) if isinstance(weights, list) else weights,
+                device=device,
+            )
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is damaged ({error!r:.200}): save the classifier again") from error
+        classifier.classes_, classifier.multi_label_, classifier.history_ = classes, multi_label, history
+        classifier.data_sha256 = about.get("data_sha256")
+        classifier.pipeline_ = pipeline = MojiPipeline.from_pretrained(folder, "torch", device)
+        engine = pipeline.engine
+        if (len(classes), multi_label) != (engine.nb_classes, engine.multi_label):
+            raise ValueError(
+                f"{path} is of {len(classes)} classes, several for a text: {multi_label}; the model beside "
+                f"it of {engine.nb_classes}, {engine.multi_label}: save the classifier again"
+            )
+        classifier.thresholds_ = None
+        if multi_label:
+            default = (DEFAULT_THRESHOLD,) * len(classes)
+            classifier.thresholds_ = np.array(pipeline.thresholds or default)
         return classifier
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"the parameter {value!r} cannot be saved: use strings or numbers")
+
+
+def _checked_about(about: Any) -> tuple[npt.NDArray[Any], bool, list[dict[str, Any]]]:
+    """Classes, whether there are several for a text, and the history of `classifier.json`.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is not what `save` writes.
+    """
+    if not isinstance(about, dict):
+        raise ValueError("it must be a JSON object")
+    classes, multi_label, history = about["classes"], about["multi_label"], about["history"]
+    is_list = isinstance(classes, list) and classes and len({type(name) for name in classes}) == 1
+    if not is_list or not isinstance(classes[0], str | int | float):
+        raise ValueError("classes must be a list of names or of numbers")
+    if not isinstance(classes[0], str) and not all(math.isfinite(name) for name in classes):
+        raise ValueError("classes must be finite")
+    found = np.array(classes)
+    if found.dtype == object or len(set(classes)) < len(classes):
+        raise ValueError("classes must be different, and numbers below 2^63")
+    if not isinstance(multi_label, bool):
+        raise ValueError(f"multi_label must be true or false, got {multi_label!r:.40}")
+    keys = {"stage", "train_loss", "val_loss", "val_accuracy"}
+    if not isinstance(history, list) or not all(isinstance(e, dict) and keys <= set(e) for e in history):
+        raise ValueError("history must be a list of epochs")
+    check_choice("method", about["parameters"]["method"], FINETUNING_METHODS)
+    return found, multi_label, history

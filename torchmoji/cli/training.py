@@ -166,7 +166,7 @@ def _finetune(options: argparse.Namespace) -> None:
         random_state=options.seed,
         verbose=int(show_bar(options.quiet)),
     )
-    classifier.fit(training[0], training[1], validation)
+    classifier.fit(training[0], training[1], validation, label_names=data.label_names)
     classifier.data_sha256 = sha256(options.data)
     classifier.save(options.out)
     _tell_scores(classifier.predict(test[0]), test[1], _counts(data, data.split[2]), options.json)

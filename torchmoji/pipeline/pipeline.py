@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.balancing import Balance, checked_temperature, checked_thresholds, tempered
+from torchmoji.balancing import Balance, checked_temperature, checked_thresholds, with_temperature
 from torchmoji.batching import (
     WINDOW,
     Floats,
@@ -79,8 +79,9 @@ class MojiPipeline:
         balance: From 0 to 1, how much of their head start to take off common classes, see
             `torchmoji.balancing`. 0 gives the model's own probabilities, 1 those for classes alike.
         class_frequencies: How frequent each class was in training, for `balance`.
-        thresholds: For each class the probability from which on `predict` gives it, (C,); None for no limit.
-        temperature: Of the probabilities, see `torchmoji.balancing`; 1 gives the model's own.
+        thresholds: For each class the probability above which `predict` gives it, (C,); None for no limit.
+        temperature: Divides the outputs before they become probabilities, see `torchmoji.balancing`; 1 gives
+            the model's own.
 
     Attributes:
         thresholds: As given, or None; they may be set.
@@ -100,6 +101,7 @@ class MojiPipeline:
         windows: bool = False,
         balance: float = 0.0,
         class_frequencies: Sequence[float] | None = None,
+        *,
         thresholds: Sequence[float] | None = None,
         temperature: float = 1.0,
     ) -> None:
@@ -115,11 +117,11 @@ class MojiPipeline:
             )
         if balance and engine.multi_label:
             raise ValueError("each of this model's classes is judged on its own: leave balance out")
-        self._balanced = Balance(balance, class_frequencies, engine.nb_classes)
-        self.balance = balance
-        self.class_frequencies = self._balanced.frequencies
         self.thresholds = None if thresholds is None else checked_thresholds(thresholds, engine.nb_classes)
         self.temperature = checked_temperature(temperature)
+        self._balance = Balance(balance, class_frequencies, engine.nb_classes)
+        self.balance = balance
+        self.class_frequencies = self._balance.frequencies
         self.engine = engine
         self._weights: Path | None = None
         self.classes: tuple[str, ...] = tuple(classes or ())
@@ -235,11 +237,9 @@ class MojiPipeline:
             "class_frequencies": self.class_frequencies and list(self.class_frequencies),
             "multi_label": engine.multi_label,
             "max_length": self.max_length,
+            "temperature": self.temperature,
+            "thresholds": self.thresholds and list(self.thresholds),
         }
-        if self.thresholds is not None:
-            config["thresholds"] = list(self.thresholds)
-        if self.temperature != 1:
-            config["temperature"] = self.temperature
         state = {name: tensor.float() for name, tensor in model.state_dict().items()}
         pretrained.save(folder, state, self.vocabulary, config, self._card(config), extra=extra)
 
@@ -316,7 +316,7 @@ class MojiPipeline:
         Returns:
             For each text a list of `(emoji, alias, index, probability)`, best first; equal ones in the order
             of the classes. Of a text without words the list is empty, and of a model with `thresholds` it has
-            only classes that reach theirs. The lists also have `text` and `words`, with the attention of
+            only classes above theirs. The lists also have `text` and `words`, with the attention of
             each.
 
         Raises:
@@ -351,7 +351,7 @@ class MojiPipeline:
         order = np.argsort(-row, kind="stable")
         if self.thresholds is None:
             return order
-        return order[row[order] >= np.asarray(self.thresholds, np.float32)[order]]
+        return order[row[order] > np.asarray(self.thresholds)[order]]
 
     def _move(self, device: "str | torch.device | None") -> None:
         if device is not None:
@@ -590,7 +590,7 @@ class MojiPipeline:
 
     def _adjusted(self, probabilities: Floats) -> Floats:
         """The model's probabilities (n, C) with temperature and balance."""
-        return self._balanced(tempered(probabilities, self.temperature, self.engine.multi_label))
+        return self._balance(with_temperature(probabilities, self.temperature, self.engine.multi_label))
 
     def _windows(
         self, texts: Iterable[str], run: Callable[[Sequence[str], TruncationCounter], T]

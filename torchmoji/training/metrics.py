@@ -15,6 +15,7 @@ from sklearn.metrics import f1_score
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
+from torchmoji.balancing import with_temperature
 from torchmoji.model_def import output_size
 from torchmoji.training.sampling import Array, Batches, as_array
 
@@ -173,6 +174,52 @@ def check_class_weight(class_weight: Any, nb_classes: int) -> None:
         )
 
 
+# --- thresholds and temperature ---------------------------------------------------------------------------
+
+
+def choose_thresholds(truth: Array, probabilities: Array) -> npt.NDArray[np.float64]:
+    """For each label the threshold with the best F1, as for `find_f1_threshold`, of several labels a text.
+
+    Args:
+        truth: 0 and 1 for each label, (n, C), of a validation part.
+        probabilities: (n, C).
+
+    Returns:
+        One of 0.01, 0.02 ... 0.99 for each label (C,); of equally good ones that next to 0.5, which is also
+        that of a label that no text or every text has. A label is given where its probability is above it.
+    """
+    is_true, given = as_array(truth) == 1, as_array(probabilities)
+    candidates = np.array(sorted(np.arange(1, 100) / 100, key=lambda t: abs(t - 0.5)))
+    scores = []
+    for threshold in candidates:
+        predicted = given > threshold
+        total = predicted.sum(0) + is_true.sum(0)
+        scores.append(2 * (predicted & is_true).sum(0) / np.maximum(total, 1))
+    best = candidates[np.argmax(scores, axis=0)]
+    return np.where(is_true.any(0) & ~is_true.all(0), best, 0.5)
+
+
+def choose_temperature(truth: Array, probabilities: Array, multi_label: bool = False) -> float:
+    """The temperature from 0.1 to 10 whose probabilities fit best: those with the least cross-entropy.
+
+    Args:
+        truth: Class numbers (n,), or 0 and 1 for each label (n, C), of texts that training has not seen.
+        probabilities: (n, C), at the temperature 1; see `torchmoji.balancing.with_temperature`.
+        multi_label: Each is a probability on its own.
+    """
+    right_ones, given = as_array(truth), as_array(probabilities)
+
+    def cross_entropy(temperature: float) -> float:
+        found = with_temperature(given, temperature, multi_label).astype(np.float64)
+        if multi_label:
+            right = np.where(right_ones == 1, found, 1 - found)
+        else:
+            right = found[np.arange(len(found)), right_ones]
+        return float(-np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean())
+
+    return float(min(np.geomspace(0.1, 10, 401), key=cross_entropy))
+
+
 # --- scores -----------------------------------------------------------------------------------------------
 
 
@@ -190,7 +237,7 @@ def score_of(metric: str, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) 
     return float(f1_score(truth, predicted, average=metric, zero_division=0))
 
 
-def f1_of_classes(truth: Array, predicted: Array, classes: Sequence[Any]) -> dict[Any, float]:
+def f1_of_classes(truth: Array, predicted: Array, classes: Array) -> dict[Any, float]:
     """The F1 of each class.
 
     Args:
@@ -201,9 +248,9 @@ def f1_of_classes(truth: Array, predicted: Array, classes: Sequence[Any]) -> dic
     Returns:
         Class -> F1, 0 where it neither occurs nor is predicted.
     """
-    truth, predicted, names = as_array(truth), as_array(predicted), list(as_array(classes).tolist())
-    labels = names if truth.ndim == 1 else range(len(names))
-    scores = f1_score(truth, predicted, labels=list(labels), average=None, zero_division=0)
+    right, names = as_array(truth), as_array(classes).tolist()
+    labels = names if right.ndim == 1 else list(range(len(names)))
+    scores = f1_score(right, as_array(predicted), labels=labels, average=None, zero_division=0)
     return dict(zip(names, scores.tolist(), strict=True))
 
 

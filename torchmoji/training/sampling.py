@@ -30,6 +30,8 @@ def as_array(values: Array) -> npt.NDArray[Any]:
     array = np.asarray(values)
     if array.dtype == object and array.ndim == 1 and all(np.ndim(row) == 1 for row in array):
         return np.array([list(row) for row in array])  # a series of lists
+    if array.dtype == object and all(isinstance(value, bool | int | float) for value in array.flat):
+        return np.array(array.tolist())  # such as numbers of pandas that may be missing
     return array
 
 
@@ -166,7 +168,7 @@ def get_data_loader(
     if extended_batch_sampler:
         sampler = DeepMojiBatchSampler(y_in, batch_size, epoch_size=epoch_size, upsample=upsample, seed=seed)
     else:
-        sampler = BatchSampler(SequentialSampler(dataset), batch_size, drop_last=False)
+        sampler = BatchSampler(SequentialSampler(dataset), int(batch_size), drop_last=False)
     # Without a generator of its own, a loader takes a number from torch's global one for each epoch.
     return DataLoader(dataset, batch_sampler=sampler, generator=torch.Generator())
 

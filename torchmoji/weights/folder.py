@@ -101,24 +101,22 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not JSON ({error}): write the model's folder again") from error
     if not isinstance(config, dict) or config.get("model_type") != "torchmoji":
         raise ValueError(f'{path} is not that of a torchMoji model: it must have "model_type": "torchmoji"')
-    keys = ("classes", "max_length", "class_frequencies")
-    classes, length, frequencies = map(config.get, keys)
+    classes, length = config.get("classes"), config.get("max_length")
     if classes is not None and not (
         isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes)
     ):
         raise ValueError(f'{path}: "classes" must be a list of names, got {classes!r}')
-    if frequencies is not None:
-        try:
-            checked_frequencies(frequencies)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-    try:
-        if config.get("thresholds") is not None:
-            checked_thresholds(config["thresholds"])
-        if config.get("temperature") is not None:
-            checked_temperature(config["temperature"])
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    checks = {
+        "class_frequencies": checked_frequencies,
+        "temperature": checked_temperature,
+        "thresholds": checked_thresholds,
+    }
+    for name, check in checks.items():
+        if config.get(name) is not None:
+            try:
+                check(config[name])
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
     if length is not None and not (type(length) is int and length > 0):
         raise ValueError(f'{path}: "max_length" must be a positive number of tokens or null, got {length!r}')
     return config
