@@ -119,10 +119,12 @@ def checked_thresholds(given: Any, nb_classes: int | None = None) -> tuple[float
         is_right = numbers.ndim == 1 and bool(((numbers >= 0) & (numbers <= 1)).all())
     except (TypeError, ValueError, OverflowError):
         is_right = False
-    if not is_right or (nb_classes is not None and len(numbers) != nb_classes):
+    if not is_right:
         raise ValueError(
             f"thresholds must be a number from 0 to 1 for each of the classes, got {short(given)}"
         )
+    if nb_classes is not None and len(numbers) != nb_classes:
+        raise ValueError(f"there are {len(numbers)} thresholds for a model of {nb_classes or 'no'} classes")
     return tuple(numbers.tolist())
 
 

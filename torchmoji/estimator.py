@@ -558,6 +558,8 @@ def _checked_about(about: Any) -> tuple[npt.NDArray[Any], bool, list[dict[str, A
         raise ValueError("classes must be different, and numbers below 2^63")
     if not isinstance(multi_label, bool):
         raise ValueError(f"multi_label must be true or false, got {multi_label!r:.40}")
+    if not isinstance(about.get("data_sha256", ""), str | None):
+        raise ValueError("data_sha256 must be a SHA-256 or null")
     keys = {"stage", "train_loss", "val_loss", "val_accuracy"}
     if not isinstance(history, list) or not all(isinstance(e, dict) and keys <= set(e) for e in history):
         raise ValueError("history must be a list of epochs")

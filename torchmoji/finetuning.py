@@ -139,8 +139,7 @@ def load_benchmark(
         - `texts`: token ids of the training, validation and test part, each (n, maxlen);
         - `labels`: of the three parts, each int64 (n,), or (n, C) of 0 and 1;
         - `added`: how many words were added: `torchmoji_transfer`'s `extend_embedding`;
-        - `vocabulary`: `vocab` with the words that were added: the one for new texts, and to save with the
-          model;
+        - `vocabulary`: `vocab` with the words that were added, for new texts and to save with the model;
         - `batch_size` and `maxlen`, see `calculate_batchsize_maxlen`;
         - `classes`: the names of the class numbers, where the file has names.
 

@@ -8,6 +8,7 @@ import pytest
 from support.programs import loaded, refusal
 from support.small_pipeline import small
 
+from torchmoji.emojis import shown
 from torchmoji.server import demo
 from torchmoji.server.page import CHIPS
 
@@ -185,8 +186,8 @@ def test_a_csv_file_comes_back_with_emojis(visit, pipeline, tmp_path):
     scores = [prediction[0] for prediction in pipeline.predict(["so good, really", "not again"], 1)]
     assert (tmp_path / "result.csv").read_text("utf-8").splitlines() == [
         "id,tweet,emoji_1,probability_1",
-        f'7,"so good, really",{scores[0].emoji},{round(scores[0].probability, 6)}',
-        f"3,not again,{scores[1].emoji},{round(scores[1].probability, 6)}",
+        f'7,"so good, really",{shown(scores[0].emoji)},{round(scores[0].probability, 6)}',
+        f"3,not again,{shown(scores[1].emoji)},{round(scores[1].probability, 6)}",
     ]
 
 

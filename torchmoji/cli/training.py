@@ -127,7 +127,7 @@ def _tell_scores(
         "macro_f1": round(score_of("macro", labels, predicted), 4),
     }
     f1 = f1_of_classes(labels, predicted, list(counts))
-    by_class = {str(name): round(f1[name], 4) for name, count in counts.items() if count}
+    by_class = {name: round(f1[name], 4) for name, count in counts.items() if count}
     if as_json:
         print(json.dumps(scores | {"f1": by_class}, ensure_ascii=False))
         return
