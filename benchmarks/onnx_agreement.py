@@ -2,7 +2,8 @@
 
 TEXTS has lines of classes, tab, text, as the default model's training and validation files have; the classes
 are not used. Errors are the differences from torch in float32 on the same token ids: of the features, of the
-probabilities, and of the guesses that follow from them. The file sizes are those of exported files.
+probabilities, and of the guesses that follow from them. "Alone" are the results of one text a call: with int8
+the texts of a batch share the scales of activations. The file sizes are those of exported files.
 
 Examples:
     onnx_agreement.py valid.tsv.gz
@@ -12,7 +13,7 @@ Examples:
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,11 +37,15 @@ from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.weights import load_state_dict
 
 Array = npt.NDArray[Any]
+Model = Callable[[Array], Array]
 PRECISIONS = {"float32": None, "int8": "int8"}
 
 
 class Errors(NamedTuple):
-    """Differences from torch: of features, of probabilities, and shares of texts with the same guesses."""
+    """Differences from torch: of features, of probabilities, and shares of texts with the same guesses.
+
+    `first_alone` is not of torch: it compares texts in company with the same texts on their own.
+    """
 
     megabytes: float
     feature_max: float
@@ -50,6 +55,7 @@ class Errors(NamedTuple):
     first: float
     first_five: float
     first_five_in_order: float
+    first_alone: float
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -66,8 +72,10 @@ def command_line() -> argparse.ArgumentParser:
     return parser
 
 
-def compare(megabytes: float, features: tuple[Array, Array], probabilities: tuple[Array, Array]) -> Errors:
-    """Errors of pairs of results, torch's second."""
+def compare(
+    megabytes: float, features: tuple[Array, Array], probabilities: tuple[Array, Array], alone: Array
+) -> Errors:
+    """Errors of pairs of results, torch's second; `alone` are the first probabilities, text by text."""
     feature_errors = np.abs(features[0] - features[1])
     errors = np.abs(probabilities[0] - probabilities[1])
     best, expected = (np.argsort(-values, axis=1, kind="stable")[:, :5] for values in probabilities)
@@ -80,6 +88,7 @@ def compare(megabytes: float, features: tuple[Array, Array], probabilities: tupl
         float((best[:, 0] == expected[:, 0]).mean()),
         float((np.sort(best) == np.sort(expected)).all(axis=1).mean()),
         float((best == expected).all(axis=1).mean()),
+        float((best[:, 0] == alone.argmax(axis=1)).mean()),
     )
 
 
@@ -87,19 +96,23 @@ def measure(weights: str, ids: Array) -> dict[str, Errors]:
     """Errors of each precision."""
     features, probabilities = torchmoji_feature_encoding(weights)(ids), torchmoji_emojis(weights)(ids)
     found = {}
+
+    def add(name: str, megabytes: float, encode: Model, guess: Model) -> None:
+        alone = np.concatenate([guess(row[np.newaxis]) for row in ids])
+        found[name] = compare(megabytes, (encode(ids), features), (guess(ids), probabilities), alone)
+
     for name, quantize in PRECISIONS.items():
         data = serialize(weights, quantize)
-        ours = OnnxModel(data, "features")(ids), OnnxModel(data, "probabilities")(ids)
-        found[f"ONNX {name}"] = compare(len(data) / 1e6, (ours[0], features), (ours[1], probabilities))
-    half = [load(weights).to(torch.bfloat16)(ids) for load in (torchmoji_feature_encoding, torchmoji_emojis)]
+        add(f"ONNX {name}", len(data) / 1e6, OnnxModel(data, "features"), OnnxModel(data, "probabilities"))
+    half = [load(weights).to(torch.bfloat16) for load in (torchmoji_feature_encoding, torchmoji_emojis)]
     size = sum(tensor.numel() for tensor in load_state_dict(weights).values()) * 2 / 1e6
-    found["torch bfloat16"] = compare(size, (half[0], features), (half[1], probabilities))
+    add("torch bfloat16", size, *half)
     return found
 
 
 def table(found: dict[str, Errors]) -> str:
     """Markdown: a column for each precision."""
-    shares = ("first", "first_five", "first_five_in_order")
+    shares = ("first", "first_five", "first_five_in_order", "first_alone")
     names = {
         "megabytes": "weights, MB",
         "feature_max": "features, largest error",
@@ -109,6 +122,7 @@ def table(found: dict[str, Errors]) -> str:
         "first": "same first guess",
         "first_five": "same first five",
         "first_five_in_order": "same first five in the same order",
+        "first_alone": "same first guess alone and in company",
     }
     lines = [f"| | {' | '.join(found)} |", "|---" * (1 + len(found)) + "|"]
     for field, name in names.items():

@@ -27,6 +27,7 @@ def test_the_table_has_a_column_for_each_precision(program, arguments, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "| | ONNX float32 | ONNX int8 | torch bfloat16 |"
     assert any(line.startswith("| same first guess | 100.00% | 100.00% |") for line in lines)
+    assert any(line.startswith("| same first guess alone and in company | 100.00% |") for line in lines)
     assert "3 texts." in lines
 
 
@@ -36,6 +37,6 @@ def test_errors_are_those_of_the_results(program):
     changed[0, [1, 2]] = 0.3, 0.2
     with loaded(program) as module:
         errors = module.compare(
-            1.0, (np.zeros((1, 4)), np.array([[0, 0, 0, -2.0]])), (changed, probabilities)
+            1.0, (np.zeros((1, 4)), np.array([[0, 0, 0, -2.0]])), (changed, probabilities), changed
         )
-    assert errors[1:] == pytest.approx((2.0, 0.5, 0.1, 0.2 / 12, 0.5, 1.0, 0.5))
+    assert errors[1:] == pytest.approx((2.0, 0.5, 0.1, 0.2 / 12, 0.5, 1.0, 0.5, 1.0))
