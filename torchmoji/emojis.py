@@ -9,6 +9,7 @@ Emojis and Emotions", EMNLP 2020; MIT licence), means of human ratings, 0 to 1, 
 There is no row for ♡; it takes that of ♥.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
@@ -25,6 +26,8 @@ EMOJIS: tuple[str, ...] = tuple(
     "🎧 🙊 😉 💀 😖 😄 😜 😠 🙅 💪 👊 💜 💖 💙 😬 ✨".split()
 )
 """Class index -> emoji; `EMOJIS[0]` is 😂."""
+
+_SIGN = re.compile("[\u200d\U0001f3fb-\U0001f3ff]")
 
 EXAMPLE_TEXTS = (
     "I love mom's cooking",
@@ -61,6 +64,24 @@ def shown(name: str) -> str:
     Anything else comes back as it is. Results for programs hold the names of the classes, without selectors.
     """
     return emoji.emojize(emoji.demojize(name)) if emoji.is_emoji(name) else name
+
+
+@lru_cache(maxsize=1)
+def spelling_details() -> "re.Pattern[str]":
+    """Finds what makes another spelling of the emoji before it: skin tone, gender, hair, joins to others."""
+    starts = {name[0] for name in (*EMOJIS, *emoji.EMOJI_DATA) if not name.isascii()}
+    bases = "".join(sorted(re.escape(start) for start in starts if not "\U0001f3fb" <= start <= "\U0001f3ff"))
+    signs = "[\u2640\u2642\U0001f9b0-\U0001f9b3]\ufe0f?"  # female, male, hair
+    return re.compile(f"(?<=[{bases}])\ufe0f?(?:[\U0001f3fb-\U0001f3ff]\ufe0f?|\u200d(?:{signs})?)+")
+
+
+def fold_emojis(text: str) -> str:
+    """A text with the plainest spelling of its emojis, as `MojiPipeline` reads it.
+
+    Skin tones, gender and hair are left out, and joined emojis stand side by side: a brown thumb is a thumb,
+    a heart on fire a heart and fire. The tokenizer of 2017 takes these signs for words, unknown to models.
+    """
+    return spelling_details().sub("", text) if _SIGN.search(text) else text
 
 
 class Guess(NamedTuple):

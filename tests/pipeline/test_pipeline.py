@@ -47,6 +47,15 @@ def ids():
 # --- results ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("emoji", EMOJIS)
+def test_other_spellings_of_an_emoji_read_as_the_emoji_itself(default_onnx, emoji):
+    tone, gender = "\U0001f3fd", "\u200d\u2640\ufe0f"
+    spellings = [emoji, emoji + "\ufe0f", emoji + tone, emoji + gender, emoji + tone + gender]
+    for text in ("{}", "ok {0}{0} then"):
+        plain, *others = default_onnx.predict_proba([text.format(spelling) for spelling in spellings])
+        assert all(np.array_equal(plain, other) for other in others)
+
+
 def test_probabilities_and_features_are_those_of_the_model(default, ids):
     weights = default_model_directory() / DEFAULT_WEIGHTS_NAME
     got = default.predict_proba(TEXTS)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from torchmoji.emojis import fold_emojis
 from torchmoji.pipeline.spans import placed_words
 from torchmoji.word_generator import WordGenerator
 
@@ -28,12 +29,16 @@ def pieces(text):
         ("cafe\u0301!", [("caf", "caf"), ("é", "e\u0301"), ("!", "!")]),
         ("wait…", [("wait", "wait"), ("..", "…")]),
         ("İstanbul", [("istanbul", "İstanbul")]),
+        ("ok 👍🏽!", [("ok", "ok"), ("👍", "👍🏽"), ("!", "!")]),
+        ("🤷🏽\u200d♀\ufe0f", [("🤷", "🤷🏽\u200d♀\ufe0f")]),
+        ("❤\ufe0f\u200d🔥", [("❤", "❤\ufe0f\u200d"), ("🔥", "🔥")]),
+        ("क्\u200dष 🏽", [("क", "क"), ("\u094d", "\u094d"), ("\u200d", "\u200d"), ("ष", "ष"), ("🏽", "🏽")]),
         ("the the", [("the", "the"), ("the", "the")]),
     ],
 )
 def test_words_have_their_places(text, expected):
     assert pieces(text) == expected
-    assert [word for word, _ in expected] == generator().get_words(text)
+    assert [word for word, _ in expected] == generator().get_words(fold_emojis(text))
 
 
 def test_what_cannot_be_followed_has_the_place_of_its_part():

@@ -28,6 +28,7 @@ from torchmoji.corpus.settings import (
     unescape,
 )
 from torchmoji.corpus.shards import LabelledRows, Ragged
+from torchmoji.emojis import fold_emojis
 from torchmoji.files.atomic import atomic_path
 from torchmoji.word_generator import every_word
 
@@ -94,7 +95,7 @@ def tokenize_chunk(chunk: Chunk) -> int:
         if reason is not None:
             dropped[reason] += 1
             continue
-        text = emoticons.put_in(unescape(text), classes, put_in)
+        text = emoticons.put_in(fold_emojis(unescape(text)), classes, put_in)
         words = generator.get_words(text)[: rules.max_tokens]
         tokens.extend(map(numbers.__getitem__, words))
         token_counts.append(len(words))

@@ -34,7 +34,7 @@ from torchmoji.batching import (
     unit_rows,
 )
 from torchmoji.create_vocab import check_fits
-from torchmoji.emojis import alias, emotion_scores, shown, unnamed_classes
+from torchmoji.emojis import alias, emotion_scores, fold_emojis, shown, unnamed_classes
 from torchmoji.pipeline.engines import ENGINES, Backend, Engine, TorchEngine, chosen_backend, torch_engine
 from torchmoji.pipeline.results import (
     EmojiScore,
@@ -574,7 +574,7 @@ class MojiPipeline:
             raise ValueError("the model has no output layer, so it gives features alone: use encode")
 
     def _ids(self, text: str) -> list[int]:
-        return self._tokenizer.find_tokens(self._tokenizer.wordgen.get_words(text))
+        return self._tokenizer.find_tokens(self._tokenizer.wordgen.get_words(fold_emojis(text)))
 
     def _tokens(self, texts: Sequence[str], cut: TruncationCounter) -> TextWindows:
         return split_texts([self._ids(text) for text in texts], self.windows, cut)

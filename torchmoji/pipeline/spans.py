@@ -1,12 +1,13 @@
 """The words of a text with their places in it, as written: what attention is shown on.
 
-`WordGenerator.get_words` lower-cases, normalises and shortens, so that its words are not pieces of the text.
-Here each character is followed through the same steps.
+`fold_emojis` and `WordGenerator.get_words` fold, lower-case, normalise and shorten, so that the words are not
+pieces of the text. Here each character is followed through the same steps.
 """
 
 import unicodedata
 from typing import NamedTuple
 
+from torchmoji.emojis import spelling_details
 from torchmoji.filter_utils import BREAK_TOKEN, LINEBREAKS, process_word, remove_variation_selectors
 from torchmoji.tokenizer import tokenize
 from torchmoji.word_generator import SIMPLE_LOWER, every_word
@@ -40,12 +41,12 @@ _convert = every_word().convert_unicode_word
 
 
 def placed_words(text: str) -> list[PlacedWord]:
-    """Give the words of a text, as `SentenceTokenizer` finds them by default, with their places.
+    """Give the words of a text, as `MojiPipeline` finds them by default, with their places.
 
     A word that normalisation made of several characters, or that is one of several made of one, has the place
     of all that it came from.
     """
-    traced = _with_breaks(_lowered(text))
+    traced = _with_breaks(_folded(_lowered(text)))
     words, position = [], 0
     for chunk in traced.text.split():
         start = traced.text.index(chunk, position)
@@ -66,6 +67,19 @@ def _lowered(text: str) -> _Traced:
         pieces.append(lowered)
         spans += [(number, number + 1)] * len(lowered)
     return _Traced("".join(pieces), spans)
+
+
+def _folded(traced: _Traced) -> _Traced:
+    """`fold_emojis`: an emoji has the place of all that was left out behind it."""
+    if traced.text.isascii():
+        return traced
+    pieces, spans, end = [], [], 0
+    for match in spelling_details().finditer(traced.text):
+        pieces.append(traced.text[end : match.start()])
+        spans += traced.spans[end : match.start()]
+        spans[-1] = spans[-1][0], traced.spans[match.end() - 1][1]
+        end = match.end()
+    return _Traced("".join([*pieces, traced.text[end:]]), spans + traced.spans[end:])
 
 
 def _with_breaks(traced: _Traced) -> _Traced:
