@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from support.python import python
 from support.weights import assert_same, make_weights
 
@@ -99,7 +99,7 @@ def test_content_not_ending_decides_and_the_order_is_that_of_the_table(tmp_path)
     shuffled = {name: torch.nn.Parameter(tensor) for name, tensor in reversed(make_weights().items())}
     torch.save(shuffled, tmp_path / "weights.safetensors")
     assert_same(load_state_dict(str(tmp_path / "weights.safetensors")), make_weights())
-    with pytest.raises(IsADirectoryError, match=r"is not a file: .*model\.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"no weights file .*model\.safetensors"):
         load_state_dict(tmp_path)
 
 
@@ -311,7 +311,7 @@ def test_int8_file_holds_rows_scales_and_its_header(tmp_path):
 @pytest.mark.parametrize(
     ("change", "name", "message"),
     [
-        ({"embed.weight": torch.full((7, 3), np.nan)}, "w.safetensors", "layer embed.weight holds NaN or in"),
+        ({"embed.weight": torch.full((7, 3), np.nan)}, "w.safetensors", "layer embed.weight holds NaN, in"),
         ({"other": torch.zeros(2)}, "w.safetensors", "unexpected layers 'other'"),
         ({}, "w.bin", r"ending '\.bin'.* int8 weights are written as \.safetensors"),
     ],
@@ -383,3 +383,43 @@ layers = read_layers({str(tmp_path / "weights.safetensors")!r})
 print(json.dumps([len(layers), "torch" in sys.modules]))
 """
     assert python(code) == [len(LAYERS), False]
+
+
+# --- files that are damaged or wish harm
+
+
+def write(kind, weights, path):
+    """Write weights without a check, to a file of a kind."""
+    if kind == "safetensors":
+        save_file(weights, path)
+    elif kind == "int8":
+        whole = {name: torch.nan_to_num(tensor, 0, 1, 1) for name, tensor in weights.items()}
+        save_quantized(whole, path.with_suffix(".safetensors"))
+        stored = load_file(path.with_suffix(".safetensors"))
+        stored["embed.weight.scale"][0] = weights["embed.weight"][0, 0]
+        save_file(stored, path, metadata={"quantization": "int8 rows"})
+    elif kind == "hdf5":
+        h5py = pytest.importorskip("h5py")
+        save_state_dict(make_weights(), path.with_suffix(".hdf5"))
+        path.with_suffix(".hdf5").rename(path)
+        with h5py.File(path, "r+") as file:
+            file["embedding/embedding/embeddings"][...] = weights["embed.weight"].numpy()
+    else:
+        torch.save(weights, path, _use_new_zipfile_serialization=kind == "zip")
+    return path
+
+
+KINDS = ["zip", "old torch", "safetensors", "int8", "hdf5"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("number", [np.nan, -np.inf, np.inf])
+def test_numbers_that_are_not_finite_are_refused_by_every_loader(tmp_path, kind, number):
+    weights = make_weights()
+    weights["embed.weight"][0, 0] = number
+    path = write(kind, weights, tmp_path / "weights")
+    with pytest.raises(ValueError, match=r"weights: layer embed\.weight holds NaN, infinity or"):
+        load_state_dict(path)
+    if kind in ("safetensors", "int8"):
+        with pytest.raises(ValueError, match=r"weights: layer embed\.weight holds NaN, infinity or"):
+            read_layers(path)

@@ -68,7 +68,7 @@ def build_graph(
         multi_label: Each output is a class on its own.
 
     Raises:
-        ValueError: The layers are not those of a model, or hold NaN or infinity where int8 is wanted.
+        ValueError: The layers are not those of a model.
     """
     sizes = model_sizes(layers)
     features = 4 * sizes.hidden_size + sizes.embedding_dim

@@ -29,7 +29,8 @@ from torchmoji.pretraining.scores import Scores, commonest_scores, score_emojis
 from torchmoji.pretraining.settings import Settings
 from torchmoji.pretraining.start import start_with_model, start_with_vectors, start_with_words
 from torchmoji.training.loop import seeded
-from torchmoji.weights.folder import CARD_NAME, WEIGHTS_NAME, save
+from torchmoji.weights.folder import CARD_NAME, save
+from torchmoji.weights.layers import WEIGHTS_NAME
 
 __all__ = ["Pretrained", "Settings", "Trained", "adjust_to_prior", "pretrain", "train"]
 

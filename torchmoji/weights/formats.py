@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torchmoji.files.atomic import atomic_path
 from torchmoji.weights.keras import read_keras_weights, single_or_double, write_keras_weights
 from torchmoji.weights.layers import (
+    EXPECTED,
     LAYERS,
     QUANTIZATION,
     SCALE,
@@ -27,7 +28,8 @@ from torchmoji.weights.layers import (
     as_float,
     model_sizes,
     quantize_rows,
-    read_safetensors,
+    read_layers,
+    weights_in,
 )
 
 __all__ = [
@@ -62,7 +64,7 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     `save_quantized`), or HDF5 as Keras 2 saves it (needs h5py). Nothing in the file is run.
 
     Args:
-        path: The file.
+        path: The file, or a folder with one: `model.safetensors` or `pytorch_model.bin`.
 
     Returns:
         The layers in the order of `LAYERS`, on the CPU, sharing no memory with each other or the file.
@@ -74,27 +76,25 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
         ModuleNotFoundError: It is an HDF5 file and h5py is missing.
     """
     path = Path(path)
+    if path.is_dir():
+        path = weights_in(path)
     if not path.exists():
         raise FileNotFoundError(
             f"there is no weights file {path}: check the path, or fetch the original weights with "
             f"`python scripts/download_weights.py` (torchmoji.weights.hub does the same from Python)"
         )
     if not path.is_file():
-        raise IsADirectoryError(
-            f"{path} is not a file: give the path of a weights file, such as {path / 'model.safetensors'}"
-        )
+        raise ValueError(f"{path} is not a file: give the path of a weights file")
     with path.open("rb") as file:
         read = _reader(path, file.read(64))
+    if read is _load_safetensors:
+        return read(path)
     loaded = read(path)
     try:
         model_sizes(loaded)
     except ValueError as error:
-        raise ValueError(
-            f"{path}: {error}; expected the bare state dict of a TorchMoji model, as save_state_dict or "
-            f"torch.save(model.state_dict(), path) writes it"
-        ) from error
-    if read is not _load_safetensors:  # that shares memory with nothing
-        loaded = {name: _own_copy(tensor) for name, tensor in loaded.items()}
+        raise ValueError(f"{path}: {error}; expected {EXPECTED}") from error
+    loaded = {name: _own_copy(tensor) for name, tensor in loaded.items()}
     return {name: single_or_double(loaded.pop(name)) for name in LAYERS if name in loaded}
 
 
@@ -150,9 +150,10 @@ def _load_torch(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    layers = read_layers(path)  # checked as they are stored; they share memory with nothing
     return {
-        name: torch.from_numpy(as_float(layer) if isinstance(layer, Int8Rows) else layer)
-        for name, layer in read_safetensors(path).items()
+        name: single_or_double(torch.from_numpy(as_float(layer) if isinstance(layer, Int8Rows) else layer))
+        for name, layer in layers.items()
     }
 
 
@@ -208,8 +209,7 @@ def save_quantized(
         metadata: More strings for the header. Its own keys, `format` and `quantization`, win.
 
     Raises:
-        ValueError: The ending is another one, `state_dict` is not one of a TorchMoji model, or a weight is
-            not finite.
+        ValueError: The ending is another one, or `state_dict` is not one of a TorchMoji model.
         TypeError: `metadata` holds something other than strings.
     """
     path = Path(path)
@@ -220,8 +220,6 @@ def save_quantized(
     model_sizes(state_dict)
     tensors = {name: _own_copy(state_dict[name]).float() for name in LAYERS if name in state_dict}
     for name in list(tensors):
-        if not torch.isfinite(tensors[name]).all():
-            raise ValueError(f"layer {name} holds NaN or infinity: only finite weights can be stored as int8")
         if tensors[name].dim() == 2:
             rows = quantize_rows(tensors[name].numpy())
             tensors[name], tensors[name + SCALE] = map(torch.from_numpy, rows)
@@ -282,7 +280,7 @@ def _same(first: torch.Tensor, second: torch.Tensor | None) -> bool:
     """Whether type, shape and all values are the same."""
     if second is None or (first.dtype, first.shape) != (second.dtype, second.shape):
         return False
-    return torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
+    return torch.allclose(first, second, rtol=0, atol=0)
 
 
 def describe(
