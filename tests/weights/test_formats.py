@@ -1,11 +1,13 @@
 """`torchmoji.weights.formats`: every format read and written, int8, and what is refused."""
 
 import io
+import json
 import os
 import pickle
 import re
 import struct
 import tarfile
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
+from support.hostile import run_with_memory
 from support.python import python
 from support.weights import assert_same, make_weights
 
@@ -423,3 +426,69 @@ def test_numbers_that_are_not_finite_are_refused_by_every_loader(tmp_path, kind,
     if kind in ("safetensors", "int8"):
         with pytest.raises(ValueError, match=r"weights: layer embed\.weight holds NaN, infinity or"):
             read_layers(path)
+
+
+def expanded(path, **layers):
+    """A file with one number in a hundred million rows."""
+    rows = torch.ones(1).expand(10**8, 3)
+    torch.save(make_weights() | {"embed.weight": rows}, path, **layers)
+
+
+def old_expanded(path):
+    expanded(path, _use_new_zipfile_serialization=False)
+
+
+def deflated(path):
+    torch.save(make_weights() | {"embed.weight": torch.zeros(10**7, 3)}, path.with_suffix(".all"))
+    with zipfile.ZipFile(path.with_suffix(".all")) as all_of_it, zipfile.ZipFile(path, "w") as archive:
+        for name in all_of_it.namelist():
+            archive.writestr(name, all_of_it.read(name), zipfile.ZIP_DEFLATED)
+
+
+def never_written(path):
+    with keras_file(path) as file:
+        del file["embedding/embedding/embeddings"]
+        file["embedding/embedding"].create_dataset("embeddings", (10**9, 3), "f4")
+
+
+def other_numel(path):
+    """A torch file whose first array is said to have 2^28 numbers."""
+    torch.save(make_weights(), path.with_suffix(".good"))
+    with zipfile.ZipFile(path.with_suffix(".good")) as good, zipfile.ZipFile(path, "w") as archive:
+        for name in good.namelist():
+            archive.writestr(name, good.read(name).replace(b"K\x15", b"J\0\0\0\x10"))
+
+
+def longer_than_the_file(path):
+    save_file(make_weights(), path)
+    size, data = int.from_bytes(path.read_bytes()[:8], "little"), path.read_bytes()[8:]
+    header = json.loads(data[:size])
+    end = header["embed.weight"]["data_offsets"][0] + 12 * 10**9
+    header["embed.weight"] |= {"shape": [10**9, 3], "data_offsets": [end - 12 * 10**9, end]}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[size:])
+
+
+BOMBS = [expanded, old_expanded, deflated, never_written, other_numel, longer_than_the_file]
+
+
+def keras_file(path):
+    h5py = pytest.importorskip("h5py")
+    write("hdf5", make_weights(), path)
+    return h5py.File(path, "r+")
+
+
+def test_files_that_declare_more_than_they_hold_take_no_memory(tmp_path):
+    for make in BOMBS:
+        make(tmp_path / make.__name__)
+    code = (
+        "from torchmoji.weights import load_state_dict\n"
+        "for path in sys.argv[1:]:\n"
+        "    try:\n        load_state_dict(path)\n"
+        "    except ValueError as error:\n        print(error)\n"
+    )
+    said = run_with_memory(code, *(tmp_path / make.__name__ for make in BOMBS), gigabytes=0.5).splitlines()
+    for make, line in zip(BOMBS, said, strict=True):
+        assert make.__name__ in line
+        assert line.endswith("again")
+        assert "memory" not in line

@@ -10,8 +10,10 @@ import os
 import pickle
 import re
 import tarfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from safetensors.torch import save_file
@@ -26,6 +28,7 @@ from torchmoji.weights.layers import (
     Int8Rows,
     ModelSizes,
     as_float,
+    damaged,
     model_sizes,
     quantize_rows,
     read_layers,
@@ -128,7 +131,10 @@ def _load_torch(path: Path) -> dict[str, torch.Tensor]:
         raise ValueError(f"{path} is a tar archive: expected a file of torch.save(model.state_dict(), path)")
     try:
         with path.open("rb") as file:  # torch would go by the ending of a name
+            _check_members(file)
             loaded = torch.load(file, map_location="cpu", weights_only=True)
+        if isinstance(loaded, dict):
+            _check_storages(loaded, path.stat().st_size)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         found = f"{foreign[1].rstrip('.')}, which could run code" if foreign else "a damaged pickle"
@@ -137,16 +143,34 @@ def _load_torch(path: Path) -> dict[str, torch.Tensor]:
             f"torch.save(model.state_dict(), path), that is tensors alone"
         ) from None  # torch's own message advises to load the file without the check
     except Exception as error:  # cut or changed bytes make torch raise nearly anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"{path} is truncated or damaged ({reason}): download or save the weights again"
-        ) from error
+        raise damaged(path, error) from error
     if not isinstance(loaded, dict):
         raise ValueError(
             f"{path} holds an object of type {type(loaded).__name__}: expected a state dict, as "
             f"torch.save(model.state_dict(), path) writes it"
         )
     return loaded
+
+
+def _check_members(file: BinaryIO) -> None:
+    """Refuse a zip whose members hold more than the file: torch would unpack them, whatever their size."""
+    if file.read(len(_ZIP_SIGNATURE)) == _ZIP_SIGNATURE:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise ValueError("its arrays are compressed, which torch.save does not do")
+        if sum(member.file_size for member in members) > file.seek(0, os.SEEK_END):
+            raise ValueError("it declares more than it holds")
+    file.seek(0)
+
+
+def _check_storages(loaded: Mapping[Any, Any], size: int) -> None:
+    """Refuse arrays that are larger than the file, such as one number in a hundred million rows."""
+    for name, tensor in loaded.items():
+        if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided or tensor.is_meta:
+            continue  # it is no layer, which `model_sizes` says
+        if max(tensor.untyped_storage().nbytes(), tensor.numel() * tensor.element_size()) > size:
+            raise ValueError(f"layer {name!r:.60} of shape {tuple(tensor.shape)} is larger than the file")
 
 
 def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:

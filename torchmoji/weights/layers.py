@@ -215,8 +215,14 @@ def check_names(found: Collection[str], expected: Collection[str], optional: Col
 
 def listed(names: Collection[object], most: int = 5) -> str:
     """Some of the names, for a message."""
-    shown = ", ".join(repr(name) for name in list(names)[:most])
+    shown = ", ".join(f"{name!r:.60}" for name in list(names)[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def damaged(path: Path, error: Exception) -> ValueError:
+    """What to say of a file that a library cannot read."""
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return ValueError(f"{path} is truncated or damaged ({reason:.300}): download or save the weights again")
 
 
 # --- safetensors files
@@ -288,10 +294,7 @@ def read_safetensors(path: Path) -> dict[str, Layer]:
             else:
                 stored = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, AttributeError, TypeError) as error:  # types that NumPy lacks
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{path} is truncated or damaged ({reason}): download or save the weights again"
-        ) from error
+        raise damaged(path, error) from error
     quantization = metadata.get("quantization")
     if quantization not in (None, QUANTIZATION):
         raise ValueError(
