@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from support.hostile import check_mutations
 from support.weights import make_weights
 
 from torchmoji.pipeline import MojiPipeline
@@ -285,3 +286,20 @@ def test_2017_s_torch_file_and_a_vocabulary_are_a_model(tmp_path, model, monkeyp
     assert find(tmp_path) == (tmp_path / "pytorch_model.bin", vocabulary, {})
     assert load_state_dict(tmp_path).keys() == weights.keys()
     assert MojiPipeline.from_pretrained(tmp_path, "torch").encode("a").shape == (11,)
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "vocabulary.spellings.json"])
+def test_damaged_folders_are_refused_or_read(tmp_path, model, name):
+    weights, vocabulary, config = model
+    config |= {"multi_label": False, "temperature": 1.5, "thresholds": [0.5] * 5, "max_length": 9}
+    config |= {"classes": list("abcde"), "class_frequencies": [0.2] * 5}
+    save(tmp_path, weights, {"#a": 0, **vocabulary}, config)
+    if name != "config.json":
+        values = json.loads((tmp_path / "config.json").read_text())
+        del values["files"]  # so that the file itself is read
+        (tmp_path / "config.json").write_text(json.dumps(values))
+    check_mutations(
+        tmp_path / name,
+        lambda path: MojiPipeline.from_pretrained(path.parent, "torch").encode("a"),
+        (ValueError, FileNotFoundError),
+    )

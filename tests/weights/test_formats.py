@@ -16,7 +16,7 @@ import pytest
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
-from support.hostile import run_with_memory
+from support.hostile import check_mutations, run_with_memory
 from support.python import python
 from support.weights import assert_same, make_weights
 
@@ -492,3 +492,9 @@ def test_files_that_declare_more_than_they_hold_take_no_memory(tmp_path):
         assert make.__name__ in line
         assert line.endswith("again")
         assert "memory" not in line
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_files_are_refused_or_read(tmp_path, kind):
+    path = write(kind, make_weights(), tmp_path / "weights")
+    check_mutations(path, load_state_dict, (ValueError,))

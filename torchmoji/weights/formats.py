@@ -137,7 +137,7 @@ def _load_torch(path: Path) -> dict[str, torch.Tensor]:
             _check_storages(loaded, path.stat().st_size)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
-        found = f"{foreign[1].rstrip('.')}, which could run code" if foreign else "a damaged pickle"
+        found = f"{foreign[1].rstrip('.'):.100}, which could run code" if foreign else "a damaged pickle"
         raise ValueError(
             f"{path} was not loaded, for it holds {found}: expected a file of "
             f"torch.save(model.state_dict(), path), that is tensors alone"

@@ -147,7 +147,8 @@ def model_sizes(state_dict: Mapping[str, Any]) -> ModelSizes:
 
 def _check_finite(name: str, value: Any) -> None:
     if isinstance(value, Int8Rows):
-        extremes: list[Any] = [value.scales.min(), value.scales.max() * np.float64(_MAX_INT8 + 1)]
+        scales = value.scales.astype(np.float64) * (_MAX_INT8 + 1)
+        extremes: list[Any] = [scales.min(), scales.max()]
     elif isinstance(value, np.ndarray):
         extremes = [value.min(), value.max()]
     else:
@@ -311,7 +312,8 @@ def read_safetensors(path: Path) -> dict[str, Layer]:
                     f"{path}: layer {name + SCALE}: found {found}, expected {len(values)} floats"
                 )
             del layers[name + SCALE]
-            layers[name] = Int8Rows(values, scales.astype(np.float32))
+            with np.errstate(over="ignore"):  # infinity is refused
+                layers[name] = Int8Rows(values, scales.astype(np.float32))
     return layers
 
 
