@@ -9,6 +9,7 @@ import struct
 import tarfile
 import zipfile
 from collections import OrderedDict
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from support.hostile import check_mutations, run_with_memory
 from support.python import python
 from support.weights import assert_same, make_weights
 
-from torchmoji.weights.formats import FILE_ENDINGS, load_state_dict, save_quantized, save_state_dict
+from torchmoji.weights.folder import save
+from torchmoji.weights.formats import FILE_ENDINGS, load_state_dict, rewrite, save_quantized, save_state_dict
 from torchmoji.weights.layers import LAYERS, Int8Rows, ModelSizes, as_float, has_int8_rows, read_layers
 
 MATRICES = [name for name, names in LAYERS.items() if len(names) == 2]
@@ -498,3 +500,39 @@ def test_files_that_declare_more_than_they_hold_take_no_memory(tmp_path):
 def test_damaged_files_are_refused_or_read(tmp_path, kind):
     path = write(kind, make_weights(), tmp_path / "weights")
     check_mutations(path, load_state_dict, (ValueError,))
+
+
+@contextmanager
+def full_disk(size):
+    """Files of this process cannot be longer."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [100, 2000])
+@pytest.mark.parametrize("name", ["w.bin", "w.safetensors", "w.hdf5", "int8", "converted.h5", "folder"])
+def test_a_full_disk_is_an_os_error_that_names_the_file_and_leaves_nothing(tmp_path, name, size):
+    weights = make_weights(ModelSizes(200, 30, 20, 5))
+    save_state_dict(weights, tmp_path / "good.pth")
+
+    def write():
+        if name == "int8":
+            save_quantized(weights, tmp_path / "int8.safetensors")
+        elif name == "converted.h5":
+            rewrite(tmp_path / "good.pth", tmp_path / name)
+        elif name == "folder":
+            save(tmp_path / name, weights, {"a": 0}, {})
+        else:
+            save_state_dict(weights, tmp_path / name)
+
+    with (
+        full_disk(size),
+        pytest.raises(OSError, match=rf"/{name}.* cannot be written .*: make room, or give"),
+    ):
+        write()
+    assert [path.name for path in tmp_path.iterdir()] == ["good.pth"]

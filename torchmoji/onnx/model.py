@@ -23,7 +23,7 @@ from torchmoji.balancing import Balance, checked_temperature, checked_thresholds
 from torchmoji.batching import run_by_length
 from torchmoji.create_vocab import check_fits, split_spellings
 from torchmoji.emojis import unnamed_classes
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files.atomic import atomic_path, writing
 from torchmoji.onnx.session import HeldSession, check_content, default_threads, first_line, require_onnx
 from torchmoji.weights.layers import Layer, is_safetensors, model_sizes, read_layers
 
@@ -85,7 +85,7 @@ def export(
     options |= {"multi_label": multi_label, "class_frequencies": class_frequencies}
     options |= {"thresholds": thresholds, "temperature": temperature}
     data = serialize(model, quantize, **options)
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, writing(temporary):
         temporary.write_bytes(data)
 
 

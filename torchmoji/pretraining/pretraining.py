@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from torchmoji.corpus.shards import Corpus
-from torchmoji.files.atomic import atomic_write_text
-from torchmoji.files.lock import locked
+from torchmoji.files.atomic import atomic_write_text, locked
 from torchmoji.model_def import TorchMoji, load_model
 from torchmoji.pretraining.card import Report, model_card
 from torchmoji.pretraining.distributed import Processes, device_name, joined_processes

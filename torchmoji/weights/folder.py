@@ -7,8 +7,6 @@ repository of the Hugging Face hub, in this order.
 import json
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +17,7 @@ from torchmoji import __version__
 from torchmoji.balancing import checked_frequencies, checked_temperature, checked_thresholds
 from torchmoji.create_vocab import load_vocabulary, spellings_path, vocabulary_files
 from torchmoji.emojis import EMOJIS
-from torchmoji.files.atomic import atomic_path, sha256
+from torchmoji.files.atomic import atomic_folder, atomic_path, sha256, writing
 from torchmoji.global_variables import ORIGINAL_WEIGHTS_NAME, default_model_directory
 from torchmoji.weights.layers import WEIGHTS_NAME, weights_in
 
@@ -250,22 +248,20 @@ def save(
             paths = {name: files.enter_context(atomic_path(into / name)) for name in names}
             (save_quantized if int8 else save_state_dict)(state_dict, paths[WEIGHTS_NAME])
             for name, text in texts.items():
-                paths[name].write_text(text, encoding="utf-8")
+                with writing(paths[name]):
+                    paths[name].write_text(text, encoding="utf-8")
             written = {name: _digest(paths[name]) for name in (WEIGHTS_NAME, *texts)}
             about = {"model_type": "torchmoji", "version": __version__, **config, FILES: written}
-            paths[CONFIG_NAME].write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+            with writing(paths[CONFIG_NAME]):
+                paths[CONFIG_NAME].write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         if SPELLINGS_NAME not in texts:
             (into / SPELLINGS_NAME).unlink(missing_ok=True)
 
     if target.exists():
         write(target)
         return
-    new = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
+    with atomic_folder(target) as new:
         write(new)
-        new.rename(target)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def _may_write_card(folder: Path) -> bool:

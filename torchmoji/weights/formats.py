@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import torch
 from safetensors.torch import save_file
 
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files.atomic import atomic_path, writing
 from torchmoji.weights.keras import read_keras_weights, single_or_double, write_keras_weights
 from torchmoji.weights.layers import (
     EXPECTED,
@@ -204,7 +204,7 @@ def save_state_dict(state_dict: Mapping[str, torch.Tensor], path: str | os.PathL
         write_keras_weights(state_dict, path)
         return
     tensors = {name: _own_copy(state_dict[name]) for name in LAYERS if name in state_dict}
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, writing(temporary):
         if ending in TORCH_ENDINGS:
             torch.save(tensors, temporary)
         else:
@@ -248,7 +248,7 @@ def save_quantized(
             rows = quantize_rows(tensors[name].numpy())
             tensors[name], tensors[name + SCALE] = map(torch.from_numpy, rows)
     header = {**(metadata or {}), "format": "pt", "quantization": QUANTIZATION}
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, writing(temporary):
         save_file(tensors, temporary, metadata=header)
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files.atomic import atomic_path, writing
 from torchmoji.files.extras import require
 from torchmoji.weights.layers import LAYERS, ModelSizes, check_names, dimensions, model_sizes, read_sizes
 
@@ -197,7 +197,8 @@ def write_keras_weights(state_dict: Mapping[str, torch.Tensor], path: str | os.P
     h5py = require("h5py", "keras", "a Keras HDF5 file")
     sizes = model_sizes(state_dict)
     layers = [layer for layer in KERAS_LAYERS if layer != "softmax" or sizes.nb_outputs is not None]
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    # in memory: where the disk is full, the library ends the process
+    with h5py.File(os.fspath(path), "w", driver="core", backing_store=False) as file:
         # Arrays of bytes of one length, as Keras writes names: it decodes each when it reads them.
         file.attrs["layer_names"] = np.array([layer.encode() for layer in layers])
         # The versions of the original files; Keras converts nothing in files of its own version.
@@ -214,6 +215,10 @@ def write_keras_weights(state_dict: Mapping[str, torch.Tensor], path: str | os.P
                     values = values + single_or_double(state_dict[_second_bias(weight.key)])
                 array = _as_dimensions(values, LAYERS[weight.key], weight.dimensions, sizes)
                 group[name] = array.numpy()
+        file.flush()
+        content = file.id.get_file_image()
+    with atomic_path(path) as temporary, writing(temporary):
+        temporary.write_bytes(content)
 
 
 def single_or_double(tensor: torch.Tensor) -> torch.Tensor:
