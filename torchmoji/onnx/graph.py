@@ -30,6 +30,12 @@ MICROSOFT = "com.microsoft"
 PRODUCER = "torchmoji"
 INPUT = "token_ids"
 
+OPERATORS = frozenset(
+    "Cast Concat DynamicQuantizeLSTM Equal Gather GatherElements Gemm LSTM MatMul Mul Not Range ReduceSum "
+    "Reshape ScatterElements Shape Sigmoid Softmax Squeeze Tanh TopK Transpose Unsqueeze Where".split()
+)
+"""All that a graph has, in this and in older versions."""
+
 _DIRECTIONS = ("", "_reverse")
 _SLOPE, _OFFSET = 0.2, 0.5
 
