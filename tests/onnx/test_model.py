@@ -519,7 +519,8 @@ def test_graphs_that_loop_or_grow_are_refused(small, change, message):
 
 
 @pytest.mark.parametrize("quantize", [None, "int8"])
-def test_mutated_files_are_refused_or_loaded(tmp_path, quantize):
+def test_mutated_files_are_refused_or_loaded(tmp_path, quantize, capfd):
     export(made(), tmp_path / "model.onnx", quantize, vocabulary={"a": 0, "b": 1}, temperature=2.0)
     ids = np.array([[1, 2, 0]])
     check_mutations(tmp_path / "model.onnx", lambda path: OnnxModel(path)(ids), (ValueError,))
+    assert capfd.readouterr() == ("", "")

@@ -163,9 +163,9 @@ def _checked(onnx: Any, model: Any) -> Content:
             or len(constant) - len(shapes) >= _MOST_COMPUTED
         ):
             raise ValueError(f"a node {node.op_type} of constants alone")
-        constant[node.output[0]] = whole
+        constant |= dict.fromkeys(node.output, whole)
     sizes = {a.i for node in graph.node for a in node.attribute if a.name == "hidden_size"}
-    return Content(shapes, {node.output[0]: node.op_type for node in graph.node}, sizes)
+    return Content(shapes, {name: node.op_type for node in graph.node for name in node.output}, sizes)
 
 
 def make_session(data: bytes, name: str, threads: int) -> Any:
@@ -190,7 +190,9 @@ def make_session(data: bytes, name: str, threads: int) -> Any:
     if _adds_in_16_bits():
         options.add_session_config_entry("session.x64quantprecision", "1")
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )  # else it prints an error before it raises it
     except Exception as error:  # onnxruntime's exceptions have no base but this
         raise _damaged(name, error) from error
     _sessions.add(session)
