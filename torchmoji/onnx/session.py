@@ -109,11 +109,13 @@ def check_content(data: bytes, name: str) -> Content:
     messages = [model]
     while messages:
         message = messages.pop()
-        if isinstance(message, onnx.TensorProto) and (message.data_location or message.external_data):
-            raise ValueError(
-                f"{name} has data outside the file, for {message.name!r}, which are not read: "
-                "save the graph as one file"
-            )
+        if isinstance(message, onnx.TensorProto):
+            if message.data_location or message.external_data:
+                raise ValueError(
+                    f"{name} has data outside the file, for {message.name!r:.60}, which are not read: "
+                    "save the graph as one file"
+                )
+            continue  # to list its fields would copy them
         for field, value in message.ListFields():
             if field.message_type is not None:
                 messages.extend(value if isinstance(value, Sequence) else [value])
