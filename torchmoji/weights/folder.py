@@ -190,7 +190,10 @@ def push(folder: Path, repository: str, private: bool | None, token: str | None,
     try:
         api = HfApi(token=token)
         name = api.create_repo(repository, private=private, exist_ok=True).repo_id
-        commit = api.upload_folder(repo_id=name, folder_path=folder, commit_message=message)
+        kept = [CARD_NAME] if api.file_exists(name, CARD_NAME) else []  # a person may have completed it
+        commit = api.upload_folder(
+            repo_id=name, folder_path=folder, commit_message=message, ignore_patterns=kept
+        )
     except ValueError:
         raise
     except Exception as error:  # of the hub, or of the client for HTTP that this version of it uses
