@@ -13,6 +13,7 @@ Examples:
 """
 
 import argparse
+import json
 import logging
 import shlex
 import sys
@@ -41,7 +42,7 @@ from wanted_rows import write_wanted_rows
 from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.corpus import Columns, Corpus, CorpusSettings, build_corpus
 from torchmoji.corpus.shards import MANIFEST_NAME, TokenRows, in_memory, shard_texts
-from torchmoji.create_vocab import load_vocabulary, save_vocabulary, words_by_id
+from torchmoji.create_vocab import load_vocabulary, words_by_id
 from torchmoji.files import atomic_write_text
 from torchmoji.files.resumable import fingerprint
 from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS
@@ -54,8 +55,8 @@ from torchmoji.pretraining.distributed import Processes, joined_processes
 from torchmoji.pretraining.loop import CHECKPOINT_NAME, train_model
 from torchmoji.pretraining.pretraining import STORED, new_model
 from torchmoji.pretraining.scores import Scores, score_emojis
-from torchmoji.weights import save_quantized
-from torchmoji.weights.folder import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, WEIGHTS_NAME
+from torchmoji.weights.folder import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, save
+from torchmoji.weights.layers import WEIGHTS_NAME
 
 HASHTAGS = 25_000
 """Commonest words that share their embeddings with their hashtags."""
@@ -224,9 +225,8 @@ class Recipe:
         scores = {"before the sentences": score_emojis(model, held_out, len(corpus.classes))}
         sentences = read_sentences("sentences.jsonl")
         after["sentences"] = learn_sentences(model, vocabulary, corpus, sentences, self.options.seed)
-        save_quantized(model.state_dict(), out / WEIGHTS_NAME)
-        save_vocabulary(vocabulary, out / VOCABULARY_NAME)
-        atomic_write_text(out / CONFIG_NAME, (trained / CONFIG_NAME).read_text("utf-8"))
+        config = json.loads((trained / CONFIG_NAME).read_text("utf-8"))
+        save(out, model.state_dict(), vocabulary, config, int8=True)
         stored: TorchMoji = load_model(out / WEIGHTS_NAME).to(self.device)
         earlier = {name: value for name, value in report.scores.items() if name != STORED}
         whole: dict[str, Scores] = {

@@ -21,7 +21,7 @@ from script_helper import dataset_names
 
 from torchmoji.cli.arguments import make_parser, not_negative
 from torchmoji.create_vocab import load_vocabulary, save_vocabulary
-from torchmoji.files import atomic_path
+from torchmoji.files import atomic_path, writing
 from torchmoji.finetuning import calculate_batchsize_maxlen
 from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.sentence_tokenizer import SentenceTokenizer
@@ -39,7 +39,7 @@ def convert(path: Path, name: str, vocabulary: dict[str, int], extend_with: int,
     arrays = {}
     for part, x, y in zip(("train", "val", "test"), tokens, labels, strict=True):
         arrays[f"x_{part}"], arrays[f"y_{part}"] = x, y
-    with atomic_path(folder / f"{name}.npz") as temporary:
+    with atomic_path(folder / f"{name}.npz") as temporary, writing(temporary):
         np.savez_compressed(temporary, **arrays)
     if extend_with > 0:
         save_vocabulary(tokenizer.vocabulary, folder / f"{name}_vocabulary.json")

@@ -293,8 +293,15 @@ def test_folders_that_are_no_classifiers_are_refused(start, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"classifier.json is missing"):
         TorchMojiClassifier.load(start)
     classifier(start).fit(TEXTS, LABELS).save(tmp_path)
-    path = tmp_path / "classifier.json"
+    path, config = tmp_path / "classifier.json", tmp_path / "config.json"
+    written = json.loads(config.read_text())
     about = json.loads(path.read_text())
+    del written["files"]["classifier.json"]  # as where another model was saved there since
+    config.write_text(json.dumps(written))
+    with pytest.raises(ValueError, match="is of another model than the one beside it"):
+        TorchMojiClassifier.load(tmp_path)
+    del written["files"]
+    config.write_text(json.dumps(written))
     damages = [
         *(
             {name: value}

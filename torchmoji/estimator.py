@@ -520,7 +520,10 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             raise ValueError(f"{path} is damaged ({error!r:.200}): save the classifier again") from error
         classifier.classes_, classifier.multi_label_, classifier.history_ = classes, multi_label, history
         classifier.data_sha256 = about.get("data_sha256")
-        classifier.pipeline_ = pipeline = MojiPipeline.from_pretrained(folder, "torch", device)
+        files = find(folder)
+        if ABOUT_NAME not in files.config.get("files", {ABOUT_NAME: None}):
+            raise ValueError(f"{path} is of another model than the one beside it: save the classifier again")
+        classifier.pipeline_ = pipeline = MojiPipeline.from_pretrained(files, "torch", device)
         engine = pipeline.engine
         if (len(classes), multi_label) != (engine.nb_classes, engine.multi_label):
             raise ValueError(

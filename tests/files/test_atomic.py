@@ -2,10 +2,19 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from torchmoji.files.atomic import atomic_path, atomic_write_text, remove_leftovers
+from torchmoji.files.atomic import (
+    atomic_folder,
+    atomic_path,
+    atomic_write_text,
+    locked,
+    remove_leftovers,
+    writing,
+)
 
 
 def mode(path):
@@ -25,7 +34,7 @@ def test_the_file_appears_at_the_end_and_its_folder_is_made(tmp_path):
     with atomic_path(str(path)) as temporary:
         temporary.write_text("whole")
         assert not path.exists()
-        assert (temporary.parent, temporary.suffix) == (path.parent, ".npz")
+        assert temporary.name == path.name
     assert path.read_text() == "whole"
     assert list(path.parent.iterdir()) == [path]
 
@@ -85,14 +94,89 @@ def test_new_files_have_the_usual_permissions_and_replaced_ones_keep_theirs(tmp_
     assert (path.read_text(), mode(path)) == ("text", after)
 
 
+def killed(target, content=""):
+    """Leave what a process leaves that is killed in `atomic_path`; give the folder's name."""
+    with atomic_path(target) as temporary:
+        (target.parent / "copy").mkdir()
+    left = (target.parent / "copy").rename(temporary.parent)
+    (left / target.name).write_text(content)
+    target.unlink()
+    return left
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such locks there")
 def test_only_what_a_killed_write_left_is_removed(tmp_path):
-    kept = {"model.safetensors", ".lock", ".hidden.txt", ".a.0123.bin", "elsewhere"}
-    for name in kept - {"elsewhere"}:
+    kept = {"model.safetensors", ".lock", ".hidden.txt", ".a.0123.bin"}
+    for name in kept:
         (tmp_path / name).touch()
-    for name in ("model.safetensors", "checkpoint.pt", "noending"):
-        with atomic_path(tmp_path / "elsewhere" / name) as temporary:
-            pass
-        (tmp_path / temporary.name).touch()
-    assert len(list(tmp_path.iterdir())) == len(kept) + 3
-    remove_leftovers(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == kept
+    for name in ("model.bin", "checkpoint.pt", "noending"):
+        killed(tmp_path / name)
+    (tmp_path / f".model.{'0' * 32}.bin").touch()  # of an older version
+    assert len(list(tmp_path.iterdir())) == len(kept) + 4
+    with atomic_path(tmp_path / "other") as temporary:  # which is still being written
+        remove_leftovers(tmp_path)
+        assert temporary.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "other"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such locks there")
+def test_the_next_write_removes_what_a_killed_one_left(tmp_path):
+    path = tmp_path / "folder" / "file.txt"
+    left, other = killed(path), killed(path.with_name("other.txt"))
+    with atomic_path(path) as first, atomic_path(path) as second:  # neither removes the other's
+        assert not left.exists()
+        first.write_text("first")
+        second.write_text("second")
+    assert sorted(path.parent.iterdir()) == sorted([other, path])
+    folders = [tmp_path / f".new.{number * 32}" for number in "01"]
+    for folder in folders:
+        folder.mkdir()
+    with atomic_folder(tmp_path / "new") as temporary:
+        (temporary / "a").touch()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["folder", "new"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a permission there")
+def test_of_a_link_the_file_is_replaced(tmp_path):
+    target, link = tmp_path / "elsewhere" / "blob", tmp_path / "file.txt"
+    atomic_write_text(target, "old")
+    link.symlink_to(target)
+    atomic_write_text(link, "new")
+    assert (link.is_symlink(), target.read_text()) == (True, "new")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are none there")
+def test_pipes_and_devices_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(FileExistsError, match="is a pipe or a device: name a file"):
+            atomic_write_text(path, "text")
+        assert not path.is_file()
+
+
+def test_what_a_library_says_of_a_full_disk_names_the_file(tmp_path):
+    def write():
+        with (
+            atomic_folder(tmp_path / "folder") as folder,
+            atomic_path(folder / "a.bin") as path,
+            writing(path),
+        ):
+            raise RuntimeError("unexpected pos\nmore")
+
+    with pytest.raises(OSError, match=r"/folder/a\.bin cannot be written \(unexpected pos\): make room"):
+        write()
+
+
+def test_a_lock_whose_file_is_removed_meanwhile_still_holds(tmp_path, monkeypatch):
+    path, acquire, acquired = tmp_path / "lock", FileLock.acquire, []
+
+    def removed(self, *arguments, **options):
+        acquire(self, *arguments, **options)
+        if not acquired:
+            path.unlink()  # by its last holder, between our opening and locking it
+        acquired.append(self)
+
+    monkeypatch.setattr(FileLock, "acquire", removed)
+    with locked(path, "held"), pytest.raises(BlockingIOError, match="held"), locked(path, "held"):
+        pass
+    assert len(acquired) == 2

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from support.hostile import check_mutations
 from support.onnx_models import NB_TOKENS, made, outputs_of_torch, some_rows
 from support.python import python
 
@@ -291,6 +292,14 @@ def set_metadata(**values):
         ({"quantization": "int3"}, "unknown quantization 'int3'"),
         ({"vocabulary": "[1]"}, "its vocabulary is not an object of word -> id"),
         ({"classes": '["a"]'}, "its classes are not a list of 4 names"),
+        ({"classes": "[" * 100_000}, "recursion"),
+        ({"vocabulary": '{"a": 30}'}, "has ids from 30 to 30, but the model has 30 tokens"),
+        ({"nb_tokens": "29"}, "its graph has other nb_tokens, embedding_dim than its metadata say"),
+        ({"hidden_size": "5"}, "its graph has other hidden_size than"),
+        ({"quantization": "int8"}, "its graph has other quantization than"),
+        ({"nb_classes": "5", "classes": None}, "its graph has other nb_classes than"),
+        ({"multi_label": "true"}, "its graph has other multi_label than"),
+        ({"multi_label": "True"}, "'True'"),
     ],
 )
 def test_metadata_that_export_does_not_write(small, values, message):
@@ -304,7 +313,9 @@ def test_a_graph_of_something_else():
     graph = onnx.helper.make_graph([onnx.helper.make_node("Neg", ["x"], ["y"])], "other", [x], [y])
     options = {"opset_imports": [onnx.helper.make_opsetid("", 17)], "ir_version": 8}
     data = onnx.helper.make_model(graph, **options).SerializeToString()
-    with pytest.raises(ValueError, match=r"not a file of torchmoji\.onnx\.export \(it has inputs"):
+    with pytest.raises(
+        ValueError, match=r"has the operators \['Neg'\], which torchmoji\.onnx\.export does not"
+    ):
         OnnxModel(data)
 
 
@@ -342,7 +353,7 @@ def test_unknown_operators_are_refused(small):
         node.domain = "somewhere.else"
         model.opset_import.add(domain="somewhere.else", version=1)
 
-    with pytest.raises(ValueError, match="damaged or no ONNX model"):
+    with pytest.raises(ValueError, match=r"has the operators \['somewhere\.else'\], which"):
         OnnxModel(changed(small[1], change))
 
 
@@ -446,3 +457,70 @@ def test_a_missing_extra_says_how_to_install_it(missing, small, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ModuleNotFoundError, match=rf'needs {missing}, .*pip install "torchmoji\[onnx\]"'):
         serialize(small[0]) if missing == "onnx" else OnnxModel(small[1])
+
+
+def constant(model, name):
+    return next(tensor for tensor in model.graph.initializer if tensor.name == name)
+
+
+def add_node(operator, inputs, **attributes):
+    return lambda model: model.graph.node.append(
+        onnx.helper.make_node(operator, inputs, [f"more{len(model.graph.node)}"], **attributes)
+    )
+
+
+def loop(model):
+    body = onnx.helper.make_graph([], "body", [], [])
+    add_node("Loop", ["", ""], body=body)(model)
+
+
+def function(model):
+    body = [onnx.helper.make_node("Loop", ["x"], ["y"])]
+    model.functions.append(onnx.helper.make_function("", "Tanh", ["x"], ["y"], body, []))
+
+
+def declare(model):
+    constant(model, "embedding").dims[0] = 10**9
+
+
+def grow(model):
+    for name, shape in (("rows", (10**5, 1)), ("columns", (1, 10**5))):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(shape, np.float32), name))
+    add_node("Mul", ["rows", "columns"])(model)
+
+
+def many(model):
+    for _ in range(9):
+        add_node("Cast", ["embedding"], to=onnx.TensorProto.FLOAT)(model)
+
+
+def infinite(model):
+    tensor = constant(model, "embedding")
+    tensor.raw_data = np.full(tuple(tensor.dims), np.inf, np.float32).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (loop, r"the operators \['Loop'\]"),
+        (function, r"the operators \['Tanh'\]"),
+        (add_node("ConstantOfShape", ["axis_0"]), r"the operators \['ConstantOfShape'\]"),
+        (declare, r"600 bytes for the constant embedding of shape \(1000000000, 5\)"),
+        (grow, "a node Mul of constants alone"),
+        (many, "a node Cast of constants alone"),
+        (add_node("Range", ["zero", "lowest", "zero"]), "a node Range of constants alone"),
+        (add_node("Cast", ["embedding"], to=onnx.TensorProto.STRING), "a node Cast of constants alone"),
+        (infinite, "NaN or infinity in the constant embedding"),
+    ],
+)
+def test_graphs_that_loop_or_grow_are_refused(small, change, message):
+    with pytest.raises(ValueError, match=f"the ONNX model has {message}, which torchmoji"):
+        OnnxModel(changed(small[1], change))
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_mutated_files_are_refused_or_loaded(tmp_path, quantize, capfd):
+    export(made(), tmp_path / "model.onnx", quantize, vocabulary={"a": 0, "b": 1}, temperature=2.0)
+    ids = np.array([[1, 2, 0]])
+    check_mutations(tmp_path / "model.onnx", lambda path: OnnxModel(path)(ids), (ValueError,))
+    assert capfd.readouterr() == ("", "")

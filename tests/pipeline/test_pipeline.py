@@ -387,12 +387,13 @@ class FakeHub:
             raise RuntimeError("401 Client Error\nmore")
         return SimpleNamespace(repo_id=f"me/{repo_id}" if "/" not in repo_id else repo_id)
 
-    def upload_folder(self, repo_id, folder_path, commit_message):
-        FakeHub.got = (
-            repo_id,
-            {path.name: path.read_bytes() for path in folder_path.iterdir()},
-            commit_message,
-        )
+    def file_exists(self, repo_id, filename):
+        return (repo_id, filename) == ("me/old", "README.md")
+
+    def upload_folder(self, repo_id, folder_path, commit_message, ignore_patterns):
+        files = {path.name: path.read_bytes() for path in folder_path.iterdir()}
+        files = {name: content for name, content in files.items() if name not in ignore_patterns}
+        FakeHub.got = repo_id, files, commit_message
         return SimpleNamespace(commit_url=f"https://hub/{repo_id}/commit/1")
 
 
@@ -407,6 +408,8 @@ def test_a_model_is_put_into_a_repository_with_its_card(monkeypatch, tmp_path):
     np.testing.assert_array_equal(
         MojiPipeline.from_pretrained(tmp_path, "torch").encode("good"), small().encode("good")
     )
+    small().push_to_hub("old")
+    assert set(FakeHub.got[1]) == set(files) - {"README.md"}  # one that is there stays
     with pytest.raises(OSError, match=r"cannot put .* 'mood' .*\(401 Client Error\): .*hf auth login"):
         small().push_to_hub("mood", token="wrong")
 

@@ -11,9 +11,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from support.hostile import check_mutations
 from support.weights import make_weights
 
+from torchmoji.pipeline import MojiPipeline
 from torchmoji.weights.folder import FILE_NAMES, find, save
+from torchmoji.weights.formats import load_state_dict, save_state_dict
 from torchmoji.weights.layers import has_int8_rows
 
 REVISIONS = {"main": "a" * 40, "v1": "b" * 40}
@@ -115,6 +118,18 @@ def test_a_model_is_fetched_once_and_then_found_without_a_network(hub, tiny_fold
     assert hub.asked == []
 
 
+def test_a_repository_of_2017_s_files_is_fetched(hub, tmp_path, model):
+    weights, vocabulary, _ = model
+    hub.folder = tmp_path / "repository"
+    hub.folder.mkdir()
+    save_state_dict(weights, hub.folder / "pytorch_model.bin")
+    (hub.folder / "vocabulary.json").write_text(json.dumps(vocabulary))
+    code = "import sys; from torchmoji.weights.folder import find; print(find(sys.argv[1]).weights.name)"
+    for environment in ({}, {"HF_HUB_OFFLINE": "1"}):
+        done = run(hub, tmp_path / "cache", "-c", code, "me/tiny", **environment)
+        assert (done.returncode, done.stdout) == (0, "pytorch_model.bin\n"), done.stderr
+
+
 @pytest.mark.parametrize(
     ("model", "environment", "message"),
     [
@@ -145,7 +160,7 @@ def test_what_is_saved_is_found(tmp_path, model):
     save(tmp_path / "new", *model, "# A card\n", int8=True, extra={"more.json": "{}"})
     files = find(tmp_path / "new")
     assert files.vocabulary == vocabulary
-    assert list(files.config) == ["model_type", "version", *config]
+    assert list(files.config) == ["model_type", "version", *config, "files"]
     assert has_int8_rows(files.weights)
     names = {path.name for path in files.weights.parent.iterdir()}
     assert names == {*FILE_NAMES, "more.json"} - {"vocabulary.spellings.json"}
@@ -184,3 +199,107 @@ def test_a_file_in_place_of_the_folder(tmp_path, model):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="file is a file: give a folder"):
         save(tmp_path / "file", *model)
+
+
+# --- files that do not belong together, or hold no numbers
+
+
+def rewrite_config(folder, **values):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "vocabulary.json", "more.json", "vocabulary.spellings.json"]
+)
+def test_files_of_two_models_or_damaged_ones_are_refused(tmp_path, model, name):
+    save(tmp_path, *model, extra={"more.json": "{}"})
+    path = tmp_path / name
+    content = bytearray(path.read_bytes() if path.exists() else b"{}")  # spellings of an older model
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name} is not the file that config\.json was .* again$"):
+        find(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["files"]  # as older versions wrote it
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    if name != "vocabulary.spellings.json":
+        assert find(tmp_path, {"a": 0}).config == config
+
+
+def test_a_save_killed_between_two_names_is_noticed(tmp_path, model, monkeypatch):
+    weights, vocabulary, config = model
+    save(tmp_path, *model)
+    del config["classes"]
+    replace, left = Path.replace, []
+
+    def killed(self, target):
+        if left:
+            raise KeyboardInterrupt
+        if Path(target).parent == tmp_path:
+            left.append(target)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path, {name: 2 * weight for name, weight in weights.items()}, vocabulary, config)
+    with pytest.raises(ValueError, match="is not the file that config"):
+        find(tmp_path)
+
+
+def test_a_card_that_a_person_wrote_or_changed_stays(tmp_path, model):
+    card = tmp_path / "README.md"
+    save(tmp_path, *model, "# First")
+    save(tmp_path, *model, "# Second")
+    assert card.read_text() == "# Second"
+    card.write_text("# Second, completed")
+    save(tmp_path, *model, "# Third")
+    save(tmp_path, *model, "# Fourth")
+    assert card.read_text() == "# Second, completed"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"multi_label": "false"}, "\"multi_label\" must be true or false, got 'false'"),
+        ({"files": {"../x": {}}}, '"files" must be an object of names of files beside it'),
+        (
+            {"classes": list(range(1000))},
+            r'"classes" must be a list of names, got \[0, 1, 2, 3, 4, 5, \.\.',
+        ),
+    ],
+)
+def test_wrong_values_of_a_configuration_are_refused(tmp_path, model, values, message):
+    save(tmp_path, *model)
+    rewrite_config(tmp_path, **values)
+    with pytest.raises(ValueError, match=message):
+        find(tmp_path)
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"config\.json is not JSON"):
+        find(tmp_path)
+
+
+def test_2017_s_torch_file_and_a_vocabulary_are_a_model(tmp_path, model, monkeypatch):
+    weights, vocabulary, _ = model
+    save_state_dict(weights, tmp_path / "pytorch_model.bin")
+    (tmp_path / "vocabulary.json").write_text(json.dumps(vocabulary))
+    assert find(tmp_path) == (tmp_path / "pytorch_model.bin", vocabulary, {})
+    assert load_state_dict(tmp_path).keys() == weights.keys()
+    assert MojiPipeline.from_pretrained(tmp_path, "torch").encode("a").shape == (11,)
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "vocabulary.spellings.json"])
+def test_damaged_folders_are_refused_or_read(tmp_path, model, name):
+    weights, vocabulary, config = model
+    config |= {"multi_label": False, "temperature": 1.5, "thresholds": [0.5] * 5, "max_length": 9}
+    config |= {"classes": list("abcde"), "class_frequencies": [0.2] * 5}
+    save(tmp_path, weights, {"#a": 0, **vocabulary}, config)
+    if name != "config.json":
+        values = json.loads((tmp_path / "config.json").read_text())
+        del values["files"]  # so that the file itself is read
+        (tmp_path / "config.json").write_text(json.dumps(values))
+    check_mutations(
+        tmp_path / name,
+        lambda path: MojiPipeline.from_pretrained(path.parent, "torch").encode("a"),
+        (ValueError, FileNotFoundError),
+    )

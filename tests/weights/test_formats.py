@@ -1,23 +1,28 @@
 """`torchmoji.weights.formats`: every format read and written, int8, and what is refused."""
 
 import io
+import json
 import os
 import pickle
 import re
 import struct
 import tarfile
+import zipfile
 from collections import OrderedDict
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from support.hostile import check_mutations, run_with_memory
 from support.python import python
 from support.weights import assert_same, make_weights
 
-from torchmoji.weights.formats import FILE_ENDINGS, load_state_dict, save_quantized, save_state_dict
+from torchmoji.weights.folder import save
+from torchmoji.weights.formats import FILE_ENDINGS, load_state_dict, rewrite, save_quantized, save_state_dict
 from torchmoji.weights.layers import LAYERS, Int8Rows, ModelSizes, as_float, has_int8_rows, read_layers
 
 MATRICES = [name for name, names in LAYERS.items() if len(names) == 2]
@@ -99,7 +104,7 @@ def test_content_not_ending_decides_and_the_order_is_that_of_the_table(tmp_path)
     shuffled = {name: torch.nn.Parameter(tensor) for name, tensor in reversed(make_weights().items())}
     torch.save(shuffled, tmp_path / "weights.safetensors")
     assert_same(load_state_dict(str(tmp_path / "weights.safetensors")), make_weights())
-    with pytest.raises(IsADirectoryError, match=r"is not a file: .*model\.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"no weights file .*model\.safetensors"):
         load_state_dict(tmp_path)
 
 
@@ -311,7 +316,7 @@ def test_int8_file_holds_rows_scales_and_its_header(tmp_path):
 @pytest.mark.parametrize(
     ("change", "name", "message"),
     [
-        ({"embed.weight": torch.full((7, 3), np.nan)}, "w.safetensors", "layer embed.weight holds NaN or in"),
+        ({"embed.weight": torch.full((7, 3), np.nan)}, "w.safetensors", "layer embed.weight holds NaN, in"),
         ({"other": torch.zeros(2)}, "w.safetensors", "unexpected layers 'other'"),
         ({}, "w.bin", r"ending '\.bin'.* int8 weights are written as \.safetensors"),
     ],
@@ -383,3 +388,151 @@ layers = read_layers({str(tmp_path / "weights.safetensors")!r})
 print(json.dumps([len(layers), "torch" in sys.modules]))
 """
     assert python(code) == [len(LAYERS), False]
+
+
+# --- files that are damaged or wish harm
+
+
+def write(kind, weights, path):
+    """Write weights without a check, to a file of a kind."""
+    if kind == "safetensors":
+        save_file(weights, path)
+    elif kind == "int8":
+        whole = {name: torch.nan_to_num(tensor, 0, 1, 1) for name, tensor in weights.items()}
+        save_quantized(whole, path.with_suffix(".safetensors"))
+        stored = load_file(path.with_suffix(".safetensors"))
+        stored["embed.weight.scale"][0] = weights["embed.weight"][0, 0]
+        save_file(stored, path, metadata={"quantization": "int8 rows"})
+    elif kind == "hdf5":
+        h5py = pytest.importorskip("h5py")
+        save_state_dict(make_weights(), path.with_suffix(".hdf5"))
+        path.with_suffix(".hdf5").rename(path)
+        with h5py.File(path, "r+") as file:
+            file["embedding/embedding/embeddings"][...] = weights["embed.weight"].numpy()
+    else:
+        torch.save(weights, path, _use_new_zipfile_serialization=kind == "zip")
+    return path
+
+
+KINDS = ["zip", "old torch", "safetensors", "int8", "hdf5"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("number", [np.nan, -np.inf, np.inf])
+def test_numbers_that_are_not_finite_are_refused_by_every_loader(tmp_path, kind, number):
+    weights = make_weights()
+    weights["embed.weight"][0, 0] = number
+    path = write(kind, weights, tmp_path / "weights")
+    with pytest.raises(ValueError, match=r"weights: layer embed\.weight holds NaN, infinity or"):
+        load_state_dict(path)
+    if kind in ("safetensors", "int8"):
+        with pytest.raises(ValueError, match=r"weights: layer embed\.weight holds NaN, infinity or"):
+            read_layers(path)
+
+
+def expanded(path, **layers):
+    """A file with one number in a hundred million rows."""
+    rows = torch.ones(1).expand(10**8, 3)
+    torch.save(make_weights() | {"embed.weight": rows}, path, **layers)
+
+
+def old_expanded(path):
+    expanded(path, _use_new_zipfile_serialization=False)
+
+
+def deflated(path):
+    torch.save(make_weights() | {"embed.weight": torch.zeros(10**7, 3)}, path.with_suffix(".all"))
+    with zipfile.ZipFile(path.with_suffix(".all")) as all_of_it, zipfile.ZipFile(path, "w") as archive:
+        for name in all_of_it.namelist():
+            archive.writestr(name, all_of_it.read(name), zipfile.ZIP_DEFLATED)
+
+
+def never_written(path):
+    with keras_file(path) as file:
+        del file["embedding/embedding/embeddings"]
+        file["embedding/embedding"].create_dataset("embeddings", (10**9, 3), "f4")
+
+
+def other_numel(path):
+    """A torch file whose first array is said to have 2^28 numbers."""
+    torch.save(make_weights(), path.with_suffix(".good"))
+    with zipfile.ZipFile(path.with_suffix(".good")) as good, zipfile.ZipFile(path, "w") as archive:
+        for name in good.namelist():
+            archive.writestr(name, good.read(name).replace(b"K\x15", b"J\0\0\0\x10"))
+
+
+def longer_than_the_file(path):
+    save_file(make_weights(), path)
+    size, data = int.from_bytes(path.read_bytes()[:8], "little"), path.read_bytes()[8:]
+    header = json.loads(data[:size])
+    end = header["embed.weight"]["data_offsets"][0] + 12 * 10**9
+    header["embed.weight"] |= {"shape": [10**9, 3], "data_offsets": [end - 12 * 10**9, end]}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[size:])
+
+
+BOMBS = [expanded, old_expanded, deflated, never_written, other_numel, longer_than_the_file]
+
+
+def keras_file(path):
+    h5py = pytest.importorskip("h5py")
+    write("hdf5", make_weights(), path)
+    return h5py.File(path, "r+")
+
+
+def test_files_that_declare_more_than_they_hold_take_no_memory(tmp_path):
+    for make in BOMBS:
+        make(tmp_path / make.__name__)
+    code = (
+        "from torchmoji.weights import load_state_dict\n"
+        "for path in sys.argv[1:]:\n"
+        "    try:\n        load_state_dict(path)\n"
+        "    except ValueError as error:\n        print(error)\n"
+    )
+    said = run_with_memory(code, *(tmp_path / make.__name__ for make in BOMBS), gigabytes=0.5).splitlines()
+    for make, line in zip(BOMBS, said, strict=True):
+        assert make.__name__ in line
+        assert line.endswith("again")
+        assert "memory" not in line
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_files_are_refused_or_read(tmp_path, kind):
+    path = write(kind, make_weights(), tmp_path / "weights")
+    check_mutations(path, load_state_dict, (ValueError,))
+
+
+@contextmanager
+def full_disk(size):
+    """Files of this process cannot be longer."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [100, 2000])
+@pytest.mark.parametrize("name", ["w.bin", "w.safetensors", "w.hdf5", "int8", "converted.h5", "folder"])
+def test_a_full_disk_is_an_os_error_that_names_the_file_and_leaves_nothing(tmp_path, name, size):
+    weights = make_weights(ModelSizes(200, 30, 20, 5))
+    save_state_dict(weights, tmp_path / "good.pth")
+
+    def write():
+        if name == "int8":
+            save_quantized(weights, tmp_path / "int8.safetensors")
+        elif name == "converted.h5":
+            rewrite(tmp_path / "good.pth", tmp_path / name)
+        elif name == "folder":
+            save(tmp_path / name, weights, {"a": 0}, {})
+        else:
+            save_state_dict(weights, tmp_path / name)
+
+    with (
+        full_disk(size),
+        pytest.raises(OSError, match=rf"/{name}.* cannot be written .*: make room, or give"),
+    ):
+        write()
+    assert [path.name for path in tmp_path.iterdir()] == ["good.pth"]

@@ -249,3 +249,45 @@ def test_file_of_keras_comes_back_as_it_was(name, outputs, data_root, tmp_path):
             for our_name, weight in zip(our_names, names, strict=True):
                 assert ours[our_layer][our_name].dtype == keras[layer][weight].dtype
                 np.testing.assert_array_equal(ours[our_layer][our_name], keras[layer][weight])
+
+
+def in_other_bytes(group, secret):
+    shape = group["embeddings"].shape
+    del group["embeddings"]
+    group.create_dataset("embeddings", shape, "f4", external=[(secret.with_suffix(".raw"), 0, 84)])
+
+
+def virtual(group, secret):
+    layout = h5py.VirtualLayout(group["embeddings"].shape, "f4")
+    layout[:] = h5py.VirtualSource(str(secret), "/numbers", layout.shape)
+    del group["embeddings"]
+    group.create_virtual_dataset("embeddings", layout)
+
+
+def linked(link):
+    def change(group, secret):
+        group.move("embeddings", "other")
+        group["embeddings"] = link(secret)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (in_other_bytes, "is stored in other files"),
+        (virtual, "is stored in other files"),
+        (linked(lambda secret: h5py.ExternalLink(str(secret), "/numbers")), "is a link"),
+        (linked(lambda secret: h5py.SoftLink("/embedding/embedding/other")), "is a link"),
+    ],
+)
+def test_nothing_is_read_from_elsewhere(tmp_path, change, message):
+    secret, path = tmp_path / "secret.h5", tmp_path / "weights.h5"
+    secret.with_suffix(".raw").write_bytes(b"\x3f" * 84)
+    with h5py.File(secret, "w") as file:
+        file["numbers"] = np.ones((7, 3), "f4")
+    write_keras_weights(make_weights(), path)
+    with h5py.File(path, "r+") as file:
+        change(file["embedding/embedding"], secret)
+    with pytest.raises(ValueError, match=rf"weights\.h5 .*{message}.*save the weights again$"):
+        read_keras_weights(path)

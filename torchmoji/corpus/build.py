@@ -52,8 +52,7 @@ from torchmoji.create_vocab import (
     spellings_path,
     with_hashtags,
 )
-from torchmoji.files.atomic import atomic_write_text, remove_leftovers, sha256
-from torchmoji.files.lock import locked
+from torchmoji.files.atomic import atomic_write_text, locked, remove_leftovers, sha256
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import SPECIAL_TOKENS, UNKNOWN_ID, VOCABULARY_NAME
 

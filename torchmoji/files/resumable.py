@@ -16,8 +16,7 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 
-from torchmoji.files.atomic import atomic_write_text, sha256
-from torchmoji.files.lock import locked
+from torchmoji.files.atomic import atomic_write_text, locked, sha256
 from torchmoji.files.tables import Row, ending, npy_header, to_lines
 
 T = TypeVar("T")

@@ -30,6 +30,12 @@ MICROSOFT = "com.microsoft"
 PRODUCER = "torchmoji"
 INPUT = "token_ids"
 
+OPERATORS = frozenset(
+    "Cast Concat DynamicQuantizeLSTM Equal Gather GatherElements Gemm LSTM MatMul Mul Not Range ReduceSum "
+    "Reshape ScatterElements Shape Sigmoid Softmax Squeeze Tanh TopK Transpose Unsqueeze Where".split()
+)
+"""All that a graph has, in this and in older versions."""
+
 _DIRECTIONS = ("", "_reverse")
 _SLOPE, _OFFSET = 0.2, 0.5
 
@@ -68,7 +74,7 @@ def build_graph(
         multi_label: Each output is a class on its own.
 
     Raises:
-        ValueError: The layers are not those of a model, or hold NaN or infinity where int8 is wanted.
+        ValueError: The layers are not those of a model.
     """
     sizes = model_sizes(layers)
     features = 4 * sizes.hidden_size + sizes.embedding_dim

@@ -23,8 +23,15 @@ from torchmoji.balancing import Balance, checked_temperature, checked_thresholds
 from torchmoji.batching import run_by_length
 from torchmoji.create_vocab import check_fits, split_spellings
 from torchmoji.emojis import unnamed_classes
-from torchmoji.files.atomic import atomic_path
-from torchmoji.onnx.session import HeldSession, check_content, default_threads, first_line, require_onnx
+from torchmoji.files.atomic import atomic_path, writing
+from torchmoji.onnx.session import (
+    Content,
+    HeldSession,
+    check_content,
+    default_threads,
+    first_line,
+    require_onnx,
+)
 from torchmoji.weights.layers import Layer, is_safetensors, model_sizes, read_layers
 
 if TYPE_CHECKING:
@@ -85,7 +92,7 @@ def export(
     options |= {"multi_label": multi_label, "class_frequencies": class_frequencies}
     options |= {"thresholds": thresholds, "temperature": temperature}
     data = serialize(model, quantize, **options)
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, writing(temporary):
         temporary.write_bytes(data)
 
 
@@ -244,14 +251,16 @@ class OnnxModel:
         else:
             data, self._name = Path(file).read_bytes(), os.fspath(file)
         self._threads = threads
-        check_content(data, self._name)
+        content = check_content(data, self._name)
         self._session = HeldSession(data, self._name)
         session = self._session.get(self.threads)
         try:
             self._read(session)
-        except (KeyError, TypeError, ValueError) as error:
+            self._check_fits(content)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(
-                f"{self._name} is not a file of torchmoji.onnx.export ({error}): export the model again"
+                f"{self._name} is not a file of torchmoji.onnx.export ({first_line(error):.300}): "
+                "export the model again"
             ) from error
         first = next(name for name in OUTPUTS if name in self.outputs)
         self._choose(first if output is None else output, return_attention)
@@ -270,8 +279,9 @@ class OnnxModel:
             raise ValueError(f"unknown quantization {self.quantization!r}")
         self.nb_tokens = int(about["nb_tokens"])
         self.nb_classes = int(about["nb_classes"]) if "nb_classes" in about else None
-        self.multi_label = about.get("multi_label") == "true"
-        self.nb_features = 4 * int(about["hidden_size"]) + int(about["embedding_dim"])
+        self.multi_label = {"true": True, "false": False}[about.get("multi_label", "false")]
+        self._sizes = int(about["hidden_size"]), int(about["embedding_dim"])
+        self.nb_features = 4 * self._sizes[0] + self._sizes[1]
         words, spellings = (json.loads(about.get(key, "null")) for key in ("vocabulary", "spellings"))
         for ids in (words, spellings):
             if ids is not None and (
@@ -288,6 +298,27 @@ class OnnxModel:
         limits, temperature = (json.loads(about.get(name, "null")) for name in ("thresholds", "temperature"))
         self.thresholds = None if limits is None else checked_thresholds(limits, self.nb_classes)
         self.temperature = None if temperature is None else checked_temperature(temperature)
+
+    def _check_fits(self, content: Content) -> None:
+        """Refuse metadata of another graph."""
+        hidden_size, embedding_dim = self._sizes
+        outputs, _ = content.shapes.get("output_weight", (None, None))
+        is_alone = outputs == 1 or self.multi_label
+        classes = (1, 2) if outputs == 1 and not self.multi_label else (outputs,)
+        operator = content.operators.get("probabilities")
+        fits = {
+            "nb_tokens, embedding_dim": content.shapes["embedding"] == (self.nb_tokens, embedding_dim),
+            "hidden_size": content.hidden_sizes == {hidden_size},
+            "quantization": ("DynamicQuantizeLSTM" in content.operators.values())
+            == (self.quantization == "int8"),
+            "nb_classes": outputs is None or self.nb_classes in classes,
+            "multi_label": operator in (None, "Sigmoid" if is_alone else "Softmax"),
+        }
+        wrong = [name for name, is_right in fits.items() if not is_right]
+        if wrong:
+            raise ValueError(f"its graph has other {' and '.join(wrong)} than its metadata say")
+        if self.vocabulary is not None:
+            check_fits(self.vocabulary, self.nb_tokens)
 
     def giving(self, output: str, return_attention: bool = False, max_rows: int | None = None) -> "OnnxModel":
         """The same model for another of its outputs, with the same session.

@@ -248,6 +248,8 @@ class MojiPipeline:
     ) -> str:
         """Put the model, with its card, into a repository of the Hugging Face hub, made where it is missing.
 
+        A card that is there stays.
+
         Args:
             repo_id: Such as "user/my-model", which `from_pretrained` then takes.
             private: Of a new repository; by default as the account has it.

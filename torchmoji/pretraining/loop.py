@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from torchmoji.corpus.shards import MANIFEST_NAME, Corpus, TokenRows
-from torchmoji.files.atomic import atomic_path, remove_leftovers, sha256
+from torchmoji.files.atomic import atomic_path, remove_leftovers, sha256, writing
 from torchmoji.pretraining.data_order import DataOrder, RowNumbers
 from torchmoji.pretraining.distributed import Processes
 from torchmoji.pretraining.dropout import BatchRows, batch_dropout
@@ -328,7 +328,7 @@ class Stepper:
 
 def save_training(path: Path, state: Mapping[str, Any]) -> None:
     """Write the state of a run, whole or not at all; power may fail as soon as this returns."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, writing(temporary):
         torch.save(dict(state), temporary)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())

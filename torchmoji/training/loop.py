@@ -25,7 +25,7 @@ from torch import nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files.atomic import atomic_path, writing
 from torchmoji.training.last_layer import batches_on_features
 from torchmoji.training.metrics import (
     calc_loss,
@@ -194,7 +194,7 @@ def fit(
 def keep_weights(model: nn.Module, path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
     """A copy of the model's weights, which are also written, whole or not at all, where a path is given."""
     if path is not None:
-        with atomic_path(path) as temporary:
+        with atomic_path(path) as temporary, writing(temporary):
             torch.save(model.state_dict(), temporary)
     return copy.deepcopy(model.state_dict())
 

@@ -7,26 +7,27 @@ repository of the Hugging Face hub, in this order.
 import json
 import os
 import re
-import shutil
-import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any, NamedTuple
 
 from torchmoji import __version__
 from torchmoji.balancing import checked_frequencies, checked_temperature, checked_thresholds
 from torchmoji.create_vocab import load_vocabulary, spellings_path, vocabulary_files
 from torchmoji.emojis import EMOJIS
-from torchmoji.files.atomic import atomic_path
-from torchmoji.global_variables import default_model_directory
+from torchmoji.files.atomic import atomic_folder, atomic_path, sha256, writing
+from torchmoji.global_variables import ORIGINAL_WEIGHTS_NAME, default_model_directory
+from torchmoji.weights.layers import WEIGHTS_NAME, weights_in
 
 CONFIG_NAME = "config.json"
 VOCABULARY_NAME = "vocabulary.json"
-WEIGHTS_NAME = "model.safetensors"
 CARD_NAME = "README.md"
 SPELLINGS_NAME = spellings_path(VOCABULARY_NAME).name
 FILE_NAMES = (CONFIG_NAME, VOCABULARY_NAME, SPELLINGS_NAME, WEIGHTS_NAME, CARD_NAME)
+FILES = "files"
+"""The key of `config.json` for the sizes and digests of the files that were written with it."""
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w.-]+)?")
 
@@ -80,24 +81,49 @@ def find(
 
 
 def _in_folder(folder: Path, vocabulary: dict[str, int] | None) -> Files:
+    weights = weights_in(folder)
     missing = [
-        name
-        for name in (CONFIG_NAME, WEIGHTS_NAME, VOCABULARY_NAME)
-        if not (folder / name).is_file() and not (name == VOCABULARY_NAME and vocabulary)
+        path.name
+        for path in (folder / CONFIG_NAME, weights, folder / VOCABULARY_NAME)
+        if not path.is_file()
+        and not (path.name == VOCABULARY_NAME and vocabulary)
+        and not (path.name == CONFIG_NAME and weights.name == ORIGINAL_WEIGHTS_NAME)
     ]
     if missing:
         raise FileNotFoundError(
             f"{folder} lacks {', '.join(missing)}: MojiPipeline.save_pretrained writes a model's folder"
         )
-    config = _read_config(folder / CONFIG_NAME)
-    return Files(folder / WEIGHTS_NAME, vocabulary or load_vocabulary(folder / VOCABULARY_NAME), config)
+    config = _read_config(folder / CONFIG_NAME) if (folder / CONFIG_NAME).is_file() else {}
+    if FILES in config:
+        own = () if vocabulary else (VOCABULARY_NAME, SPELLINGS_NAME)
+        _compare(folder, config[FILES], [weights.name, *own])
+    return Files(weights, vocabulary or load_vocabulary(folder / VOCABULARY_NAME), config)
+
+
+def _digest(path: Path) -> dict[str, Any] | None:
+    """What `config.json` says of a file beside it; None where there is none."""
+    return {"size": path.stat().st_size, "sha256": sha256(path)} if path.is_file() else None
+
+
+def _compare(folder: Path, written: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Refuse files that `save` did not write together with `config.json`: damaged ones, or of two models."""
+    files = {name: written.get(name) for name in [*names, *written] if name != CARD_NAME}
+    for name, expected in files.items():
+        path = folder / name
+        if name not in names and not path.is_file():  # one that others read, such as a classifier's labels
+            continue
+        if _digest(path) != expected:
+            raise ValueError(
+                f"{path} is not the file that {CONFIG_NAME} was written with, as after an interrupted save "
+                "or download: save or download the whole folder again"
+            )
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     """Read and check a configuration; keys that are not known are left alone."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): write the model's folder again") from error
     if not isinstance(config, dict) or config.get("model_type") != "torchmoji":
         raise ValueError(f'{path} is not that of a torchMoji model: it must have "model_type": "torchmoji"')
@@ -105,7 +131,14 @@ def _read_config(path: Path) -> dict[str, Any]:
     if classes is not None and not (
         isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes)
     ):
-        raise ValueError(f'{path}: "classes" must be a list of names, got {classes!r}')
+        raise ValueError(f'{path}: "classes" must be a list of names, got {short(classes)}')
+    if not isinstance(config.get("multi_label"), bool | None):
+        raise ValueError(f'{path}: "multi_label" must be true or false, got {short(config["multi_label"])}')
+    files = config.get(FILES, {})
+    if not isinstance(files, dict) or any(Path(name).name != name for name in files):
+        raise ValueError(
+            f'{path}: "{FILES}" must be an object of names of files beside it, got {short(files)}'
+        )
     checks = {
         "class_frequencies": checked_frequencies,
         "temperature": checked_temperature,
@@ -118,7 +151,9 @@ def _read_config(path: Path) -> dict[str, Any]:
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
     if length is not None and not (type(length) is int and length > 0):
-        raise ValueError(f'{path}: "max_length" must be a positive number of tokens or null, got {length!r}')
+        raise ValueError(
+            f'{path}: "max_length" must be a positive number of tokens or null, got {short(length)}'
+        )
     return config
 
 
@@ -128,7 +163,14 @@ def _from_hub(repository: str) -> Path:
 
     identity, _, revision = repository.partition("@")
     try:
-        return Path(snapshot_download(identity, revision=revision or None, allow_patterns=list(FILE_NAMES)))
+        for names in (
+            FILE_NAMES,
+            (ORIGINAL_WEIGHTS_NAME, VOCABULARY_NAME),
+        ):  # the second where the first has none
+            folder = snapshot_download(identity, revision=revision or None, allow_patterns=list(names))
+            if Path(folder, WEIGHTS_NAME).is_file():
+                break
+        return Path(folder)
     except LocalEntryNotFoundError as error:
         raise OSError(
             f"cannot reach the Hugging Face hub for {repository!r}, and it is not in the cache: check the "
@@ -148,7 +190,10 @@ def push(folder: Path, repository: str, private: bool | None, token: str | None,
     try:
         api = HfApi(token=token)
         name = api.create_repo(repository, private=private, exist_ok=True).repo_id
-        commit = api.upload_folder(repo_id=name, folder_path=folder, commit_message=message)
+        kept = [CARD_NAME] if api.file_exists(name, CARD_NAME) else []  # a person may have completed it
+        commit = api.upload_folder(
+            repo_id=name, folder_path=folder, commit_message=message, ignore_patterns=kept
+        )
     except ValueError:
         raise
     except Exception as error:  # of the hub, or of the client for HTTP that this version of it uses
@@ -173,7 +218,7 @@ def save(
     """Write a model's folder: a new one whole or not at all; in an old one all files are written, then named.
 
     Args:
-        folder: Where; other files in it stay.
+        folder: Where; other files in it stay, and so does a model card that `save` did not write.
         state_dict: The weights.
         vocabulary: Word -> id.
         config: Sizes, classes, settings.
@@ -189,29 +234,45 @@ def save(
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(f"{target} is a file: give a folder")
-    about = {"model_type": "torchmoji", "version": __version__, **config}
-    texts = {CONFIG_NAME: json.dumps(about, indent=1) + "\n", **(extra or {})}
+    texts = dict(extra or {})
     for path, text in vocabulary_files(vocabulary, Path(VOCABULARY_NAME)).items():
         if text is not None:
             texts[path.name] = text
-    if card is not None:
+    if card is not None and _may_write_card(target):
         texts[CARD_NAME] = card
 
     def write(into: Path) -> None:
         with ExitStack() as files:  # they get their names at the end, the last one first
-            paths = {name: files.enter_context(atomic_path(into / name)) for name in (*texts, WEIGHTS_NAME)}
+            names = (
+                *texts,
+                WEIGHTS_NAME,
+                CONFIG_NAME,
+            )  # so that no other file is one of an older configuration
+            paths = {name: files.enter_context(atomic_path(into / name)) for name in names}
             (save_quantized if int8 else save_state_dict)(state_dict, paths[WEIGHTS_NAME])
             for name, text in texts.items():
-                paths[name].write_text(text, encoding="utf-8")
+                with writing(paths[name]):
+                    paths[name].write_text(text, encoding="utf-8")
+            written = {name: _digest(paths[name]) for name in (WEIGHTS_NAME, *texts)}
+            about = {"model_type": "torchmoji", "version": __version__, **config, FILES: written}
+            with writing(paths[CONFIG_NAME]):
+                paths[CONFIG_NAME].write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         if SPELLINGS_NAME not in texts:
             (into / SPELLINGS_NAME).unlink(missing_ok=True)
 
     if target.exists():
         write(target)
         return
-    new = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
+    with atomic_folder(target) as new:
         write(new)
-        new.rename(target)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+
+
+def _may_write_card(folder: Path) -> bool:
+    """Whether the folder has no card, or one that nobody has changed since `save` wrote it."""
+    if not (folder / CARD_NAME).exists():
+        return True
+    try:
+        written = _read_config(folder / CONFIG_NAME).get(FILES, {})
+    except (OSError, ValueError):
+        return False
+    return CARD_NAME in written and _digest(folder / CARD_NAME) == written[CARD_NAME]

@@ -10,24 +10,29 @@ import os
 import pickle
 import re
 import tarfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import torch
 from safetensors.torch import save_file
 
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files.atomic import atomic_path, writing
 from torchmoji.weights.keras import read_keras_weights, single_or_double, write_keras_weights
 from torchmoji.weights.layers import (
+    EXPECTED,
     LAYERS,
     QUANTIZATION,
     SCALE,
     Int8Rows,
     ModelSizes,
     as_float,
+    damaged,
     model_sizes,
     quantize_rows,
-    read_safetensors,
+    read_layers,
+    weights_in,
 )
 
 __all__ = [
@@ -62,7 +67,7 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     `save_quantized`), or HDF5 as Keras 2 saves it (needs h5py). Nothing in the file is run.
 
     Args:
-        path: The file.
+        path: The file, or a folder with one: `model.safetensors` or `pytorch_model.bin`.
 
     Returns:
         The layers in the order of `LAYERS`, on the CPU, sharing no memory with each other or the file.
@@ -74,27 +79,25 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
         ModuleNotFoundError: It is an HDF5 file and h5py is missing.
     """
     path = Path(path)
+    if path.is_dir():
+        path = weights_in(path)
     if not path.exists():
         raise FileNotFoundError(
             f"there is no weights file {path}: check the path, or fetch the original weights with "
             f"`python scripts/download_weights.py` (torchmoji.weights.hub does the same from Python)"
         )
     if not path.is_file():
-        raise IsADirectoryError(
-            f"{path} is not a file: give the path of a weights file, such as {path / 'model.safetensors'}"
-        )
+        raise ValueError(f"{path} is not a file: give the path of a weights file")
     with path.open("rb") as file:
         read = _reader(path, file.read(64))
+    if read is _load_safetensors:
+        return read(path)
     loaded = read(path)
     try:
         model_sizes(loaded)
     except ValueError as error:
-        raise ValueError(
-            f"{path}: {error}; expected the bare state dict of a TorchMoji model, as save_state_dict or "
-            f"torch.save(model.state_dict(), path) writes it"
-        ) from error
-    if read is not _load_safetensors:  # that shares memory with nothing
-        loaded = {name: _own_copy(tensor) for name, tensor in loaded.items()}
+        raise ValueError(f"{path}: {error}; expected {EXPECTED}") from error
+    loaded = {name: _own_copy(tensor) for name, tensor in loaded.items()}
     return {name: single_or_double(loaded.pop(name)) for name in LAYERS if name in loaded}
 
 
@@ -128,19 +131,19 @@ def _load_torch(path: Path) -> dict[str, torch.Tensor]:
         raise ValueError(f"{path} is a tar archive: expected a file of torch.save(model.state_dict(), path)")
     try:
         with path.open("rb") as file:  # torch would go by the ending of a name
+            _check_members(file)
             loaded = torch.load(file, map_location="cpu", weights_only=True)
+        if isinstance(loaded, dict):
+            _check_storages(loaded, path.stat().st_size)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
-        found = f"{foreign[1].rstrip('.')}, which could run code" if foreign else "a damaged pickle"
+        found = f"{foreign[1].rstrip('.'):.100}, which could run code" if foreign else "a damaged pickle"
         raise ValueError(
             f"{path} was not loaded, for it holds {found}: expected a file of "
             f"torch.save(model.state_dict(), path), that is tensors alone"
         ) from None  # torch's own message advises to load the file without the check
     except Exception as error:  # cut or changed bytes make torch raise nearly anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"{path} is truncated or damaged ({reason}): download or save the weights again"
-        ) from error
+        raise damaged(path, error) from error
     if not isinstance(loaded, dict):
         raise ValueError(
             f"{path} holds an object of type {type(loaded).__name__}: expected a state dict, as "
@@ -149,10 +152,32 @@ def _load_torch(path: Path) -> dict[str, torch.Tensor]:
     return loaded
 
 
+def _check_members(file: BinaryIO) -> None:
+    """Refuse a zip whose members hold more than the file: torch would unpack them, whatever their size."""
+    if file.read(len(_ZIP_SIGNATURE)) == _ZIP_SIGNATURE:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise ValueError("its arrays are compressed, which torch.save does not do")
+        if sum(member.file_size for member in members) > file.seek(0, os.SEEK_END):
+            raise ValueError("it declares more than it holds")
+    file.seek(0)
+
+
+def _check_storages(loaded: Mapping[Any, Any], size: int) -> None:
+    """Refuse arrays that are larger than the file, such as one number in a hundred million rows."""
+    for name, tensor in loaded.items():
+        if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided or tensor.is_meta:
+            continue  # it is no layer, which `model_sizes` says
+        if max(tensor.untyped_storage().nbytes(), tensor.numel() * tensor.element_size()) > size:
+            raise ValueError(f"layer {name!r:.60} of shape {tuple(tensor.shape)} is larger than the file")
+
+
 def _load_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    layers = read_layers(path)  # checked as they are stored; they share memory with nothing
     return {
-        name: torch.from_numpy(as_float(layer) if isinstance(layer, Int8Rows) else layer)
-        for name, layer in read_safetensors(path).items()
+        name: single_or_double(torch.from_numpy(as_float(layer) if isinstance(layer, Int8Rows) else layer))
+        for name, layer in layers.items()
     }
 
 
@@ -179,7 +204,7 @@ def save_state_dict(state_dict: Mapping[str, torch.Tensor], path: str | os.PathL
         write_keras_weights(state_dict, path)
         return
     tensors = {name: _own_copy(state_dict[name]) for name in LAYERS if name in state_dict}
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, writing(temporary):
         if ending in TORCH_ENDINGS:
             torch.save(tensors, temporary)
         else:
@@ -208,8 +233,7 @@ def save_quantized(
         metadata: More strings for the header. Its own keys, `format` and `quantization`, win.
 
     Raises:
-        ValueError: The ending is another one, `state_dict` is not one of a TorchMoji model, or a weight is
-            not finite.
+        ValueError: The ending is another one, or `state_dict` is not one of a TorchMoji model.
         TypeError: `metadata` holds something other than strings.
     """
     path = Path(path)
@@ -220,13 +244,11 @@ def save_quantized(
     model_sizes(state_dict)
     tensors = {name: _own_copy(state_dict[name]).float() for name in LAYERS if name in state_dict}
     for name in list(tensors):
-        if not torch.isfinite(tensors[name]).all():
-            raise ValueError(f"layer {name} holds NaN or infinity: only finite weights can be stored as int8")
         if tensors[name].dim() == 2:
             rows = quantize_rows(tensors[name].numpy())
             tensors[name], tensors[name + SCALE] = map(torch.from_numpy, rows)
     header = {**(metadata or {}), "format": "pt", "quantization": QUANTIZATION}
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, writing(temporary):
         save_file(tensors, temporary, metadata=header)
 
 
@@ -282,7 +304,7 @@ def _same(first: torch.Tensor, second: torch.Tensor | None) -> bool:
     """Whether type, shape and all values are the same."""
     if second is None or (first.dtype, first.shape) != (second.dtype, second.shape):
         return False
-    return torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
+    return torch.allclose(first, second, rtol=0, atol=0)
 
 
 def describe(

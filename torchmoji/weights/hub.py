@@ -23,8 +23,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from torchmoji.files.atomic import sha256
-from torchmoji.files.lock import locked
+from torchmoji.files.atomic import locked, sha256
 from torchmoji.global_variables import ORIGINAL_WEIGHTS_NAME, VOCABULARY_NAME, original_model_directory
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files.atomic import atomic_path, writing
 from torchmoji.files.extras import require
 from torchmoji.weights.layers import LAYERS, ModelSizes, check_names, dimensions, model_sizes, read_sizes
 
@@ -87,34 +87,58 @@ def read_keras_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
         raise FileNotFoundError(f"there is no Keras weights file {path}: check the path")
     try:
         with h5py.File(path, "r") as file:
-            return _from_keras(_read_layers(h5py, file.get("model_weights", file)))
+            within = _member(h5py, file, "model_weights") if "model_weights" in file else file
+            return _from_keras(_read_layers(h5py, within, path.stat().st_size))
     except Exception as error:  # cut or changed bytes make h5py raise nearly anything
-        raise ValueError(f"{path} is not a sound Keras file of DeepMoji's layers: {error}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{path} is not a sound Keras file of DeepMoji's layers ({reason:.300}): download or save the "
+            "weights again"
+        ) from error
 
 
-def _read_layers(h5py: ModuleType, file: Any) -> dict[str, list[torch.Tensor]]:
-    """The arrays of every layer that has any, from an open file or group."""
+def _read_layers(h5py: ModuleType, file: Any, size: int) -> dict[str, list[torch.Tensor]]:
+    """The arrays of every layer that has any, from an open file or group; the file has so many bytes."""
     if "layer_names" not in file.attrs:
         raise ValueError("found no attribute 'layer_names', expected the layout of Keras 2's save_weights")
     layers: dict[str, list[torch.Tensor]] = {}
     for layer in map(_text, file.attrs["layer_names"]):
-        group = file.get(layer)
+        group = _member(h5py, file, layer)
         if not isinstance(group, h5py.Group) or "weight_names" not in group.attrs:
             raise ValueError(f"layer {layer}: found no group with an attribute 'weight_names', expected one")
         names = [_text(name) for name in group.attrs["weight_names"]]
         if names:
-            layers[layer] = [_tensor(h5py, layer, name, group.get(name)) for name in names]
+            layers[layer] = [_tensor(h5py, layer, name, _member(h5py, group, name), size) for name in names]
     return layers
+
+
+def _member(h5py: ModuleType, group: Any, path: str) -> Any:
+    """What has a path in a group, None where there is nothing; links, which lead anywhere, are refused."""
+    for name in filter(None, path.split("/")):
+        if not isinstance(group, h5py.Group) or name not in group:
+            return None
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{path!r:.60} is a link, expected what it leads to in the file itself")
+        group = group[name]
+    return group
 
 
 def _text(name: str | bytes) -> str:
     return name.decode("utf-8") if isinstance(name, bytes) else name
 
 
-def _tensor(h5py: ModuleType, layer: str, name: str, array: Any) -> torch.Tensor:
-    """The values of an HDF5 dataset of any float type and byte order."""
+def _tensor(h5py: ModuleType, layer: str, name: str, array: Any, size: int) -> torch.Tensor:
+    """The values of an HDF5 dataset of any float type and byte order, stored in this file as they are."""
     if not isinstance(array, h5py.Dataset) or array.dtype.kind != "f":
         raise ValueError(f"layer {layer}: found no array of floats under {name!r}, expected one")
+    if array.external or array.is_virtual:
+        raise ValueError(f"layer {layer}: {name!r} is stored in other files, expected one file with all")
+    stored = min(array.id.get_storage_size(), size)
+    if array.nbytes > stored:
+        raise ValueError(
+            f"layer {layer}: {name!r} has {array.nbytes} bytes of which the file holds {stored}, expected an "
+            "array that is stored whole and not compressed"
+        )
     return torch.from_numpy(np.array(array, dtype=np.float64 if array.dtype.itemsize > 4 else np.float32))
 
 
@@ -173,7 +197,8 @@ def write_keras_weights(state_dict: Mapping[str, torch.Tensor], path: str | os.P
     h5py = require("h5py", "keras", "a Keras HDF5 file")
     sizes = model_sizes(state_dict)
     layers = [layer for layer in KERAS_LAYERS if layer != "softmax" or sizes.nb_outputs is not None]
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    # in memory: where the disk is full, the library ends the process
+    with h5py.File(os.fspath(path), "w", driver="core", backing_store=False) as file:
         # Arrays of bytes of one length, as Keras writes names: it decodes each when it reads them.
         file.attrs["layer_names"] = np.array([layer.encode() for layer in layers])
         # The versions of the original files; Keras converts nothing in files of its own version.
@@ -190,6 +215,10 @@ def write_keras_weights(state_dict: Mapping[str, torch.Tensor], path: str | os.P
                     values = values + single_or_double(state_dict[_second_bias(weight.key)])
                 array = _as_dimensions(values, LAYERS[weight.key], weight.dimensions, sizes)
                 group[name] = array.numpy()
+        file.flush()
+        content = file.id.get_file_image()
+    with atomic_path(path) as temporary, writing(temporary):
+        temporary.write_bytes(content)
 
 
 def single_or_double(tensor: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from torchmoji.global_variables import ORIGINAL_WEIGHTS_NAME
+
 Array = npt.NDArray[Any]
+
+WEIGHTS_NAME = "model.safetensors"
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "embed.weight": ("tokens", "embedding"),
@@ -94,17 +98,18 @@ class Int8Rows(NamedTuple):
 
 Layer = Array | Int8Rows
 
+EXPECTED = (
+    "the bare state dict of a TorchMoji model, as save_state_dict or torch.save(model.state_dict(), path) "
+    "writes it"
+)
+"""For messages: what a file of weights holds."""
+
 _MAX_INT8 = 127
+_MAX_FLOAT = float(np.finfo(np.float32).max)
 
 
 def quantize_rows(matrix: Array) -> Int8Rows:
-    """Round a float32 matrix (rows, columns) to int8; no value moves by more than half its row's scale.
-
-    Raises:
-        ValueError: The matrix holds NaN or infinity.
-    """
-    if not np.isfinite(matrix).all():
-        raise ValueError("a matrix holds NaN or infinity: only finite weights can be stored as int8")
+    """Round a finite float32 matrix (rows, columns) to int8, no value by more than half its row's scale."""
     scales = np.abs(matrix).max(axis=1).astype(np.float32) / np.float32(_MAX_INT8)
     divisors = np.where(scales > 0, scales, np.float32(1))
     rows = np.rint(matrix / divisors[:, None]).clip(-_MAX_INT8, _MAX_INT8)
@@ -127,13 +132,29 @@ def model_sizes(state_dict: Mapping[str, Any]) -> ModelSizes:
         state_dict: The keys of `LAYERS`, with or without the output layer, and float tensors or arrays.
 
     Raises:
-        ValueError: A layer is missing, surplus, misshapen or not of dense floats; the message names it.
+        ValueError: A layer is missing, surplus, misshapen, not of dense floats, or holds a number that is not
+            finite in float32; the message names it.
     """
     check_names(state_dict, LAYERS, optional=OUTPUT_LAYER)
     for name, value in state_dict.items():
         if not isinstance(value, Int8Rows):
             _check_float(name, value)
-    return read_sizes({name: tuple(layer.shape) for name, layer in state_dict.items()}, LAYERS)
+    sizes = read_sizes({name: tuple(layer.shape) for name, layer in state_dict.items()}, LAYERS)
+    for name, value in state_dict.items():
+        _check_finite(name, value)
+    return sizes
+
+
+def _check_finite(name: str, value: Any) -> None:
+    if isinstance(value, Int8Rows):
+        scales = value.scales.astype(np.float64) * (_MAX_INT8 + 1)
+        extremes: list[Any] = [scales.min(), scales.max()]
+    elif isinstance(value, np.ndarray):
+        extremes = [value.min(), value.max()]
+    else:
+        extremes = list(value.detach().aminmax())  # one pass; NaN is the extreme of all that hold it
+    if not all(abs(float(number)) <= _MAX_FLOAT for number in extremes):
+        raise ValueError(f"layer {name} holds NaN, infinity or a number above those of float32")
 
 
 def _check_float(name: str, value: object) -> None:
@@ -195,8 +216,14 @@ def check_names(found: Collection[str], expected: Collection[str], optional: Col
 
 def listed(names: Collection[object], most: int = 5) -> str:
     """Some of the names, for a message."""
-    shown = ", ".join(repr(name) for name in list(names)[:most])
+    shown = ", ".join(f"{name!r:.60}" for name in list(names)[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def damaged(path: Path, error: Exception) -> ValueError:
+    """What to say of a file that a library cannot read."""
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return ValueError(f"{path} is truncated or damaged ({reason:.300}): download or save the weights again")
 
 
 # --- safetensors files
@@ -220,8 +247,14 @@ def read_layers(path: str | os.PathLike[str]) -> dict[str, Layer]:
     try:
         model_sizes(layers)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}; expected the layers of a TorchMoji model") from error
+        raise ValueError(f"{path}: {error}; expected {EXPECTED}") from error
     return {name: layers[name] for name in LAYERS if name in layers}
+
+
+def weights_in(folder: Path) -> Path:
+    """A folder's file of weights: `model.safetensors`, or 2017's torch file where there is only that."""
+    old = folder / ORIGINAL_WEIGHTS_NAME
+    return old if old.is_file() and not (folder / WEIGHTS_NAME).is_file() else folder / WEIGHTS_NAME
 
 
 def is_safetensors(path: str | os.PathLike[str]) -> bool:
@@ -262,10 +295,7 @@ def read_safetensors(path: Path) -> dict[str, Layer]:
             else:
                 stored = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, AttributeError, TypeError) as error:  # types that NumPy lacks
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{path} is truncated or damaged ({reason}): download or save the weights again"
-        ) from error
+        raise damaged(path, error) from error
     quantization = metadata.get("quantization")
     if quantization not in (None, QUANTIZATION):
         raise ValueError(
@@ -282,7 +312,8 @@ def read_safetensors(path: Path) -> dict[str, Layer]:
                     f"{path}: layer {name + SCALE}: found {found}, expected {len(values)} floats"
                 )
             del layers[name + SCALE]
-            layers[name] = Int8Rows(values, scales.astype(np.float32))
+            with np.errstate(over="ignore"):  # infinity is refused
+                layers[name] = Int8Rows(values, scales.astype(np.float32))
     return layers
 
 

@@ -9,8 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from torchmoji import global_variables
-from torchmoji.files.atomic import atomic_write_text, sha256
-from torchmoji.files.lock import locked
+from torchmoji.files.atomic import atomic_write_text, locked, sha256
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +77,5 @@ def _make(path: Path) -> None:
         save_state_dict,
     )  # torch is loaded when it is needed
 
-    try:
-        save_state_dict(load_state_dict(global_variables.default_weights_file()), path)
-    except RuntimeError as error:  # torch's for a full disk
-        raise OSError(f"{path} cannot be written: {error}") from error
+    save_state_dict(load_state_dict(global_variables.default_weights_file()), path)
     atomic_write_text(_record(path), sha256(path) + "\n")
