@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from torchmoji.corpus.shards import TokenRows, in_memory
 from torchmoji.model_def import TorchMoji
+from torchmoji.pretraining.loop import CHECKPOINT_NAME, load_training
 from torchmoji.pretraining.loss import (
     PretrainingLoss,
     save_embedding_targets,
@@ -168,11 +169,11 @@ def test_the_features_tell_the_embeddings_after_training(corpus, targets, embedd
     )
     model = train(corpus, tmp_path, settings).model
     assert type(model) is TorchMoji
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["model"]
+    tensors, _ = load_training(tmp_path / CHECKPOINT_NAME)
     rows = corpus.rows("train")
     with torch.no_grad():
         features = model.features_of(torch.from_numpy(rows.token_ids(np.arange(len(rows)))))
-        predicted = features @ state["projection.weight"].t() + state["projection.bias"]
+        predicted = features @ tensors["model.projection.weight"].t() + tensors["model.projection.bias"]
     assert float((predicted - torch.from_numpy(embeddings)).square().sum(1).mean()) < 0.05
 
 
