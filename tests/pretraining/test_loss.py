@@ -1,10 +1,12 @@
 """The loss, and the files of targets: probabilities of a teacher, embeddings of a sentence encoder."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from support.hostile import check_mutations
 from support.pretraining import changed, interrupted_at, same, weights_of
 from torch.nn import functional as F
 
@@ -13,6 +15,7 @@ from torchmoji.model_def import TorchMoji
 from torchmoji.pretraining.loop import CHECKPOINT_NAME, load_training
 from torchmoji.pretraining.loss import (
     PretrainingLoss,
+    open_float16,
     save_embedding_targets,
     save_soft_targets,
 )
@@ -161,6 +164,17 @@ def test_embeddings_that_do_not_fit_are_not_written(tmp_path, wrong):
     with pytest.raises(ValueError, match=r"the encoder gave \(1, \d\), expected \(1, 2\) finite numbers"):
         save_embedding_targets(tmp_path / "some.npy", (3, 2), [(np.array([2]), wrong)])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_targets_are_value_errors(targets, tmp_path):
+    path = tmp_path / "targets.npy"
+    shutil.copy(targets, path)
+    shape = np.load(path).shape
+    check_mutations(path, lambda path: open_float16(path, "embeddings", "corpus", shape, ""), (ValueError,))
+    for data in (b"", b"PK\x05\x06" + b"\0" * 18):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"targets\.npy is not an \.npy file of numbers: "):
+            open_float16(path, "embeddings", "corpus", shape, "")
 
 
 def test_the_features_tell_the_embeddings_after_training(corpus, targets, embeddings, tmp_path):

@@ -40,6 +40,7 @@ from torchmoji.corpus.shards import (
     FORMAT,
     FORMAT_VERSION,
     MANIFEST_NAME,
+    Corpus,
     LabelledRows,
     Ragged,
     map_shard,
@@ -151,12 +152,12 @@ class _Builder:
         plan = _plan(self.settings, self.held_out, self.sources)
         path, plan_path = self.out / MANIFEST_NAME, self.work / "plan.json"
         if path.is_file():
-            manifest: Manifest = json.loads(path.read_text("utf-8"))
-            self._check_plan(manifest, plan, path)
-            return manifest
+            finished: Manifest = Corpus.load(self.out).manifest
+            self._check_plan(finished, plan, path)
+            return finished
         plan_of_work = {**plan, "chunk_bytes": self.chunk_bytes}
         if any(self.work.glob(_CHUNKS)):
-            self._check_plan(json.loads(plan_path.read_text("utf-8")), plan_of_work, plan_path)
+            self._check_plan(self._old_plan(plan_path), plan_of_work, plan_path)
         else:
             atomic_write_text(plan_path, json.dumps(plan_of_work))
         for leftover in [*self.out.glob("train-*.arrow"), *self.out.glob("validation-*.arrow")]:
@@ -204,6 +205,16 @@ class _Builder:
             manifest["spellings"] = {"file": spellings.name, "sha256": sha256(spellings)}
         atomic_write_text(path, json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
         return manifest
+
+    def _old_plan(self, path: Path) -> Mapping[str, Any]:
+        """What the chunks in the work folder were made from."""
+        try:
+            plan = json.loads(path.read_text("utf-8"))
+        except (FileNotFoundError, ValueError, RecursionError):
+            plan = None
+        if not isinstance(plan, dict):
+            raise ValueError(f"{path} is missing or damaged: remove {self.work} to begin anew")
+        return plan
 
     def _check_plan(self, old: Mapping[str, Any], plan: Mapping[str, Any], path: Path) -> None:
         differing = [name for name, value in plan.items() if old.get(name) != json.loads(json.dumps(value))]

@@ -223,9 +223,12 @@ def open_float16(
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no file of {content} {os.fspath(path)}: check the path")
     try:
-        stored: Targets = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)} is not an .npy file of numbers: {error}") from error
+        stored: Targets = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # a changed header makes NumPy raise nearly anything, such as a bare OSError
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{os.fspath(path)} is not an .npy file of numbers: {reason[:300]}") from error
     rows, columns = shape
     fits = stored.ndim == 2 and len(stored) == rows and columns in (None, stored.shape[1])
     if stored.dtype != np.float16 or not fits:
