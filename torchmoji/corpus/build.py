@@ -72,7 +72,7 @@ MOST_NARROW_IDS = 1 << 16
 DROPPED = "no_emoji retweet link mention few_words language duplicate near_duplicate".split()
 """Reasons for which texts are left out, in the order in which they are looked at."""
 
-_CHUNKS = "chunk-*.pickle"
+_CHUNKS = "chunk-*.bin"
 _RECORD_BYTES = 16
 """Added to each text's characters: empty ones take memory too."""
 
@@ -230,9 +230,9 @@ class _Builder:
         for is_held_out, sources in ((True, self.held_out), (False, self.sources)):
             records = self._texts(sources)
             while part := list(_up_to(self.chunk_bytes, records)):
-                path = self.work / f"chunk-{number:06d}.pickle"
+                path = self.work / f"chunk-{number:06d}.bin"
                 number += 1
-                if not path.is_file():
+                if not _is_sound(path):
                     texts, labels = map(list, zip(*part, strict=True))
                     has_labels = self.settings.columns.labels is not None
                     yield Chunk(path, self.settings, is_held_out, texts, labels if has_labels else None)
@@ -251,6 +251,15 @@ class _Builder:
                         self.bad.report(source.path, line, str(error))
                         continue
                 yield text, labels
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether an earlier run tokenized a chunk, and nothing has changed it."""
+    try:
+        TokenizedChunk.load(path)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def _up_to(size: int, records: Iterator[tuple[str, list[int]]]) -> Iterator[tuple[str, list[int]]]:
