@@ -23,6 +23,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv.pop(1))
 from support.small_corpus import rules
+from torchmoji.corpus import build
 from torchmoji.corpus.build import CorpusSettings, build_corpus
 
 folder, name, moment, workers, chunk_bytes = Path(sys.argv[1]), *sys.argv[2:4], *map(int, sys.argv[4:])
@@ -37,6 +38,7 @@ def replace(self, target):
     return result
 
 Path.replace = replace
+build._IDLE_SECONDS = 2
 settings = CorpusSettings(rules=rules(), validation=0.1, min_count=1)
 build_corpus(folder / "texts.txt", folder / "corpus", settings, workers=workers, chunk_bytes=chunk_bytes)
 for line in Path("/proc/self/status").read_text().splitlines():
@@ -145,17 +147,22 @@ def processes_of(group):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes as on Linux")
-def test_ctrl_c_ends_all_processes(folder, lines, undisturbed):
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.nightly)])
+def test_a_signal_ends_all_processes(folder, lines, undisturbed, number):
+    """SIGKILL reaches the first process alone; its workers wait in vain for work, and 30 s for an answer."""
     write_texts(folder / "texts.txt", lines * 3)  # repeats are duplicates
     with subprocess.Popen(
         command(folder, workers=2), start_new_session=True, stderr=subprocess.PIPE, text=True
     ) as building:
         work = folder / "corpus" / "work"
         wait_for(lambda: len(list(work.glob("chunk-*"))) >= 2)
-        os.killpg(building.pid, signal.SIGINT)
-        assert "KeyboardInterrupt" in building.stderr.read()
+        if number == signal.SIGINT:
+            os.killpg(building.pid, number)
+            assert "KeyboardInterrupt" in building.stderr.read()
+        else:
+            building.kill()
     assert building.returncode != 0
-    wait_for(lambda: not processes_of(building.pid))
+    wait_for(lambda: not processes_of(building.pid), seconds=60)
     found = finish(folder)
     assert all(found[name] == undisturbed[name] for name in found if name != "manifest.json")
 

@@ -73,6 +73,8 @@ DROPPED = "no_emoji retweet link mention few_words language duplicate near_dupli
 """Reasons for which texts are left out, in the order in which they are looked at."""
 
 _CHUNKS = "chunk-*.bin"
+_IDLE_SECONDS = 10
+"""Without work, after which a worker ends; 30 seconds later where the process that started it was killed."""
 _RECORD_BYTES = 16
 """Added to each text's characters: empty ones take memory too."""
 
@@ -273,7 +275,13 @@ def _up_to(size: int, records: Iterator[tuple[str, list[int]]]) -> Iterator[tupl
 
 def _tokenize(chunks: Iterator[Chunk], workers: int) -> Iterator[int]:
     """Run `tokenize_chunk` on all chunks, a few at a time; with one worker in this process."""
-    parallel = Parallel(workers, return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs")
+    parallel = Parallel(
+        *(workers, "loky"),
+        return_as="generator",
+        batch_size=1,
+        pre_dispatch="2 * n_jobs",
+        idle_worker_timeout=_IDLE_SECONDS,
+    )
     try:
         yield from parallel(delayed(tokenize_chunk)(chunk) for chunk in chunks)
     except BrokenProcessPool as error:
