@@ -54,7 +54,8 @@ def test_the_words_of_a_language_are_frequent_english_ones_or_those_of_a_file(tm
     ("make", "changes", "message"),
     [
         (Rules, {"min_words": 0}, "min_words must be at least 1, got 0"),
-        (Rules, {"max_tokens": 0}, "max_tokens must be at least 1, got 0"),
+        (Rules, {"max_tokens": 0}, "max_tokens must be from 1 to 32767, got 0"),
+        (Rules, {"max_tokens": 70_000}, "max_tokens must be from 1 to 32767, got 70000"),
         (Rules, {"language": "xx"}, "language is 'xx': give 'en', or a file"),
         (Rules, {"emojis": ("x",)}, "'x' is not an emoji"),
         (CorpusSettings, {"nb_tokens": 10}, "nb_tokens must be more than the 10 special tokens, got 10"),
