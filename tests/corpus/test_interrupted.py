@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from support.hostile import disk_of
 from support.small_corpus import EMOJIS, files_of, rules, texts, write_texts
 
 from torchmoji.corpus import build
@@ -108,6 +109,16 @@ def test_it_goes_on_where_it_was_with_the_same_settings_alone(folder, undisturbe
     names = [chunk.path.stem for chunk in chunks]
     assert names[0] == "chunk-000007"
     assert len(names) == int(names[-1][-6:]) - 6
+
+
+@pytest.mark.parametrize("size", [300, 12_000])
+def test_a_full_disk_is_told_and_nothing_is_lost(folder, undisturbed, size):
+    """Before the first chunk, and between the chunks and the first shard."""
+    full = subprocess.run(command(folder), preexec_fn=disk_of(size), capture_output=True, text=True)
+    assert "OSError: [Errno 27] " in full.stderr.splitlines()[-1]
+    assert not list((folder / "corpus").glob("*.arrow"))
+    assert (folder / "corpus" / "vocabulary.json").exists() == (size > 300)
+    assert finish(folder) == undisturbed
 
 
 @pytest.mark.parametrize("number", [0, 6])

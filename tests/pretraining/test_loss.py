@@ -1,6 +1,7 @@
 """The loss, and the files of targets: probabilities of a teacher, embeddings of a sentence encoder."""
 
 import shutil
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -164,6 +165,19 @@ def test_embeddings_that_do_not_fit_are_not_written(tmp_path, wrong):
     with pytest.raises(ValueError, match=r"the encoder gave \(1, \d\), expected \(1, 2\) finite numbers"):
         save_embedding_targets(tmp_path / "some.npy", (3, 2), [(np.array([2]), wrong)])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there files have no holes")
+def test_targets_have_their_room_on_the_disk_before_a_teacher_is_asked(tmp_path):
+    """Else a full disk ends the process with SIGBUS when a row is stored."""
+
+    def parts():
+        (temporary,) = (path for path in tmp_path.rglob("*") if path.is_file())
+        assert 512 * temporary.stat().st_blocks >= 2 * 5000 * 300
+        yield np.array([0]), np.ones((1, 300))
+
+    save_embedding_targets(tmp_path / "targets.npy", (5000, 300), parts())
+    assert np.load(tmp_path / "targets.npy").any(1).sum() == 1
 
 
 def test_damaged_targets_are_value_errors(targets, tmp_path):

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from torchmoji.batching import unit_rows
 from torchmoji.corpus.shards import Corpus, TokenRows
 from torchmoji.files.atomic import atomic_path
+from torchmoji.files.tables import npy_header
 from torchmoji.model_def import TorchMoji
 from torchmoji.pretraining.settings import Settings
 
@@ -197,7 +198,14 @@ def _save_targets(
 ) -> None:
     """Write some rows of a file; the others are zeros."""
     with atomic_path(path) as temporary:
-        stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+        with open(
+            temporary, "wb"
+        ) as file:  # not a file with holes, for which the disk may have no room later
+            file.write(npy_header(*shape, dtype="<f2"))
+            left = 2 * shape[0] * shape[1]
+            while left:
+                left -= file.write(bytes(min(left, 1 << 20)))
+        stored = np.lib.format.open_memmap(temporary, mode="r+")
         for rows, numbers in parts:
             stored[rows] = numbers
         stored.flush()
