@@ -63,7 +63,7 @@ def test_a_json_array_is_a_table_of_records(tmp_path, capsys):
         assert (counts["texts"], counts["kept"]) == (3, 2)
     path.write_text('[{"text": "so funny 😂"},\n {"body": 1}]', encoding="utf-8")
     assert main(["build-corpus", str(path), "--out", str(tmp_path / "c"), "--quiet"]) == 1
-    assert "texts.json, line 2, has no 'text', only 'body'" in capsys.readouterr().err
+    assert "texts.json, line 2, has no column 'text', only 'body'" in capsys.readouterr().err
 
 
 def test_folders_that_hold_something_else_are_left(folder, corpus, tiny_folder, tmp_path, capsys):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from support.hostile import disk_of
+from support.hostile import check_mutations, disk_of
 from support.small_corpus import EMOJIS, files_of, rules, texts, write_texts
 
 from torchmoji.corpus import build
@@ -125,6 +125,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(folder, undisturbed, size):
 def test_work_files_that_were_damaged_are_made_again(folder, undisturbed, number):
     subprocess.run(command(folder, "chunk-000006.bin", "after"), check=False)
     path = folder / "corpus" / "work" / f"chunk-{number:06d}.bin"
+    check_mutations(path, TokenizedChunk.load, (ValueError,))
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data if number else data[:1000])

@@ -77,9 +77,16 @@ class Rules:
 
 
 def language_words(language: str) -> frozenset[str]:
-    """The words of a language: for "en" the most frequent ones of the default model, else those of a file."""
+    """The words of a language: for "en" the most frequent ones of the default model, else those of a file.
+
+    Raises:
+        ValueError: The file is not UTF-8.
+    """
     if language != ENGLISH:
-        return frozenset(read_english(language, add_emojis=False))
+        try:
+            return frozenset(read_english(language, add_emojis=False))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{language} is not UTF-8 ({error}): save the words as UTF-8") from error
     vocabulary = load_vocabulary(default_model_directory() / VOCABULARY_NAME)
     words = [word for word in vocabulary if word.isascii() and word.replace("'", "").isalpha()]
     return frozenset(words[:ENGLISH_WORDS])
