@@ -95,6 +95,18 @@ def test_a_damaged_shard_is_named(tmp_path):
         TokenRows.open([tmp_path / "a.arrow"])
 
 
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_a_compressed_shard_is_refused(tmp_path, compression):
+    """As kilobytes may become gigabytes."""
+    (path,) = write(tmp_path)
+    table = pyarrow.feather.read_table(path)
+    pyarrow.feather.write_feather(table, path, compression="uncompressed")
+    assert len(TokenRows.open([path])) == len(TOKENS)
+    pyarrow.feather.write_feather(table, path, compression=compression)
+    with pytest.raises(ValueError, match=r"00000\.arrow is no shard or damaged \(it is compressed\): build"):
+        TokenRows.open([path])
+
+
 @pytest.fixture
 def corpus(tmp_path):
     return small_corpus(tmp_path, count=30)

@@ -8,6 +8,7 @@ read it as well. pyarrow is the extra `corpus`.
 import json
 import os
 import re
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -285,14 +286,20 @@ def _record_batches(path: str | os.PathLike[str]) -> Iterator[Any]:
     pyarrow = import_pyarrow()
     batches = []
     try:
-        reader = pyarrow.ipc.open_file(pyarrow.memory_map(os.fspath(path)))
-        columns = {name: str(reader.schema.field(name).type) for name in reader.schema.names}
+        source = pyarrow.memory_map(os.fspath(path))
+        if source.read(8) != b"ARROW1\0\0":
+            raise ValueError("it is no Arrow file")
+        messages = iter(pyarrow.ipc.MessageReader.open_stream(source))
+        schema = pyarrow.ipc.read_schema(next(messages))
+        columns = {name: str(schema.field(name).type) for name in schema.names}
         is_list = columns.get("tokens") in ("list<item: uint16>", "list<item: uint32>")
         text = columns.get("text", "string")
         if not (is_list and columns.get("labels") == "list<item: uint16>" and text == "string"):
             raise ValueError(f"its columns are {columns}")
-        for number in range(reader.num_record_batches):
-            batch = reader.get_batch(number)
+        for message in messages:
+            if _is_compressed(message):
+                raise ValueError("it is compressed")
+            batch = pyarrow.ipc.read_record_batch(message, schema)
             batch.validate(full=True)
             if any(batch.column(name).null_count for name in columns):
                 raise ValueError("it has empty cells")
@@ -305,6 +312,24 @@ def _record_batches(path: str | os.PathLike[str]) -> Iterator[Any]:
             f"{os.fspath(path)} is no shard or damaged ({reason[:300]}): build the corpus again"
         ) from error
     yield from batches
+
+
+def _is_compressed(message: Any) -> bool:
+    """Whether an Arrow batch is: then kilobytes may become gigabytes, which pyarrow does not tell before.
+
+    The metadata of a message is a FlatBuffer, see Message.fbs of Arrow: the field 2 of the table `Message` is
+    its header, the field 3 of the table `RecordBatch` is its compression.
+    """
+    data = memoryview(message.metadata)
+
+    def place_of(field: int, table: int) -> int | None:
+        fields = table - struct.unpack_from("<i", data, table)[0]
+        size = struct.unpack_from("<H", data, fields)[0]
+        offset = struct.unpack_from("<H", data, fields + 4 + 2 * field)[0] if 4 + 2 * field < size else 0
+        return table + offset if offset else None
+
+    header = place_of(2, struct.unpack_from("<I", data, 0)[0])
+    return header is None or place_of(3, header + struct.unpack_from("<I", data, header)[0]) is not None
 
 
 def shard_texts(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
