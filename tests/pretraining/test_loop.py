@@ -1,20 +1,23 @@
 """The loop: the same weights for a seed, also after an interruption; checkpoint, precision."""
 
+import json
 import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
-from support.hostile import check_mutations, disk_of
+from support.hostile import check_mutations, disk_of, run_with_memory
 from support.pretraining import SETTINGS, changed, interrupted_at, metrics_of, notes_of, same, weights_of
 from support.small_corpus import small_corpus
 from torch import nn
 
+from torchmoji.files.tables import npy_header
 from torchmoji.pretraining import loop
 from torchmoji.pretraining.loop import (
     CHECKPOINT_NAME,
@@ -219,6 +222,29 @@ def test_a_damaged_checkpoint_is_named(corpus, stopped, tmp_path):
     path.write_bytes(b"\xff\xff\xff\0\0\0\0\0" + b"[" * 0xFFFFFF)
     with pytest.raises(ValueError, match=r"checkpoint\.safetensors is damaged"):
         load_training(path)
+
+
+def test_files_that_declare_more_than_they_hold_take_no_memory(tmp_path):
+    about = {"dtype": "F32", "shape": [10**10], "data_offsets": [0, 4 * 10**10]}
+    header = json.dumps({"a": about, "__metadata__": {"notes": "{}", "sha256": ""}}).encode()
+    (tmp_path / CHECKPOINT_NAME).write_bytes(struct.pack("<Q", len(header)) + header)
+    (tmp_path / "targets.npy").write_bytes(npy_header(10**9, 300, "<f2"))
+    code = """
+from pathlib import Path
+from torchmoji.pretraining.loop import load_training
+from torchmoji.pretraining.loss import open_float16
+checkpoint, targets = map(Path, sys.argv[1:])
+for read in (lambda: load_training(checkpoint), lambda: open_float16(targets, "", "", (10**9, 300), "")):
+    try:
+        read()
+    except ValueError as error:
+        print(error)
+"""
+    lines = run_with_memory(code, tmp_path / CHECKPOINT_NAME, tmp_path / "targets.npy").splitlines()
+    assert [line.split(" (")[0].split(": ")[0] for line in lines] == [
+        f"{tmp_path / CHECKPOINT_NAME} is damaged",
+        f"{tmp_path / 'targets.npy'} is not an .npy file of numbers",
+    ]
 
 
 # --- precision ----------------------------------------------------------------------------------------------
