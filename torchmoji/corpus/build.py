@@ -15,11 +15,14 @@ vocabulary, since `SentenceTokenizer` gives them to the model as well.
 import json
 import os
 import shutil
+import threading
+import time
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -73,8 +76,6 @@ DROPPED = "no_emoji retweet link mention few_words language duplicate near_dupli
 """Reasons for which texts are left out, in the order in which they are looked at."""
 
 _CHUNKS = "chunk-*.bin"
-_IDLE_SECONDS = 10
-"""Without work, after which a worker ends; 30 seconds later where the process that started it was killed."""
 _RECORD_BYTES = 16
 """Added to each text's characters: empty ones take memory too."""
 
@@ -148,6 +149,7 @@ class _Builder:
         self.finder = EmojiFinder(settings.rules.emojis)
         self.bad = BadLines(settings.skip_bad_lines)
         self.texts_of: Counter[str] = Counter()  # by the file's path
+        self.chunk_paths: list[Path] = []  # in the order of the input
 
     def build(self, workers: int, progress: bool) -> Manifest:
         remove_leftovers(self.out)
@@ -162,13 +164,11 @@ class _Builder:
             self._check_plan(self._old_plan(plan_path), plan_of_work, plan_path)
         else:
             atomic_write_text(plan_path, json.dumps(plan_of_work))
-        for leftover in [*self.out.glob("train-*.arrow"), *self.out.glob("validation-*.arrow")]:
-            leftover.unlink()
 
         with tqdm(desc="reading", unit=" texts", unit_scale=True, disable=not progress) as bar:
             for count in _tokenize(self._chunks(), workers):
                 bar.update(count)
-        paths = sorted(self.work.glob(_CHUNKS))
+        paths = self.chunk_paths
         kept, dropped = _without_repeats(paths)
         counts = _word_counts(_chosen(paths, kept, is_validation=False))
         if not counts:
@@ -234,6 +234,7 @@ class _Builder:
             while part := list(_up_to(self.chunk_bytes, records)):
                 path = self.work / f"chunk-{number:06d}.bin"
                 number += 1
+                self.chunk_paths.append(path)
                 if not _is_sound(path):
                     texts, labels = map(list, zip(*part, strict=True))
                     has_labels = self.settings.columns.labels is not None
@@ -275,15 +276,10 @@ def _up_to(size: int, records: Iterator[tuple[str, list[int]]]) -> Iterator[tupl
 
 def _tokenize(chunks: Iterator[Chunk], workers: int) -> Iterator[int]:
     """Run `tokenize_chunk` on all chunks, a few at a time; with one worker in this process."""
-    parallel = Parallel(
-        *(workers, "loky"),
-        return_as="generator",
-        batch_size=1,
-        pre_dispatch="2 * n_jobs",
-        idle_worker_timeout=_IDLE_SECONDS,
-    )
+    parallel = Parallel(workers, return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs")
+    starter = os.getpid()
     try:
-        yield from parallel(delayed(tokenize_chunk)(chunk) for chunk in chunks)
+        yield from parallel(delayed(_in_worker)(starter, tokenize_chunk, chunk) for chunk in chunks)
     except BrokenProcessPool as error:
         raise ChildProcessError(
             "a worker process died: memory may have run out; workers=1 does without processes"
@@ -291,6 +287,25 @@ def _tokenize(chunks: Iterator[Chunk], workers: int) -> Iterator[int]:
     finally:
         if workers > 1:
             get_reusable_executor().shutdown()  # else they wait for more work
+
+
+def _in_worker(starter: int, tokenize: Callable[[Chunk], int], chunk: Chunk) -> int:
+    """Tokenize a chunk in a process that ends when the one that started it was killed."""
+    if os.getppid() == starter:  # else this is that process
+        _end_with(starter)
+    return tokenize(chunk)
+
+
+@cache
+def _end_with(starter: int) -> None:
+    """Begin to watch for the end of the parent process; on Windows joblib's own limit is left."""
+
+    def watch() -> None:
+        while os.getppid() == starter:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _without_repeats(paths: Sequence[Path]) -> tuple[list[Mask], Counter[str]]:
