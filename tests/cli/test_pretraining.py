@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from support.pretraining import notes_of
 from support.small_corpus import CUES, EMOJIS, FILLERS, texts, write_texts
 
 from torchmoji.cli.main import main
@@ -140,11 +141,9 @@ def test_every_setting_is_an_option():
 
 
 def test_settings_arrive_in_the_checkpoint(corpus, tmp_path):
-    import torch
-
     changes = ["--max-length", "40", "--average", "0.9", "--seed", "7", "--float32", "--passes", "0.1"]
     assert main(["pretrain", corpus, "--out", str(tmp_path), *SMALL, *changes, "--quiet"]) == 0
-    identity = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["identity"]
+    identity = notes_of(tmp_path)["identity"]
     assert identity["max_length"] == 40
     assert identity["average"] == 0.9
     assert (identity["seed"], identity["bfloat16"], identity["hidden_size"]) == (7, False, 5)
@@ -153,8 +152,6 @@ def test_settings_arrive_in_the_checkpoint(corpus, tmp_path):
 
 
 def test_precision_is_asked_for_or_left_to_the_machine(corpus, tmp_path, monkeypatch, capsys):
-    import torch
-
     from torchmoji.pretraining import loop as pretraining_run
 
     monkeypatch.setattr(pretraining_run, "has_fast_bfloat16", lambda device: False)
@@ -162,8 +159,7 @@ def test_precision_is_asked_for_or_left_to_the_machine(corpus, tmp_path, monkeyp
     for options, expected in (([], False), (["--bfloat16"], True), (["--float32"], False)):
         out = tmp_path / "-".join(["of", *options])
         assert main([*command, str(out), *options]) == 0
-        identity = torch.load(out / "checkpoint.pt", weights_only=True)["identity"]
-        assert identity["bfloat16"] is expected
+        assert notes_of(out)["identity"]["bfloat16"] is expected
     with pytest.raises(SystemExit):
         main([*command, str(tmp_path / "both"), "--bfloat16", "--float32"])
     assert "not allowed with argument" in capsys.readouterr().err

@@ -229,6 +229,15 @@ def test_many_words_take_wider_ids(tmp_path, monkeypatch):
     assert schema.field("tokens").type == pa.list_(pa.uint32())
 
 
+def test_other_files_in_the_folder_stay(tmp_path):
+    other = [tmp_path / "corpus" / name for name in ("train-2020.arrow", "train-00007.arrow", "a.csv")]
+    for path in other:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    build(tmp_path, texts(20))
+    assert [path.read_text() for path in other] == ["mine"] * 3
+
+
 def test_a_finished_corpus_is_left_alone(tmp_path):
     first = build(tmp_path, texts(20))
     times = {file: file.stat().st_mtime_ns for file in first.folder.iterdir()}

@@ -75,17 +75,30 @@ def test_wrong_lists_are_refused(emojis, message):
     ("value", "classes"),
     [
         *(("3,51", [3, 51]), ("😂 😭️", [0, 3]), ([1, "😂"], [0, 1]), (["😂", "😂"], [0]), (7, [7])),
-        *(("🦖", []), (None, []), ("", [])),
+        *(("🦖", []), (None, []), ("", []), (3.0, [3]), ([3.0, 1], [1, 3])),
     ],
 )
 def test_labels_are_numbers_or_emojis(finder, value, classes):
     assert finder.read_labels(value) == classes
 
 
-@pytest.mark.parametrize("value", ["joy", "64", -1, True, [["😂"]]])
+NESTED: list = []
+for _ in range(20_000):
+    NESTED = [NESTED]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("joy", "64", -1, True, [["😂"]], 1.5, float("nan"), float("inf")),
+        *("9" * 5000, 10**5000, "x" * 5000, NESTED),
+    ],
+    ids=lambda value: type(value).__name__,
+)
 def test_other_labels_are_refused(finder, value):
-    with pytest.raises(ValueError, match="neither a class from 0 to 63 nor an emoji"):
+    with pytest.raises(ValueError, match="neither a class from 0 to 63 nor an emoji") as refusal:
         finder.read_labels(value)
+    assert len(str(refusal.value)) < 200
 
 
 def test_lists_are_read_from_strings_and_files(tmp_path):
@@ -95,3 +108,9 @@ def test_lists_are_read_from_strings_and_files(tmp_path):
     assert parse_emojis("😂, ❤️ 😭") == ("😂", "❤", "😭")
     with pytest.raises(ValueError, match=r"'no-such\.csv' is not an emoji: .* give a file of them"):
         parse_emojis("no-such.csv")
+    for content in (b"\xff", b"\\UFFFFFFFF", b"x" * 10_000, b"\0", b""):
+        path.write_bytes(content)
+        with pytest.raises(
+            ValueError, match=r"^.*emojis\.csv is no file of emojis, one a line: [^\n]{1,200}$"
+        ):
+            parse_emojis(path)

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from support.hostile import check_mutations, disk_of
 from support.small_corpus import EMOJIS, files_of, rules, texts, write_texts
 
 from torchmoji.corpus import build
 from torchmoji.corpus.build import CorpusSettings, build_corpus
+from torchmoji.corpus.chunks import TokenizedChunk
 
 CHUNK_BYTES = 2500
 TESTS = os.path.dirname(os.path.dirname(__file__))
@@ -79,7 +81,7 @@ def finish(folder, workers=1, validation=0.1):
     ("name", "moment"),
     [
         pytest.param("plan.json", "before", marks=pytest.mark.nightly),
-        ("chunk-000000.pickle", "before"),
+        ("chunk-000000.bin", "before"),
         pytest.param("vocabulary.json", "after", marks=pytest.mark.nightly),
         ("validation-00000.arrow", "before"),
         ("manifest.json", "after"),
@@ -94,7 +96,7 @@ def test_a_build_killed_at_any_moment_ends_with_the_same_bytes(folder, undisturb
 
 
 def test_it_goes_on_where_it_was_with_the_same_settings_alone(folder, undisturbed, monkeypatch):
-    subprocess.run(command(folder, "chunk-000006.pickle", "after"), check=False)
+    subprocess.run(command(folder, "chunk-000006.bin", "after"), check=False)
     assert len(list((folder / "corpus" / "work").glob("chunk-*"))) == 7
     with pytest.raises(ValueError, match=r"plan\.json is of a corpus with other settings: give another"):
         finish(folder, validation=0.2)
@@ -105,6 +107,40 @@ def test_it_goes_on_where_it_was_with_the_same_settings_alone(folder, undisturbe
     names = [chunk.path.stem for chunk in chunks]
     assert names[0] == "chunk-000007"
     assert len(names) == int(names[-1][-6:]) - 6
+
+
+@pytest.mark.parametrize("size", [300, 12_000])
+def test_a_full_disk_is_told_and_nothing_is_lost(folder, undisturbed, size):
+    """Before the first chunk, and between the chunks and the first shard."""
+    full = subprocess.run(command(folder), preexec_fn=disk_of(size), capture_output=True, text=True)
+    assert "OSError: [Errno 27] " in full.stderr.splitlines()[-1]
+    assert not list((folder / "corpus").glob("*.arrow"))
+    assert (folder / "corpus" / "vocabulary.json").exists() == (size > 300)
+    assert finish(folder) == undisturbed
+
+
+@pytest.mark.parametrize("number", [0, 6])
+def test_work_files_that_were_damaged_are_made_again(folder, undisturbed, number):
+    subprocess.run(command(folder, "chunk-000006.bin", "after"), check=False)
+    path = folder / "corpus" / "work" / f"chunk-{number:06d}.bin"
+    check_mutations(path, TokenizedChunk.load, (ValueError,))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data if number else data[:1000])
+    with pytest.raises(
+        ValueError, match=rf"chunk-00000{number}\.bin is damaged \(its checksum does not fit\)"
+    ):
+        TokenizedChunk.load(path)
+    assert finish(folder) == undisturbed
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "[" * 100_000])
+def test_chunks_of_which_nobody_knows_the_settings_are_refused(folder, text):
+    subprocess.run(command(folder, "chunk-000001.bin", "after"), check=False)
+    plan = folder / "corpus" / "work" / "plan.json"
+    plan.unlink() if text is None else plan.write_text(text)
+    with pytest.raises(ValueError, match=r"plan\.json is missing or damaged: remove .*work to begin anew"):
+        finish(folder)
 
 
 def processes_of(group):
@@ -121,15 +157,20 @@ def processes_of(group):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes as on Linux")
-def test_ctrl_c_ends_all_processes(folder, lines, undisturbed):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_signal_ends_all_processes(folder, lines, undisturbed, number):
+    """SIGKILL reaches the first process alone."""
     write_texts(folder / "texts.txt", lines * 3)  # repeats are duplicates
     with subprocess.Popen(
         command(folder, workers=2), start_new_session=True, stderr=subprocess.PIPE, text=True
     ) as building:
         work = folder / "corpus" / "work"
         wait_for(lambda: len(list(work.glob("chunk-*"))) >= 2)
-        os.killpg(building.pid, signal.SIGINT)
-        assert "KeyboardInterrupt" in building.stderr.read()
+        if number == signal.SIGINT:
+            os.killpg(building.pid, number)
+            assert "KeyboardInterrupt" in building.stderr.read()
+        else:
+            building.kill()
     assert building.returncode != 0
     wait_for(lambda: not processes_of(building.pid))
     found = finish(folder)

@@ -48,13 +48,17 @@ def test_the_words_of_a_language_are_frequent_english_ones_or_those_of_a_file(tm
     assert "quiero" not in words
     (tmp_path / "words.txt").write_text("Hola\nmundo\n", encoding="utf-8")
     assert language_words(str(tmp_path / "words.txt")) == {"hola", "mundo"}
+    (tmp_path / "words.txt").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=r"words\.txt is not UTF-8 .*: save the words as UTF-8"):
+        language_words(str(tmp_path / "words.txt"))
 
 
 @pytest.mark.parametrize(
     ("make", "changes", "message"),
     [
         (Rules, {"min_words": 0}, "min_words must be at least 1, got 0"),
-        (Rules, {"max_tokens": 0}, "max_tokens must be at least 1, got 0"),
+        (Rules, {"max_tokens": 0}, "max_tokens must be from 1 to 32767, got 0"),
+        (Rules, {"max_tokens": 70_000}, "max_tokens must be from 1 to 32767, got 70000"),
         (Rules, {"language": "xx"}, "language is 'xx': give 'en', or a file"),
         (Rules, {"emojis": ("x",)}, "'x' is not an emoji"),
         (CorpusSettings, {"nb_tokens": 10}, "nb_tokens must be more than the 10 special tokens, got 10"),

@@ -3,8 +3,10 @@ import json
 import numpy as np
 import pyarrow.feather
 import pytest
+from support.hostile import check_mutations
 from support.small_corpus import EMOJIS, small_corpus
 
+from torchmoji.cli.main import main
 from torchmoji.corpus import shards
 from torchmoji.corpus.shards import (
     Corpus,
@@ -93,6 +95,18 @@ def test_a_damaged_shard_is_named(tmp_path):
         TokenRows.open([tmp_path / "a.arrow"])
 
 
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_a_compressed_shard_is_refused(tmp_path, compression):
+    """As kilobytes may become gigabytes."""
+    (path,) = write(tmp_path)
+    table = pyarrow.feather.read_table(path)
+    pyarrow.feather.write_feather(table, path, compression="uncompressed")
+    assert len(TokenRows.open([path])) == len(TOKENS)
+    pyarrow.feather.write_feather(table, path, compression=compression)
+    with pytest.raises(ValueError, match=r"00000\.arrow is no shard or damaged \(it is compressed\): build"):
+        TokenRows.open([path])
+
+
 @pytest.fixture
 def corpus(tmp_path):
     return small_corpus(tmp_path, count=30)
@@ -113,10 +127,78 @@ def test_a_folder_without_a_manifest_is_no_corpus(tmp_path):
 
 
 def test_another_manifest_is_refused(corpus):
-    for text in ("{", "[]", "{}", '{"format": "torchmoji-corpus", "format_version": 99}'):
+    for text in ("{", "[]", "{}", json.dumps(corpus.manifest | {"format_version": 99}), "[" * 100_000):
         (corpus.folder / "manifest.json").write_text(text)
         with pytest.raises(ValueError, match=r"manifest\.json is not the manifest of a corpus of version 1"):
             Corpus.load(corpus.folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"splits": {"train": 1}}, "it.splits.train is missing or of another type"),
+        ({"vocabulary": {"file": "vocabulary.json"}}, "it.vocabulary.sha256 is missing"),
+        ({"classes": ["a", 1]}, r"it.classes\[1\] is missing or of another type"),
+        ({"counts": {"texts": -1, "dropped": {}}}, "it.counts.texts is missing or of another type"),
+        ({"classes": ["a", "b"]}, "its counts are of other emojis than its classes"),
+    ],
+)
+def test_a_manifest_with_other_parts_is_refused(corpus, changes, message):
+    (corpus.folder / "manifest.json").write_text(json.dumps(corpus.manifest | changes))
+    with pytest.raises(
+        ValueError, match=rf"manifest\.json is not the manifest .*{message}.*: build the corpus"
+    ):
+        Corpus.load(corpus.folder)
+
+
+@pytest.mark.parametrize("name", ["{}", "../corpus/train-00000.arrow", "a/b", "a\\b", "C:x", "..", ""])
+def test_a_manifest_names_files_in_its_folder_alone(corpus, name):
+    (shard,) = corpus.manifest["splits"]["train"]["shards"]
+    shard["file"] = name.format(corpus.folder / shard["file"])
+    (corpus.folder / "manifest.json").write_text(json.dumps(corpus.manifest))
+    with pytest.raises(
+        ValueError, match=r"manifest\.json .*it names the file .*, which is not in the folder"
+    ):
+        Corpus.load(corpus.folder)
+
+
+@pytest.mark.parametrize("name", ["train-00000.arrow", "vocabulary.json", "vocabulary.spellings.json"])
+def test_a_file_with_another_checksum_is_refused(corpus, name):
+    path = corpus.folder / name
+    data = path.read_bytes() if path.exists() else b"{}"
+    path.write_bytes(data[:-20] + bytes([data[-20] ^ 1]) + data[-19:] if len(data) > 20 else data)
+    with pytest.raises(
+        ValueError, match=rf"{name} is not the file that was built, for its SHA-256 .*: copy it"
+    ):
+        Corpus.load(corpus.folder)
+    assert main(["build-corpus", str(corpus.folder.parent / "texts.txt"), "--out", str(corpus.folder)]) == 1
+
+
+def test_ids_beyond_the_vocabulary_or_the_classes_are_refused(corpus):
+    for limit, change in ((11, {"file": "vocabulary.json"}), (2, {"classes": [*EMOJIS[:2]]})):
+        manifest = corpus.manifest | change
+        opened = Corpus(corpus.folder, manifest)
+        if limit == 11:
+            opened.vocabulary.clear()
+            opened.vocabulary["a"] = 10
+        with pytest.raises(
+            ValueError, match=rf"train-00000\.arrow has the id \d+ of {limit}: build the corpus"
+        ):
+            opened.rows("train")
+
+
+def test_damaged_corpora_are_value_errors(corpus):
+    def load(path):
+        Corpus.load(corpus.folder).rows("train")
+
+    def read(path):
+        rows = TokenRows.open([path])
+        rows.token_ids(np.arange(len(rows)))
+        rows.labels(np.arange(len(rows)))
+
+    check_mutations(corpus.folder / "manifest.json", load, (ValueError, FileNotFoundError))
+    check_mutations(corpus.folder / "vocabulary.json", load, (ValueError,))
+    check_mutations(corpus.folder / "train-00000.arrow", read, (ValueError,))
 
 
 def test_missing_and_cut_shards_are_named(corpus):

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from support.hostile import check_mutations
 
 from torchmoji.cli.main import main
 from torchmoji.files import resumable as resuming
@@ -97,10 +98,12 @@ def test_half_a_file_of_something_else_is_refused(few_at_once, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rows": 4}, "whole rows where 4 were written: delete it to begin anew"),
-        ({"rows": 9}, "whole rows where 9 were written"),
+        ({"rows": 4}, "out.{}.partial is not as it was written, or the number of its rows: delete it to"),
+        ({"rows": 9}, "or the number of its rows"),
         ({"bytes": -3}, "out.{}.partial.json is damaged: delete it and out.{}.partial to begin anew"),
-        ({"bytes": 11}, "whole rows where 8 were written"),
+        ({"bytes": 11}, "is not as it was written"),
+        ({"bytes": 10**30}, "is shorter than it was"),
+        ({"sha256": ["x"]}, "is not as it was written"),
         ({"rows": True}, "is damaged"),
         ({"about": "x"}, "is damaged"),
         ("[" * 100_000, "is damaged"),
@@ -115,6 +118,28 @@ def test_a_note_that_does_not_fit_its_rows_is_refused(few_at_once, tmp_path, kin
     note.write_text(broken)
     with pytest.raises(ValueError, match=re.escape(message.format(kind, kind))):
         write(path, 12, resume=True)
+
+
+@pytest.mark.parametrize("kind", ["npy", "csv", "jsonl"])
+def test_damaged_halves_are_value_errors_and_no_results(few_at_once, tmp_path, kind):
+    path = tmp_path / f"out.{kind}"
+    with pytest.raises(Interrupted):
+        write(path, 12, fail_at=9)
+    note, half = (tmp_path / f"out.{kind}.partial{suffix}" for suffix in (".json", ""))
+    before = note.read_bytes(), half.read_bytes()
+
+    def go_on(changed):
+        PartialFile(path, 2, ABOUT, resume=True)._sound_bytes()
+
+    def go_on_with_rows(changed):
+        size = json.loads(before[0])["bytes"]
+        if half.read_bytes()[:size] != before[1][:size]:
+            with pytest.raises(ValueError, match=r"partial is (not as it was written|shorter)"):
+                go_on(changed)
+
+    check_mutations(note, go_on, (ValueError,))
+    check_mutations(half, go_on_with_rows, ())
+    assert write(path, 12, resume=True) == 8
 
 
 def test_an_input_that_became_shorter_is_no_result(few_at_once, tmp_path):

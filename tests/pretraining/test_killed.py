@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from support.pretraining import changed, same, weights_of
+from support.pretraining import changed, notes_of, same, weights_of
 
 from torchmoji.pretraining.loop import load_training
 from torchmoji.pretraining.pretraining import train
@@ -23,15 +23,15 @@ from torchmoji.pretraining.pretraining import Settings, train
 corpus, folder, number, step, moment, seconds = sys.argv[1:]
 torch.set_num_threads(1)
 saves, step = 0, int(step)
-save, do_step = torch.save, loop.Stepper.step
+save, do_step = loop.save_file, loop.Stepper.step
 
 def end():
     os.kill(os.getpid(), int(number))
 
-def killing_save(state, path):
+def killing_save(state, path, metadata):
     global saves
     saves += 1
-    save(state, path)
+    save(state, path, metadata)
     if saves == step:
         if moment == "half written":
             Path(path).write_bytes(Path(path).read_bytes()[:1000])
@@ -46,7 +46,7 @@ def killing_step(stepper, number, *rest):
 if moment == "between":
     loop.Stepper.step = killing_step
 else:
-    torch.save = killing_save
+    loop.save_file = killing_save
 train(Corpus.load(corpus), folder, Settings(**{settings!r}), checkpoint_seconds=float(seconds))
 """
 SETTINGS = changed(average=0.9)
@@ -82,11 +82,11 @@ def test_a_killed_run_ends_with_bit_identical_weights(
 ):
     folder = tmp_path / "killed"
     ended(program, corpus, folder, signal.SIGKILL, step, moment, 0)
-    state = load_training(folder / "checkpoint.pt")
-    assert (state and state["step"]) == done
+    state = load_training(folder / "checkpoint.safetensors")
+    assert (state and state[1]["step"]) == done
     resumed = train(corpus, folder, SETTINGS, checkpoint_seconds=0)
     assert same(weights_of(resumed), weights_of(averaged))
-    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.pt", "metrics.jsonl"]
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.safetensors", "metrics.jsonl"]
 
 
 @pytest.mark.nightly
@@ -95,5 +95,5 @@ def test_a_run_that_is_stopped_by_a_signal_stores_where_it_is(corpus, averaged, 
     """However seldom checkpoints are written, no step is done twice."""
     errors = ended(program, corpus, tmp_path / "stopped", number, 9, "between", 1000)
     assert "stopped after step 9 of 26: the same run goes on from here" in errors
-    assert load_training(tmp_path / "stopped" / "checkpoint.pt")["step"] == 9
+    assert notes_of(tmp_path / "stopped")["step"] == 9
     assert same(weights_of(train(corpus, tmp_path / "stopped", SETTINGS)), weights_of(averaged))

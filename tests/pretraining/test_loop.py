@@ -1,24 +1,33 @@
 """The loop: the same weights for a seed, also after an interruption; checkpoint, precision."""
 
+import json
 import os
+import re
+import shutil
 import signal
+import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
-from support.pretraining import SETTINGS, changed, interrupted_at, metrics_of, same, weights_of
+from support.hostile import check_mutations, disk_of, run_with_memory
+from support.pretraining import SETTINGS, changed, interrupted_at, metrics_of, notes_of, same, weights_of
 from support.small_corpus import small_corpus
 from torch import nn
 
+from torchmoji.files.tables import npy_header
 from torchmoji.pretraining import loop
-from torchmoji.pretraining.loop import Stepper, load_training, save_training, weight_average
+from torchmoji.pretraining.loop import (
+    CHECKPOINT_NAME,
+    Stepper,
+    load_training,
+    save_training,
+    weight_average,
+)
 from torchmoji.pretraining.pretraining import train
 from torchmoji.pretraining.settings import Settings, learning_rate
-
-
-def checkpoint_of(folder):
-    return torch.load(folder / "checkpoint.pt", weights_only=True)
-
 
 # --- the run ------------------------------------------------------------------------------------------------
 
@@ -39,7 +48,7 @@ def test_a_run_interrupted_again_and_again_ends_with_the_same_weights(corpus, av
     for step in (1, 12, 13, 25):  # 13 are a pass
         with interrupted_at(step):
             train(corpus, tmp_path, settings, checkpoint_seconds=0)
-        assert checkpoint_of(tmp_path)["step"] == step
+        assert notes_of(tmp_path)["step"] == step
     resumed = train(corpus, tmp_path, settings)
     assert resumed.steps == averaged.steps == 26
     assert same(weights_of(averaged), weights_of(resumed))
@@ -49,7 +58,7 @@ def test_a_checkpoint_of_another_run_is_refused(corpus, tmp_path):
     settings = changed(passes=0.1)
     train(corpus, tmp_path / "run", settings)
     with pytest.raises(
-        ValueError, match=r"checkpoint\.pt is of a run with other settings \(passes was 0\.1, is"
+        ValueError, match=r"checkpoint\.safetensors is of a run with other settings \(passes was 0\.1, is"
     ):
         train(corpus, tmp_path / "run", SETTINGS)
     with pytest.raises(ValueError, match=r"other settings \(corpus was .*: use those, name another folder"):
@@ -60,9 +69,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_it_changes_weights(corpu
     message = r"step \d+ has the loss .* try a lower learning_rate than 1e\+38, more warmup"
     with pytest.raises(FloatingPointError, match=message):
         train(corpus, tmp_path, changed(learning_rate=1e38), checkpoint_seconds=0)
-    state = checkpoint_of(tmp_path)
-    assert state["step"] >= 1
-    assert all(weight.isfinite().all() for weight in state["model"].values())
+    tensors, notes = load_training(tmp_path / CHECKPOINT_NAME)
+    assert notes["step"] >= 1
+    assert all(tensors[name].isfinite().all() for name in tensors)
 
 
 def test_metrics_are_those_of_a_run_without_interruption(corpus, tmp_path, monkeypatch):
@@ -98,7 +107,7 @@ def test_a_signal_stores_where_the_run_is_without_an_evaluation(
         patch.setattr(Stepper, "step", signal_at_five)
         with pytest.raises(KeyboardInterrupt):
             train(corpus, tmp_path, settings, checkpoint_seconds=1000)
-    assert checkpoint_of(tmp_path)["step"] == 5
+    assert notes_of(tmp_path)["step"] == 5
     assert metrics_of(tmp_path, "validation") == []
     assert "stopped after step 5 of 26: the same run goes on from here" in caplog.text
     assert same(weights_of(train(corpus, tmp_path, settings)), weights_of(trained))
@@ -121,37 +130,121 @@ def test_the_average_follows_the_weights():
 
 def test_the_average_of_the_weights_is_what_comes_out(corpus, trained, averaged, tmp_path):
     train(corpus, tmp_path, changed(average=0.9))
-    state = checkpoint_of(tmp_path)
-    assert same(state["model"], weights_of(trained))
+    tensors, _ = load_training(tmp_path / CHECKPOINT_NAME)
     for name, weight in weights_of(averaged).items():
-        assert torch.equal(weight, state["average"][f"module.{name}"])
+        assert torch.equal(weight, tensors[f"average.module.{name}"])
+        assert torch.equal(weights_of(trained)[name], tensors[f"model.{name}"])
     assert not same(weights_of(averaged), weights_of(trained))
 
 
 # --- the checkpoint -----------------------------------------------------------------------------------------
 
 
-def test_a_write_that_fails_leaves_the_old_state(tmp_path, monkeypatch):
-    path = tmp_path / "checkpoint.pt"
+def test_a_write_that_fails_leaves_the_old_state(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
     assert load_training(path) is None
-    save_training(path, {"step": 1})
+    save_training(path, {"a": torch.ones(3)}, {"step": 1})
+    code = (
+        "import sys, torch; from pathlib import Path; from torchmoji.pretraining.loop import save_training\n"
+        "save_training(Path(sys.argv[1]), {'a': torch.ones(100_000)}, {'step': 2})"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(command, preexec_fn=disk_of(100_000), capture_output=True, text=True)
+    assert re.search(
+        r"OSError: \[Errno 27\] File too large: '.*checkpoint\.safetensors'$", done.stderr.strip()
+    )
+    assert load_training(path)[1] == {"step": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint.safetensors"]
 
-    def fail(state, file):
-        file.write_bytes(b"half of")
-        raise OSError("no space left")
 
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="no space left"):
-        save_training(path, {"step": 2})
-    assert load_training(path) == {"step": 1}
-    assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint.pt"]
+@pytest.fixture(scope="module")
+def stopped(corpus, tmp_path_factory):
+    """The folder of a run with an average that was interrupted after its first step."""
+    folder = tmp_path_factory.mktemp("stopped")
+    with interrupted_at(1):
+        train(corpus, folder, changed(average=0.9), checkpoint_seconds=0)
+    return folder
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
-    path = tmp_path / "checkpoint.pt"
-    path.write_bytes(b"nothing of the kind")
-    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged .*: remove it to start again"):
+@pytest.mark.parametrize(
+    ("changes", "notes", "message"),
+    [
+        ({"adam.embed.weight.exp_avg": torch.zeros(3)}, {}, r"adam\.embed\.weight\.exp_avg is \(\(3,\), "),
+        ({"adam.embed.weight.exp_avg": None}, {}, r"adam\.embed\.weight\.exp_avg is nothing where \(\("),
+        (
+            {"adam.embed.weight.step": torch.ones((), dtype=torch.int64)},
+            {},
+            r"step is \(\(\), torch\.int64\)",
+        ),
+        (
+            {"model.output_layer.0.bias": torch.zeros(4).double()},
+            {},
+            r"float64\) where .*float32\) is expected",
+        ),
+        ({"more": torch.ones(1)}, {}, r"more is \(\(1,\), torch\.float32\) where nothing is expected"),
+        ({"random": torch.zeros(5, dtype=torch.uint8)}, {}, r"random is \(\(5,\)"),
+        ({"random": torch.full((5056,), 255, dtype=torch.uint8)}, {}, "Invalid mt19937"),
+        ({"average.n_averaged": torch.tensor(-9)}, {}, "average is of another number of steps"),
+        ({}, {"step": 10**30}, "its numbers of steps"),
+        ({}, {"step": True}, "its numbers of steps"),
+        ({}, {"losses": ["1"]}, "its numbers of steps"),
+        ({}, {"seconds": float("nan")}, "its numbers of steps"),
+        ({}, {"written": -1}, "its numbers of steps"),
+        ({}, {"identity": []}, "it has no settings"),
+    ],
+)
+def test_a_checkpoint_with_other_parts_is_refused_before_torch_sees_it(
+    corpus, stopped, tmp_path, changes, notes, message
+):
+    tensors, own = load_training(stopped / CHECKPOINT_NAME)
+    changed_tensors = {name: tensor for name, tensor in {**tensors, **changes}.items() if tensor is not None}
+    save_training(tmp_path / CHECKPOINT_NAME, changed_tensors, own | notes)
+    with pytest.raises(
+        ValueError, match=rf"checkpoint\.safetensors is damaged \(.*{message}.*: remove it to start"
+    ):
+        train(corpus, tmp_path, changed(average=0.9))
+
+
+def test_a_damaged_checkpoint_is_named(corpus, stopped, tmp_path):
+    """Whatever is changed: a bit of a weight does not get into a run."""
+    path = tmp_path / CHECKPOINT_NAME
+    shutil.copy(stopped / CHECKPOINT_NAME, path)
+    data = path.read_bytes()
+
+    def load(path):
+        if path.read_bytes() != data:
+            with pytest.raises(
+                ValueError, match=r"checkpoint\.safetensors is damaged .*: remove it to start"
+            ):
+                load_training(path)
+
+    check_mutations(path, load, ())
+    path.write_bytes(b"\xff\xff\xff\0\0\0\0\0" + b"[" * 0xFFFFFF)
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors is damaged"):
         load_training(path)
+
+
+def test_files_that_declare_more_than_they_hold_take_no_memory(tmp_path):
+    about = {"dtype": "F32", "shape": [10**10], "data_offsets": [0, 4 * 10**10]}
+    header = json.dumps({"a": about, "__metadata__": {"notes": "{}", "sha256": ""}}).encode()
+    (tmp_path / CHECKPOINT_NAME).write_bytes(struct.pack("<Q", len(header)) + header)
+    (tmp_path / "targets.npy").write_bytes(npy_header(10**9, 300, "<f2"))
+    code = """
+from pathlib import Path
+from torchmoji.pretraining.loop import load_training
+from torchmoji.pretraining.loss import open_float16
+checkpoint, targets = map(Path, sys.argv[1:])
+for read in (lambda: load_training(checkpoint), lambda: open_float16(targets, "", "", (10**9, 300), "")):
+    try:
+        read()
+    except ValueError as error:
+        print(error)
+"""
+    lines = run_with_memory(code, tmp_path / CHECKPOINT_NAME, tmp_path / "targets.npy").splitlines()
+    assert [line.split(" (")[0].split(": ")[0] for line in lines] == [
+        f"{tmp_path / CHECKPOINT_NAME} is damaged",
+        f"{tmp_path / 'targets.npy'} is not an .npy file of numbers",
+    ]
 
 
 # --- precision ----------------------------------------------------------------------------------------------
@@ -164,7 +257,7 @@ def test_bfloat16_is_left_to_the_machine_and_stays_as_it_was(corpus, tmp_path, m
         run = train(corpus, tmp_path / str(is_fast), settings)
         weights.append(weights_of(run)["output_layer.0.weight"])
         assert run.settings == changed(passes=0.25, bfloat16=is_fast)
-        assert checkpoint_of(tmp_path / str(is_fast))["identity"]["bfloat16"] is is_fast
+        assert notes_of(tmp_path / str(is_fast))["identity"]["bfloat16"] is is_fast
     assert not torch.equal(*weights)
     assert torch.allclose(*weights, atol=0.05)
     with pytest.raises(ValueError, match="bfloat16 was True, is False"):
@@ -182,6 +275,10 @@ def test_bfloat16_is_left_to_the_machine_and_stays_as_it_was(corpus, tmp_path, m
         ({"average": 1.0}, r"average must be a share from 0 to 1, got 1\.0"),
         ({"soft_share": 1.5}, r"soft_share must be a share from 0 to 1, got 1\.5"),
         ({"warmup_steps": -1}, "warmup_steps must not be negative, got -1"),
+        ({"passes": float("inf")}, "passes must be below 1e9, got inf"),
+        ({"learning_rate": float("inf")}, "learning_rate must be finite, got inf"),
+        ({"seed": -1}, r"seed must be from 0 to below 2\^63, got -1"),
+        ({"evaluation_texts": 0}, "evaluation_texts must be at least 1, got 0"),
         ({"word_passes": 1, "start_from": "default"}, "word_passes makes new embeddings, .*: choose one"),
         ({"start_share": 0.3}, r"start_share=0\.3 of which weights\? Set start_from"),
     ],

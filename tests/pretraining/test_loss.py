@@ -1,17 +1,22 @@
 """The loss, and the files of targets: probabilities of a teacher, embeddings of a sentence encoder."""
 
+import shutil
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from support.hostile import check_mutations
 from support.pretraining import changed, interrupted_at, same, weights_of
 from torch.nn import functional as F
 
 from torchmoji.corpus.shards import TokenRows, in_memory
 from torchmoji.model_def import TorchMoji
+from torchmoji.pretraining.loop import CHECKPOINT_NAME, load_training
 from torchmoji.pretraining.loss import (
     PretrainingLoss,
+    open_float16,
     save_embedding_targets,
     save_soft_targets,
 )
@@ -162,17 +167,41 @@ def test_embeddings_that_do_not_fit_are_not_written(tmp_path, wrong):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there files have no holes")
+def test_targets_have_their_room_on_the_disk_before_a_teacher_is_asked(tmp_path):
+    """Else a full disk ends the process with SIGBUS when a row is stored."""
+
+    def parts():
+        (temporary,) = (path for path in tmp_path.rglob("*") if path.is_file())
+        assert 512 * temporary.stat().st_blocks >= 2 * 5000 * 300
+        yield np.array([0]), np.ones((1, 300))
+
+    save_embedding_targets(tmp_path / "targets.npy", (5000, 300), parts())
+    assert np.load(tmp_path / "targets.npy").any(1).sum() == 1
+
+
+def test_damaged_targets_are_value_errors(targets, tmp_path):
+    path = tmp_path / "targets.npy"
+    shutil.copy(targets, path)
+    shape = np.load(path).shape
+    check_mutations(path, lambda path: open_float16(path, "embeddings", "corpus", shape, ""), (ValueError,))
+    for data in (b"", b"PK\x05\x06" + b"\0" * 18):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"targets\.npy is not an \.npy file of numbers: "):
+            open_float16(path, "embeddings", "corpus", shape, "")
+
+
 def test_the_features_tell_the_embeddings_after_training(corpus, targets, embeddings, tmp_path):
     settings = changed(
         passes=6, learning_rate=0.05, embedding_dim=8, embedding_targets=targets, embedding_weight=5.0
     )
     model = train(corpus, tmp_path, settings).model
     assert type(model) is TorchMoji
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["model"]
+    tensors, _ = load_training(tmp_path / CHECKPOINT_NAME)
     rows = corpus.rows("train")
     with torch.no_grad():
         features = model.features_of(torch.from_numpy(rows.token_ids(np.arange(len(rows)))))
-        predicted = features @ state["projection.weight"].t() + state["projection.bias"]
+        predicted = features @ tensors["model.projection.weight"].t() + tensors["model.projection.bias"]
     assert float((predicted - torch.from_numpy(embeddings)).square().sum(1).mean()) < 0.05
 
 

@@ -57,6 +57,16 @@ def test_probabilities_score_as_the_model_that_gives_logits():
         score_probabilities(probabilities, labels[:3])
 
 
+def test_a_label_that_is_thought_impossible_costs_much_but_not_infinitely():
+    for dtype in (np.float32, np.float16):
+        scores = score_probabilities(np.array([[0, 1], [1, 0]], dtype=dtype), [[0], [0]])
+        assert (scores.first, scores.loss) == (0.5, pytest.approx(-np.log(np.finfo(np.float32).tiny) / 2))
+    model = FixedGuesses()
+    model.output_logits = False
+    model.forward = lambda ids: torch.eye(6)[[5] * len(ids)]
+    assert score_emojis(model, rows_of([[0]]), 6).loss == pytest.approx(87.3, abs=0.1)
+
+
 def test_few_classes_have_fewer_guesses():
     scores = commonest_scores(rows_of([[0], [1], [1], [0, 1]]), [30, 70])
     assert scores.first == 0.75

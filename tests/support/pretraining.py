@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchmoji.pretraining.loop import Stepper
+from torchmoji.pretraining.loop import CHECKPOINT_NAME, Stepper, load_training
 from torchmoji.pretraining.settings import Settings
 
 SETTINGS = Settings(
@@ -28,6 +28,11 @@ def changed(**changes):
 
 def weights_of(trained):
     return trained.model.state_dict()
+
+
+def notes_of(folder):
+    """What the checkpoint in a folder holds but for tensors."""
+    return load_training(folder / CHECKPOINT_NAME)[1]
 
 
 def same(one, two):

@@ -281,6 +281,10 @@ def _pretrain(options: argparse.Namespace) -> None:
     if not options.quiet and not sys.stderr.isatty():  # where there is no terminal for a bar
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
+        notes = Path(options.notes).read_text(encoding="utf-8") if options.notes else ""
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--notes {options.notes} is not UTF-8 ({error}): save it as UTF-8") from error
+    try:
         result = pretrain(
             options.corpus,
             options.out,
@@ -290,7 +294,7 @@ def _pretrain(options: argparse.Namespace) -> None:
             checkpoint_seconds=60 * options.checkpoint_minutes,
             progress=not options.quiet,
             command=shlex.join(["torchmoji", *sys.argv[1:]]),
-            notes=Path(options.notes).read_text(encoding="utf-8") if options.notes else "",
+            notes=notes,
         )
     except FloatingPointError as error:
         raise ValueError(str(error)) from error

@@ -15,11 +15,14 @@ vocabulary, since `SentenceTokenizer` gives them to the model as well.
 import json
 import os
 import shutil
+import threading
+import time
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,6 +43,7 @@ from torchmoji.corpus.shards import (
     FORMAT,
     FORMAT_VERSION,
     MANIFEST_NAME,
+    Corpus,
     LabelledRows,
     Ragged,
     map_shard,
@@ -70,7 +74,7 @@ MOST_NARROW_IDS = 1 << 16
 DROPPED = "no_emoji retweet link mention few_words language duplicate near_duplicate".split()
 """Reasons for which texts are left out, in the order in which they are looked at."""
 
-_CHUNKS = "chunk-*.pickle"
+_CHUNKS = "chunk-*.bin"
 _RECORD_BYTES = 16
 """Added to each text's characters: empty ones take memory too."""
 
@@ -144,27 +148,26 @@ class _Builder:
         self.finder = EmojiFinder(settings.rules.emojis)
         self.bad = BadLines(settings.skip_bad_lines)
         self.texts_of: Counter[str] = Counter()  # by the file's path
+        self.chunk_paths: list[Path] = []  # in the order of the input
 
     def build(self, workers: int, progress: bool) -> Manifest:
         remove_leftovers(self.out)
         plan = _plan(self.settings, self.held_out, self.sources)
         path, plan_path = self.out / MANIFEST_NAME, self.work / "plan.json"
         if path.is_file():
-            manifest: Manifest = json.loads(path.read_text("utf-8"))
-            self._check_plan(manifest, plan, path)
-            return manifest
+            finished: Manifest = Corpus.load(self.out).manifest
+            self._check_plan(finished, plan, path)
+            return finished
         plan_of_work = {**plan, "chunk_bytes": self.chunk_bytes}
         if any(self.work.glob(_CHUNKS)):
-            self._check_plan(json.loads(plan_path.read_text("utf-8")), plan_of_work, plan_path)
+            self._check_plan(self._old_plan(plan_path), plan_of_work, plan_path)
         else:
             atomic_write_text(plan_path, json.dumps(plan_of_work))
-        for leftover in [*self.out.glob("train-*.arrow"), *self.out.glob("validation-*.arrow")]:
-            leftover.unlink()
 
         with tqdm(desc="reading", unit=" texts", unit_scale=True, disable=not progress) as bar:
             for count in _tokenize(self._chunks(), workers):
                 bar.update(count)
-        paths = sorted(self.work.glob(_CHUNKS))
+        paths = self.chunk_paths
         kept, dropped = _without_repeats(paths)
         counts = _word_counts(_chosen(paths, kept, is_validation=False))
         if not counts:
@@ -204,6 +207,16 @@ class _Builder:
         atomic_write_text(path, json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
         return manifest
 
+    def _old_plan(self, path: Path) -> Mapping[str, Any]:
+        """What the chunks in the work folder were made from."""
+        try:
+            plan = json.loads(path.read_text("utf-8"))
+        except (FileNotFoundError, ValueError, RecursionError):
+            plan = None
+        if not isinstance(plan, dict):
+            raise ValueError(f"{path} is missing or damaged: remove {self.work} to begin anew")
+        return plan
+
     def _check_plan(self, old: Mapping[str, Any], plan: Mapping[str, Any], path: Path) -> None:
         differing = [name for name, value in plan.items() if old.get(name) != json.loads(json.dumps(value))]
         if differing:
@@ -218,9 +231,10 @@ class _Builder:
         for is_held_out, sources in ((True, self.held_out), (False, self.sources)):
             records = self._texts(sources)
             while part := list(_up_to(self.chunk_bytes, records)):
-                path = self.work / f"chunk-{number:06d}.pickle"
+                path = self.work / f"chunk-{number:06d}.bin"
                 number += 1
-                if not path.is_file():
+                self.chunk_paths.append(path)
+                if not _is_sound(path):
                     texts, labels = map(list, zip(*part, strict=True))
                     has_labels = self.settings.columns.labels is not None
                     yield Chunk(path, self.settings, is_held_out, texts, labels if has_labels else None)
@@ -241,6 +255,15 @@ class _Builder:
                 yield text, labels
 
 
+def _is_sound(path: Path) -> bool:
+    """Whether an earlier run tokenized a chunk, and nothing has changed it."""
+    try:
+        TokenizedChunk.load(path)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
 def _up_to(size: int, records: Iterator[tuple[str, list[int]]]) -> Iterator[tuple[str, list[int]]]:
     """Records that take so many bytes, or a little more."""
     for text, labels in records:
@@ -253,8 +276,9 @@ def _up_to(size: int, records: Iterator[tuple[str, list[int]]]) -> Iterator[tupl
 def _tokenize(chunks: Iterator[Chunk], workers: int) -> Iterator[int]:
     """Run `tokenize_chunk` on all chunks, a few at a time; with one worker in this process."""
     parallel = Parallel(workers, return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs")
+    starter = os.getpid()
     try:
-        yield from parallel(delayed(tokenize_chunk)(chunk) for chunk in chunks)
+        yield from parallel(delayed(_in_worker)(starter, tokenize_chunk, chunk) for chunk in chunks)
     except BrokenProcessPool as error:
         raise ChildProcessError(
             "a worker process died: memory may have run out; workers=1 does without processes"
@@ -262,6 +286,25 @@ def _tokenize(chunks: Iterator[Chunk], workers: int) -> Iterator[int]:
     finally:
         if workers > 1:
             get_reusable_executor().shutdown()  # else they wait for more work
+
+
+def _in_worker(starter: int, tokenize: Callable[[Chunk], int], chunk: Chunk) -> int:
+    """Tokenize a chunk in a process that ends when the one that started it was killed."""
+    if os.getppid() == starter:  # else this is that process
+        _end_with(starter)
+    return tokenize(chunk)
+
+
+@cache
+def _end_with(starter: int) -> None:
+    """Begin to watch for the end of the parent process; on Windows joblib's own limit is left."""
+
+    def watch() -> None:
+        while os.getppid() == starter:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _without_repeats(paths: Sequence[Path]) -> tuple[list[Mask], Counter[str]]:

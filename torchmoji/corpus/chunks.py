@@ -1,10 +1,11 @@
 """Filters, tokenizes and hashes one chunk of texts, and keeps the result in a file of its own.
 
 Tokens have numbers of the chunk's own until the vocabulary of all chunks is known, so that what follows works
-on arrays alone.
+on arrays alone. A file is the SHA-256 of what follows, and safetensors: nothing in it is run.
 """
 
-import pickle
+import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import load, save
 
 from torchmoji.corpus.duplicates import Counts, Hashes, band_keys, hash_rows, hash_words, mix
 from torchmoji.corpus.emoji_finder import EmojiFinder
@@ -59,12 +61,44 @@ class TokenizedChunk:
     is_validation: npt.NDArray[np.bool_]  # which are for validation (rows,)
     dropped: Counter[str]  # texts that did not pass, for each rule
 
+    def save(self, path: Path) -> None:
+        """Write it to a file, whole or not at all, with a checksum."""
+        (tokens, labels, texts), dropped = self.rows, dict(self.dropped)
+        notes = {"words": self.words, "texts": texts, "is_held_out": self.is_held_out, "dropped": dropped}
+        arrays = {
+            "tokens": tokens.values,
+            "token_counts": tokens.counts,
+            "labels": labels.values,
+            "label_counts": labels.counts,
+            "keys": self.keys,
+            "is_validation": self.is_validation,
+            "notes": np.frombuffer(json.dumps(notes).encode(), dtype=np.uint8),
+        }
+        data = save(arrays)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(hashlib.sha256(data).digest() + data)
+
     @classmethod
     def load(cls, path: Path) -> "TokenizedChunk":
-        """Read a file of `tokenize_chunk`."""
-        with open(path, "rb") as file:
-            chunk: TokenizedChunk = pickle.load(file)
-        return chunk
+        """Read a file of `save`.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        content = path.read_bytes()
+        size = hashlib.sha256().digest_size
+        digest, data = content[:size], content[size:]
+        try:
+            if digest != hashlib.sha256(data).digest():
+                raise ValueError("its checksum does not fit")
+            arrays = load(data)
+            notes = json.loads(arrays["notes"].tobytes())
+            tokens = Ragged(arrays["tokens"], arrays["token_counts"])
+            rows = LabelledRows(tokens, Ragged(arrays["labels"], arrays["label_counts"]), notes["texts"])
+            keys, is_validation, dropped = arrays["keys"], arrays["is_validation"], Counter(notes["dropped"])
+            return cls(notes["words"], rows, keys, notes["is_held_out"], is_validation, dropped)
+        except Exception as error:  # safetensors has an error type of its own
+            raise ValueError(f"{path} is damaged ({error}): remove it, and build again") from error
 
 
 _finder = lru_cache(maxsize=1)(EmojiFinder)
@@ -107,9 +141,7 @@ def tokenize_chunk(chunk: Chunk) -> int:
         Ragged(np.array(labels, dtype=np.uint16), np.array(label_counts, dtype=np.int64)),
         texts if chunk.settings.keep_text else None,
     )
-    tokenized = _hashed(chunk, list(numbers), rows, dropped)
-    with atomic_path(chunk.path) as temporary, open(temporary, "wb") as file:
-        pickle.dump(tokenized, file, protocol=pickle.HIGHEST_PROTOCOL)
+    _hashed(chunk, list(numbers), rows, dropped).save(chunk.path)
     return len(chunk.texts)
 
 

@@ -5,6 +5,7 @@ sequence (Unicode Technical Standard 51): skin tones and variation selectors are
 part of a joined sequence nor half a flag is found.
 """
 
+import csv
 import os
 import re
 from collections.abc import Sequence
@@ -57,7 +58,7 @@ class EmojiFinder:
 
     def __init__(self, emojis: Sequence[str]) -> None:
         if isinstance(emojis, str) or not emojis:
-            raise ValueError(f"emojis must be a list of at least one emoji, got {emojis!r}")
+            raise ValueError(f"emojis must be a list of at least one emoji, got {emojis!r:.80}")
         self.classes = tuple(fold(name) for name in emojis)
         self._index: dict[str, int] = {}
         symbols = {name for name in self.classes if len(name) == 1 and _is_symbol(name)}
@@ -72,7 +73,8 @@ class EmojiFinder:
         for number, (name, given) in enumerate(zip(self.classes, emojis, strict=True)):
             if not name or name.isascii() or not self._sequence.fullmatch(name):
                 raise ValueError(
-                    f"{given!r} is not an emoji: separate emojis by blanks or commas, or give a file of them"
+                    f"{given!r:.80} is not an emoji: separate emojis by blanks or commas, or give a file of "
+                    "them"
                 )
             if name in self._index:
                 raise ValueError(
@@ -85,7 +87,8 @@ class EmojiFinder:
         """The different classes that a label column names, sorted; emojis that are no targets are left out.
 
         Args:
-            value: A class number, an emoji, several of them separated by blanks or commas, or a list of them.
+            value: A class number, also a float such as 3.0, an emoji, several of them separated by blanks
+                or commas, or a list of them.
 
         Raises:
             ValueError: There is something else.
@@ -98,7 +101,8 @@ class EmojiFinder:
         return sorted(number for number in numbers if number is not None)
 
     def _class_of(self, label: Any) -> int | None:
-        is_number = type(label) is int or (isinstance(label, str) and label.isdecimal())
+        is_number = type(label) is int or (isinstance(label, float) and label.is_integer())
+        is_number |= isinstance(label, str) and label.isdecimal() and len(label) < 20
         if is_number and 0 <= int(label) < len(self.classes):
             return int(label)
         if isinstance(label, str) and not label.isascii():
@@ -106,7 +110,7 @@ class EmojiFinder:
             if name in self._index or self._sequence.fullmatch(name):
                 return self._index.get(name)
         raise ValueError(
-            f"has the label {label!r}, neither a class from 0 to {len(self.classes) - 1} nor an emoji"
+            f"has the label {_shown(label)}, neither a class from 0 to {len(self.classes) - 1} nor an emoji"
         )
 
     def take_out(self, text: str) -> tuple[list[int], str]:
@@ -130,6 +134,14 @@ class EmojiFinder:
         return sorted(found), " ".join(pieces)
 
 
+def _shown(value: Any) -> str:
+    """A value as a message shows it: the start of a long one, whose whole cannot always be told."""
+    try:
+        return f"{value!r:.80}"
+    except (ValueError, RecursionError):  # an integer of thousands of digits, lists within lists
+        return f"a long {type(value).__name__}"
+
+
 def _is_symbol(character: str) -> bool:
     return not (character.isascii() or character.isalnum() or character.isspace())
 
@@ -148,5 +160,9 @@ def parse_emojis(given: str | os.PathLike[str]) -> tuple[str, ...]:
         is_file = Path(text).is_file()
     except OSError:  # a list may be too long for a name
         is_file = False
-    names = read_wanted_emojis(text) if is_file else [name for name in _SEPARATORS.split(text) if name]
-    return EmojiFinder(names).classes
+    if not is_file:
+        return EmojiFinder([name for name in _SEPARATORS.split(text) if name]).classes
+    try:
+        return EmojiFinder(read_wanted_emojis(text)).classes
+    except (ValueError, OverflowError, csv.Error) as error:  # not UTF-8, or escapes of no character
+        raise ValueError(f"{text} is no file of emojis, one a line: {error}") from error

@@ -25,6 +25,8 @@ _ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
 ENGLISH = "en"
 ENGLISH_WORDS = 5000
 """So many of the default model's most frequent words count as English: more let other languages in."""
+MOST_TOKENS = (1 << 15) - 1
+"""Of a text, so that places in a shard, of which Arrow has 2^31, do not overflow."""
 _SHORT_TEXT_WORDS = 5
 """From so many words on, three in five must be of the language, below that a half; DeepMoji's shares."""
 
@@ -36,7 +38,7 @@ class Rules:
     Attributes:
         emojis: The classes, in order.
         min_words: The fewest words; punctuation, emojis and special tokens do not count.
-        max_tokens: Tokens after which texts are cut.
+        max_tokens: Tokens after which texts are cut, at most `MOST_TOKENS`.
         keep_retweets: Take texts that begin with RT.
         keep_links: Take texts with a link.
         keep_mentions: Take texts that mention somebody.
@@ -61,9 +63,10 @@ class Rules:
     put_in: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value in (("min_words", self.min_words), ("max_tokens", self.max_tokens)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.min_words < 1:
+            raise ValueError(f"min_words must be at least 1, got {self.min_words}")
+        if not 1 <= self.max_tokens <= MOST_TOKENS:
+            raise ValueError(f"max_tokens must be from 1 to {MOST_TOKENS}, got {self.max_tokens}")
         if not 0 <= self.put_in <= 1:
             raise ValueError(f"put_in must be a share from 0 to 1, got {self.put_in}")
         EmojiFinder(self.emojis)
@@ -74,9 +77,16 @@ class Rules:
 
 
 def language_words(language: str) -> frozenset[str]:
-    """The words of a language: for "en" the most frequent ones of the default model, else those of a file."""
+    """The words of a language: for "en" the most frequent ones of the default model, else those of a file.
+
+    Raises:
+        ValueError: The file is not UTF-8.
+    """
     if language != ENGLISH:
-        return frozenset(read_english(language, add_emojis=False))
+        try:
+            return frozenset(read_english(language, add_emojis=False))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{language} is not UTF-8 ({error}): save the words as UTF-8") from error
     vocabulary = load_vocabulary(default_model_directory() / VOCABULARY_NAME)
     words = [word for word in vocabulary if word.isascii() and word.replace("'", "").isalpha()]
     return frozenset(words[:ENGLISH_WORDS])

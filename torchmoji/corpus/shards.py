@@ -7,6 +7,8 @@ read it as well. pyarrow is the extra `corpus`.
 
 import json
 import os
+import re
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,13 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from torchmoji.corpus.reading import import_pyarrow
-from torchmoji.create_vocab import load_vocabulary, rows_of_embedding
+from torchmoji.create_vocab import load_vocabulary, rows_of_embedding, spellings_path
 from torchmoji.files.atomic import atomic_path, sha256
 from torchmoji.global_variables import VOCABULARY_NAME
 
 BATCH_ROWS = 1 << 16
 """Rows that are written, and found, together."""
 SHARD_BATCHES = 4
+_PLAIN_NAME = re.compile(r"\w[\w.-]*")
+"""Of a file in the folder of its manifest."""
 
 Ints = npt.NDArray[np.integer[Any]]
 
@@ -271,33 +275,75 @@ def map_shard(path: str | os.PathLike[str]) -> Iterator[RowBatch]:
         FileNotFoundError: It is missing.
         ValueError: It is damaged.
     """
-    pyarrow = import_pyarrow()
-    try:
-        reader = pyarrow.ipc.open_file(pyarrow.memory_map(os.fspath(path)))
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(
-            f"{os.fspath(path)} is no shard or damaged ({error}): build the corpus again"
-        ) from error
-    for number in range(reader.num_record_batches):
-        batch = reader.get_batch(number)
+    for batch in _record_batches(path):
         tokens, labels = batch.column("tokens"), batch.column("labels")
         arrays = [tokens.values, tokens.offsets, labels.values, labels.offsets]
         yield RowBatch(*(array.to_numpy() for array in arrays))
+
+
+def _record_batches(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """Arrow's batches of a shard, whose columns and offsets are those that `write_shards` writes."""
+    pyarrow = import_pyarrow()
+    batches = []
+    try:
+        source = pyarrow.memory_map(os.fspath(path))
+        if source.read(8) != b"ARROW1\0\0":
+            raise ValueError("it is no Arrow file")
+        messages = iter(pyarrow.ipc.MessageReader.open_stream(source))
+        schema = pyarrow.ipc.read_schema(next(messages))
+        columns = {name: str(schema.field(name).type) for name in schema.names}
+        is_list = columns.get("tokens") in ("list<item: uint16>", "list<item: uint32>")
+        text = columns.get("text", "string")
+        if not (is_list and columns.get("labels") == "list<item: uint16>" and text == "string"):
+            raise ValueError(f"its columns are {columns}")
+        for message in messages:
+            if _is_compressed(message):
+                raise ValueError("it is compressed")
+            batch = pyarrow.ipc.read_record_batch(message, schema)
+            batch.validate(full=True)
+            if any(batch.column(name).null_count for name in columns):
+                raise ValueError("it has empty cells")
+            batches.append(batch)
+    except Exception as error:  # changed bytes make pyarrow raise nearly anything, such as a bare OSError
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{os.fspath(path)} is no shard or damaged ({reason[:300]}): build the corpus again"
+        ) from error
+    yield from batches
+
+
+def _is_compressed(message: Any) -> bool:
+    """Whether an Arrow batch is: then kilobytes may become gigabytes, which pyarrow does not tell before.
+
+    The metadata of a message is a FlatBuffer, see Message.fbs of Arrow: the field 2 of the table `Message` is
+    its header, the field 3 of the table `RecordBatch` is its compression.
+    """
+    data = memoryview(message.metadata)
+
+    def place_of(field: int, table: int) -> int | None:
+        fields = table - struct.unpack_from("<i", data, table)[0]
+        size = struct.unpack_from("<H", data, fields)[0]
+        offset = struct.unpack_from("<H", data, fields + 4 + 2 * field)[0] if 4 + 2 * field < size else 0
+        return table + offset if offset else None
+
+    header = place_of(2, struct.unpack_from("<I", data, 0)[0])
+    return header is None or place_of(3, header + struct.unpack_from("<I", data, header)[0]) is not None
 
 
 def shard_texts(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     """The texts of shards, in order.
 
     Raises:
-        ValueError: They were not kept.
+        FileNotFoundError: One is missing.
+        ValueError: They were not kept, or a shard is damaged.
     """
-    pyarrow = import_pyarrow()
     for path in paths:
-        reader = pyarrow.ipc.open_file(pyarrow.memory_map(os.fspath(path)))
-        if "text" not in reader.schema.names:
-            raise ValueError(f"{os.fspath(path)} has no texts: build the corpus with --keep-text")
-        for number in range(reader.num_record_batches):
-            yield from reader.get_batch(number).column("text").to_pylist()
+        for batch in _record_batches(path):
+            if "text" not in batch.schema.names:
+                raise ValueError(f"{os.fspath(path)} has no texts: build the corpus with --keep-text")
+            yield from batch.column("text").to_pylist()
 
 
 # --- The folder ---
@@ -305,6 +351,62 @@ def shard_texts(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
 MANIFEST_NAME = "manifest.json"
 FORMAT = "torchmoji-corpus"
 FORMAT_VERSION = 1
+_FILE = {"file": str, "sha256": str}
+_SPLIT = {"rows": int, "emojis": {str: int}, "shards": [_FILE | {"rows": int, "bytes": int}]}
+_MANIFEST = {
+    "format": str,
+    "format_version": int,
+    "classes": [str],
+    "settings": dict,
+    "inputs": [{"name": str}],
+    "counts": {"texts": int, "dropped": {str: int}},
+    "splits": {"train": _SPLIT, "validation": _SPLIT},
+    "vocabulary": _FILE,
+}
+"""The types of what is read of a manifest; it has more."""
+
+
+def _misfit(value: Any, shape: Any, name: str) -> str | None:
+    """The name of the first part of a JSON value that has not the type of `shape`, if there is one."""
+    if shape is int:
+        return None if type(value) is int and 0 <= value < 1 << 63 else name
+    if isinstance(shape, type):
+        return None if isinstance(value, shape) else name
+    if not isinstance(value, type(shape)):
+        return name
+    if isinstance(shape, list):
+        parts = [(entry, shape[0], f"{name}[{place}]") for place, entry in enumerate(value)]
+    elif str in shape:
+        parts = [(entry, shape[str], f"{name}.{key}") for key, entry in value.items()]
+    else:
+        parts = [(value.get(key), inner, f"{name}.{key}") for key, inner in shape.items()]
+    return next((found for part in parts if (found := _misfit(*part))), None)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest, whose parts have the right types, and which names no file outside its folder.
+
+    Raises:
+        ValueError: It is damaged or of another version.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        if wrong := _misfit(manifest, _MANIFEST, "it"):
+            raise ValueError(f"{wrong} is missing or of another type")
+        if (manifest["format"], manifest["format_version"]) != (FORMAT, FORMAT_VERSION):
+            raise ValueError(f"its format is {manifest['format']} {manifest['format_version']}")
+        splits = manifest["splits"].values()
+        if any(list(split["emojis"]) != manifest["classes"] for split in splits):
+            raise ValueError("its counts are of other emojis than its classes")
+        for name in (shard["file"] for split in splits for shard in split["shards"]):
+            if not _PLAIN_NAME.fullmatch(name):
+                raise ValueError(f"it names the file {name!r}, which is not in the folder")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is not the manifest of a corpus of version {FORMAT_VERSION} ({str(error)[:300]}): "
+            "build the corpus again"
+        ) from error
+    return manifest
 
 
 @dataclass(frozen=True)
@@ -321,11 +423,12 @@ class Corpus:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "Corpus":
-        """Open a folder that `torchmoji.corpus.build.build_corpus` wrote.
+        """Open a folder that `torchmoji.corpus.build.build_corpus` wrote, and compare all files' SHA-256.
 
         Raises:
             FileNotFoundError: There is no corpus, or not the whole of it.
-            ValueError: The manifest is damaged or of another version, or a shard has not the size it names.
+            ValueError: The manifest is damaged or of another version, it names a file outside the folder, or
+                a file is not the one that was built.
         """
         folder = Path(folder)
         path = folder / MANIFEST_NAME
@@ -334,22 +437,25 @@ class Corpus:
                 f"{folder} has no {MANIFEST_NAME}: it is no corpus, or its building was interrupted; "
                 "the same `torchmoji build-corpus` goes on with it"
             )
-        try:
-            manifest = json.loads(path.read_text("utf-8"))
-            if manifest["format"] != FORMAT or manifest["format_version"] != FORMAT_VERSION:
-                raise ValueError(f"its format is {manifest['format']} {manifest['format_version']}")
-            shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
-            sizes = {folder / shard["file"]: shard["bytes"] for shard in shards}
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path} is not the manifest of a corpus of version {FORMAT_VERSION} ({error!r}): "
-                "build the corpus again"
-            ) from error
-        for shard, size in sizes.items():
-            if not shard.is_file():
-                raise FileNotFoundError(f"{shard} is missing: build the corpus again, or copy the file")
-            if shard.stat().st_size != size:
-                raise ValueError(f"{shard} has {shard.stat().st_size} bytes, not {size}: copy it again")
+        manifest = _read_manifest(path)
+        shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
+        files = {folder / shard["file"]: shard for shard in shards}
+        vocabulary = folder / VOCABULARY_NAME
+        files[vocabulary] = manifest["vocabulary"]
+        spellings = spellings_path(vocabulary)
+        if "spellings" in manifest or spellings.exists():
+            files[spellings] = manifest.get("spellings")
+        for file, about in files.items():
+            if not file.is_file():
+                raise FileNotFoundError(f"{file} is missing: build the corpus again, or copy the file")
+            size = file.stat().st_size
+            if "bytes" in (about or ()) and size != about["bytes"]:
+                raise ValueError(f"{file} has {size} bytes, not {about['bytes']}: copy it again")
+            if not isinstance(about, dict) or about.get("sha256") != sha256(file):
+                raise ValueError(
+                    f"{file} is not the file that was built, for its SHA-256 is not that in {MANIFEST_NAME}: "
+                    "copy it again, or build the corpus again"
+                )
         return cls(folder, manifest)
 
     @property
@@ -372,8 +478,29 @@ class Corpus:
         return [self.folder / shard["file"] for shard in self.manifest["splits"][split]["shards"]]
 
     def rows(self, split: str) -> TokenRows:
-        """The texts of "train" or "validation"."""
-        return TokenRows.open(self.shard_paths(split))
+        """The texts of "train" or "validation".
+
+        Raises:
+            FileNotFoundError: A shard is missing.
+            ValueError: A shard is damaged, or has ids that are not in the vocabulary or the classes.
+        """
+        if split not in self._rows:
+            limits = self.nb_tokens, len(self.classes)
+            batches = []
+            for path in self.shard_paths(split):
+                for batch in map_shard(path):
+                    for ids, limit in zip((batch.tokens, batch.labels), limits, strict=True):
+                        if ids.max(initial=0) >= limit:
+                            raise ValueError(
+                                f"{path} has the id {ids.max()} of {limit}: build the corpus again"
+                            )
+                    batches.append(batch)
+            self._rows[split] = TokenRows(batches)
+        return self._rows[split]
+
+    @cached_property
+    def _rows(self) -> dict[str, TokenRows]:
+        return {}
 
     def class_counts(self, split: str) -> list[int]:
         """How many texts of a split have each class."""

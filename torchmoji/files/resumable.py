@@ -2,10 +2,11 @@
 
 The unfinished `out.npy` is `out.npy.partial`, and `out.npy.partial.json` says how many rows of it are sound
 and what they come from. At the end the file takes its name. Only the bytes in that count are trusted, so that
-a process may be killed at any moment; and only where they hold as many rows as the note says.
+a process may be killed at any moment; and only where they have the SHA-256 that the note says.
 """
 
 import csv
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -88,6 +89,7 @@ class PartialFile:
         self._about = json.loads(json.dumps(dict(about)))
         self._data, self._note, self._lock = (_beside(path, suffix) for suffix in ("", ".json", ".lock"))
         self._header: list[str] | None = None
+        self._digest = hashlib.sha256()  # of what is in the file
         self.done = 0
 
     def __enter__(self) -> "PartialFile":
@@ -111,59 +113,52 @@ class PartialFile:
 
     def _write_npy_header(self) -> None:
         if self._kind == ".npy":
-            self._file.write(self._npy_header())
+            self._append(npy_header(self.done, self._columns, self._dtype))
 
-    def _npy_header(self) -> bytes:
-        return npy_header(self.done, self._columns, self._dtype)
+    def _append(self, data: bytes) -> None:
+        self._file.write(data)
+        self._digest.update(data)
 
     def _sound_bytes(self) -> int:
         """Bytes of the unfinished file that are kept; sets `done`."""
         if not (self._resume and can_be_resumed(self._target)):
             return 0
-        rows, size, about = self._read_note()
+        rows, size, checksum, about = self._read_note()
         differing = [name for name in self._about if about.get(name) != self._about[name]]
         if differing:
             raise ValueError(f"{self._data} was made from another {' and '.join(differing)}: {_ANEW}")
         if self._data.stat().st_size < size:
             raise ValueError(f"{self._data} is shorter than it was: {_ANEW}")
-        found = self._count_rows(size)
-        if found != rows:
-            raise ValueError(f"{self._data} holds {found} whole rows where {rows} were written: {_ANEW}")
+        left = size
+        with open(self._data, "rb") as file:
+            while block := file.read(min(left, 1 << 20)):
+                self._digest.update(block)
+                left -= len(block)
+        if self._checksum(rows, size) != checksum:
+            raise ValueError(f"{self._data} is not as it was written, or the number of its rows: {_ANEW}")
+        if self._kind in (".csv", ".tsv"):
+            with open(self._data, encoding="utf-8", newline="") as table:
+                self._header = next(csv.reader(table, delimiter="\t" if self._kind == ".tsv" else ","))
         self.done = rows
         return size
 
-    def _read_note(self) -> tuple[int, int, dict[str, Any]]:
-        """Rows, bytes and what they are made from."""
+    def _checksum(self, rows: int, size: int) -> str:
+        """Of the bytes that were written, and of how many they are."""
+        digest = self._digest.copy()
+        digest.update(f"{rows} {size}".encode())
+        return digest.hexdigest()
+
+    def _read_note(self) -> tuple[int, int, str, dict[str, Any]]:
+        """Rows, bytes, their checksum and what they are made from."""
         try:
             note = json.loads(self._note.read_text(encoding="utf-8"))
-            rows, size, about = note["rows"], note["bytes"], note["about"]
+            rows, size, checksum, about = (note[name] for name in ("rows", "bytes", "sha256", "about"))
         except (KeyError, TypeError, ValueError, RecursionError):
-            rows = size = about = None
+            rows = size = checksum = about = None
         numbers_fit = type(rows) is int and type(size) is int and min(rows, size) > 0
         if not (numbers_fit and isinstance(about, dict)):
             raise ValueError(f"{self._note} is damaged: delete it and {self._data.name} to begin anew")
-        return rows, size, about
-
-    def _count_rows(self, size: int) -> int:
-        """Whole rows in the first bytes, -1 where these end within a row; sets the header of a table."""
-        if self._kind == ".npy":
-            row = self._columns * np.dtype(self._dtype).itemsize
-            rows, rest = divmod(size - len(self._npy_header()), row)
-            return -1 if rest else rows
-        rows, quotes, record = 0, 0, b""
-        with open(self._data, "rb") as file:
-            while size > 0 and (line := file.readline(size)):
-                size -= len(line)
-                record = line if quotes % 2 == 0 else record + line
-                quotes += line.count(b'"') if self._kind != ".jsonl" else 0
-                if quotes % 2 == 0 and line.endswith(b"\n"):
-                    rows += 1
-                    if rows == 1 and self._kind != ".jsonl":
-                        delimiter = "\t" if self._kind == ".tsv" else ","
-                        self._header = next(csv.reader([record.decode()], delimiter=delimiter))
-        if record and (quotes % 2 or not line.endswith(b"\n")):
-            return -1
-        return rows - (self._kind != ".jsonl")
+        return rows, size, checksum, about
 
     def skip(self, texts: Iterable[T]) -> Iterator[T]:
         """Leave out the texts whose rows are in the file.
@@ -188,7 +183,7 @@ class PartialFile:
 
     def _write(self, rows: Iterable[bytes]) -> None:
         for row in rows:
-            self._file.write(row)
+            self._append(row)
             self.done += 1
             if self.done % ROWS_AT_ONCE == 0:
                 self._keep()
@@ -199,7 +194,9 @@ class PartialFile:
 
     def _keep(self) -> None:
         self._flush()
-        note = {"rows": self.done, "bytes": self._file.tell(), "about": self._about}
+        size = self._file.tell()
+        checksum = self._checksum(self.done, size)
+        note = {"rows": self.done, "bytes": size, "sha256": checksum, "about": self._about}
         atomic_write_text(self._note, json.dumps(note) + "\n")
 
     def _finish(self) -> None:

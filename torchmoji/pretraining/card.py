@@ -79,7 +79,9 @@ def data_section(report: Report, about: str = "") -> str:
     inputs = report.manifest["inputs"]
     named = ", ".join(f"`{entry['name']}`" for entry in inputs[:10])
     more = f" and {len(inputs) - 10} more" if len(inputs) > 10 else ""
-    reasons = [f"{number} {_REASONS[reason]}" for reason, number in counts["dropped"].items() if number]
+    reasons = [
+        f"{number} {_REASONS.get(reason, reason)}" for reason, number in counts["dropped"].items() if number
+    ]
     dropped = ", ".join(reasons) or "none"
     hashtags = ""
     if shared := report.manifest["settings"].get("hashtags", 0):

@@ -4,6 +4,8 @@ A `Stepper` computes a step, `_Run` is the state of a training and does all step
 state in a file, so that a run that was killed goes on and ends with the same weights.
 """
 
+import hashlib
+import json
 import logging
 import math
 import os
@@ -17,6 +19,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -34,9 +38,11 @@ from torchmoji.training.loop import seeded
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_NAME = "checkpoint.pt"
+CHECKPOINT_NAME = "checkpoint.safetensors"
 _REPORT_EVERY = 50
 """Steps after which progress is reported."""
+_ADAM = ("step", "exp_avg", "exp_avg_sq")
+"""What Adam keeps of a weight: a number of steps, and two averages of the weight's shape."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -67,8 +73,8 @@ def train_model(
     Args:
         make: Gives the model as it starts, with torch's generators seeded by the settings.
         corpus: Of the texts.
-        folder: Holds `checkpoint.pt` and `metrics.jsonl`. A run that finds a checkpoint goes on from there;
-            in one process, it ends with the same weights as one never interrupted.
+        folder: Holds `checkpoint.safetensors` and `metrics.jsonl`. A run that finds a checkpoint goes on from
+            there; in one process, it ends with the same weights as one never interrupted.
         settings: How to train; sizes and rates of dropout are the model's own affair.
         rows: The texts of "train" and "validation" as the model reads them, in the corpus's order; by default
             those of the corpus. The latter are what `settings.evaluate_every` is about.
@@ -152,50 +158,88 @@ class _Run:
         path, processes = self.folder / CHECKPOINT_NAME, self.processes
         if processes.is_first:
             remove_leftovers(self.folder)
-        state = load_training(path)
-        step = state["step"] if state else 0
+        found = load_training(path)
+        if found is not None:
+            self._check(*found, path)
+        step = found[1]["step"] if found else 0
         first = processes.total_of(step if processes.is_first else 0)
         if processes.total_of(first == step) != processes.count:
             raise ValueError(
                 f"process {processes.rank} finds {path} at step {step}, the first one at step {first}: all "
                 "processes must see the same folder"
             )
-        if state is None:
+        if found is None:
             return
-        was, now = state["identity"], self.identity
-        differing = [name for name in {**now, **was} if was.get(name) != now.get(name)]
-        if differing:
-            parts = [f"{name} was {was.get(name)!r}, is {now.get(name)!r}" for name in differing]
-            raise ValueError(
-                f"{path} is of a run with other settings ({'; '.join(parts)}): use those, name another "
-                "folder, or remove the file to start again"
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        tensors, notes = found
+        self.model.load_state_dict(_part(tensors, "model"))
+        adam = [
+            {key: tensors[f"adam.{name}.{key}"].clone() for key in _ADAM}
+            for name, _ in self.model.named_parameters()
+        ]
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": dict(enumerate(adam)), "param_groups": groups})
         if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        torch.set_rng_state(state["random"])
-        if processes.device.type == "cuda" and state["cuda_random"] is not None:
-            torch.cuda.set_rng_state(state["cuda_random"], processes.device)
-        self.step, self.seconds = step, state["seconds"]
-        self.losses, self.written = state["losses"], state["written"]
+            self.average.load_state_dict(_part(tensors, "average"))
+        torch.set_rng_state(tensors["random"])
+        if processes.device.type == "cuda" and "cuda_random" in tensors:
+            torch.cuda.set_rng_state(tensors["cuda_random"], processes.device)
+        self.step, self.seconds = step, notes["seconds"]
+        self.losses, self.written = notes["losses"], notes["written"]
         logger.info("going on after step %d of %d", self.step, self.total_steps)
 
+    def _check(self, tensors: Mapping[str, Tensor], notes: Mapping[str, Any], path: Path) -> None:
+        """Raise ValueError unless a checkpoint is of this run, and all its parts are what torch expects."""
+        was, now = notes.get("identity"), self.identity
+        if not isinstance(was, dict):
+            raise _damaged(path, "it has no settings")
+        differing = [name for name in {**now, **was} if was.get(name) != now.get(name)]
+        if differing:
+            parts = "; ".join(f"{name} was {was.get(name)!r}, is {now.get(name)!r}" for name in differing)
+            raise ValueError(
+                f"{path} is of a run with other settings ({parts[:1000]}): use those, name another "
+                "folder, or remove the file to start again"
+            )
+        step, written, losses = (notes.get(name) for name in ("step", "written", "losses"))
+        floats = [notes.get("seconds"), *(losses if isinstance(losses, list) else [None])]
+        are_finite = all(type(number) is float and math.isfinite(number) for number in floats)
+        is_written = type(written) is int and written >= 0
+        if not (type(step) is int and 0 < step <= self.total_steps and are_finite and is_written):
+            raise _damaged(path, "its numbers of steps, seconds or losses are none")
+        expected = self._tensors()
+        for name in sorted({*expected, *tensors} - {"cuda_random"}):  # which may have been another device
+            shapes = [
+                (tuple(kept[name].shape), kept[name].dtype) if name in kept else "nothing"
+                for kept in (tensors, expected)
+            ]
+            if shapes[0] != shapes[1]:
+                raise _damaged(path, f"{name:.200} is {shapes[0]} where {shapes[1]} is expected")
+        try:
+            torch.Generator().set_state(tensors["random"])
+        except RuntimeError as error:
+            raise _damaged(path, error) from error
+        if self.average is not None and tensors["average.n_averaged"] != step + 1:
+            raise _damaged(path, "the average is of another number of steps")
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """The state of the run but for numbers: weights, their average, Adam's state, torch's generators."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        for name, weight in self.model.named_parameters():
+            fresh = (torch.zeros(()), torch.zeros_like(weight), torch.zeros_like(weight))
+            adam = self.optimizer.state.get(weight, {})
+            tensors |= {
+                f"adam.{name}.{key}": adam.get(key, zeros) for key, zeros in zip(_ADAM, fresh, strict=True)
+            }
+        tensors["random"] = torch.get_rng_state()
+        if self.processes.device.type == "cuda":
+            tensors["cuda_random"] = torch.cuda.get_rng_state(self.processes.device)
+        return tensors
+
     def _save(self, written: int) -> None:
-        device = self.processes.device
-        state = {
-            "identity": self.identity,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state_dict() if self.average is not None else None,
-            "random": torch.get_rng_state(),
-            "cuda_random": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-            "step": self.step,
-            "seconds": self.seconds,
-            "losses": self.losses,
-            "written": written,
-        }
-        save_training(self.folder / CHECKPOINT_NAME, state)
+        numbers = {"step": self.step, "seconds": self.seconds, "losses": self.losses, "written": written}
+        notes = {"identity": self.identity, **numbers}
+        save_training(self.folder / CHECKPOINT_NAME, self._tensors(), notes)
 
     def train(self, shown: bool, checkpoint_seconds: float) -> None:
         """Do all steps that are left; one process stops on a signal, and stores where it is."""
@@ -326,21 +370,71 @@ class Stepper:
         return float(processes.total(loss.detach())) / processes.count
 
 
-def save_training(path: Path, state: Mapping[str, Any]) -> None:
-    """Write the state of a run, whole or not at all; power may fail as soon as this returns."""
+def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a part's, without it."""
+    prefix = f"{part}."
+    return {name.removeprefix(prefix): tensors[name] for name in tensors if name.startswith(prefix)}
+
+
+def _damaged(path: Path, reason: object) -> ValueError:
+    text = (str(reason) or type(reason).__name__).splitlines()[0]
+    return ValueError(f"{path} is damaged ({text[:300]}): remove it to start again")
+
+
+def _digest(notes: str, tensors: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of a checkpoint's content."""
+    digest = hashlib.sha256(notes.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save_training(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
+    """Write the state of a run, whole or not at all; power may fail as soon as this returns.
+
+    Args:
+        path: The file, safetensors.
+        tensors: Of any device.
+        notes: What else there is, as JSON can hold it.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    text = json.dumps(dict(notes), default=float)  # for NumPy's integers
+    stored: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name, tensor in tensors.items():
+        whole = tensor.detach().cpu().contiguous()
+        storage = whole.untyped_storage().data_ptr()
+        stored[name] = whole.clone() if storage in storages else whole  # safetensors shares no memory
+        storages.add(storage)
+    metadata = {"notes": text, "sha256": _digest(text, stored)}
     with atomic_path(path) as temporary, writing(temporary):
-        torch.save(dict(state), temporary)
+        save_file(stored, temporary, metadata=metadata)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
 
 
-def load_training(path: Path) -> dict[str, Any] | None:
-    """Read the state of a run; None where there is none, and a ValueError where the file is damaged."""
+def load_training(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Read what `save_training` wrote, tensors on the CPU; None where there is no file.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # cut or changed bytes make torch raise nearly anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} is damaged ({reason}): remove it to start again") from error
-    return state
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        notes = json.loads(metadata["notes"])
+        if not isinstance(notes, dict):
+            raise TypeError("it has no notes")
+        if metadata["sha256"] != _digest(metadata["notes"], tensors):
+            raise ValueError("its content does not fit its checksum")
+    except OSError:
+        raise
+    except Exception as error:  # changed bytes make safetensors and torch raise nearly anything
+        raise _damaged(path, error) from error
+    return tensors, notes

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from torchmoji.batching import unit_rows
 from torchmoji.corpus.shards import Corpus, TokenRows
 from torchmoji.files.atomic import atomic_path
+from torchmoji.files.tables import npy_header
 from torchmoji.model_def import TorchMoji
 from torchmoji.pretraining.settings import Settings
 
@@ -197,7 +198,14 @@ def _save_targets(
 ) -> None:
     """Write some rows of a file; the others are zeros."""
     with atomic_path(path) as temporary:
-        stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+        with open(
+            temporary, "wb"
+        ) as file:  # not a file with holes, for which the disk may have no room later
+            file.write(npy_header(*shape, dtype="<f2"))
+            left = 2 * shape[0] * shape[1]
+            while left:
+                left -= file.write(bytes(min(left, 1 << 20)))
+        stored = np.lib.format.open_memmap(temporary, mode="r+")
         for rows, numbers in parts:
             stored[rows] = numbers
         stored.flush()
@@ -223,9 +231,12 @@ def open_float16(
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no file of {content} {os.fspath(path)}: check the path")
     try:
-        stored: Targets = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)} is not an .npy file of numbers: {error}") from error
+        stored: Targets = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # a changed header makes NumPy raise nearly anything, such as a bare OSError
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{os.fspath(path)} is not an .npy file of numbers: {reason[:300]}") from error
     rows, columns = shape
     fits = stored.ndim == 2 and len(stored) == rows and columns in (None, stored.shape[1])
     if stored.dtype != np.float16 or not fits:

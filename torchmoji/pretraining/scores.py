@@ -30,7 +30,7 @@ class Scores:
 
     Attributes:
         texts: How many there were.
-        loss: Mean cross-entropy of a label.
+        loss: Mean cross-entropy of a label; 87 at most for one, where a model gives probabilities.
         first: Texts whose first guess is one of their emojis.
         first_five: Texts with one of their emojis among the first five guesses.
         class_first: For each emoji, the texts with it that have it as first guess.
@@ -97,7 +97,7 @@ def score_emojis(
         for batch in np.split(ordered, range(batch_size, len(ordered), batch_size)):
             if len(batch):
                 output = model(torch.from_numpy(rows.token_ids(batch)).to(processes.device)).float().cpu()
-                logs = torch.log_softmax(output, dim=1) if gives_logits else output.log()
+                logs = torch.log_softmax(output, dim=1) if gives_logits else _logs(output)
                 counts += _count(logs, *rows.labels(batch))
     return _scores(processes.total(counts.to(processes.device)).cpu())
 
@@ -124,7 +124,14 @@ def score_probabilities(probabilities: npt.NDArray[np.floating], labels: Sequenc
         raise ValueError(f"there are {len(labels)} texts with labels for {len(probabilities)} with guesses")
     owners = np.repeat(np.arange(len(labels)), [len(classes) for classes in labels])
     classes = np.fromiter(chain.from_iterable(labels), dtype=np.int64)
-    return _scores(_count(torch.from_numpy(probabilities).log(), owners, classes))
+    return _scores(_count(_logs(torch.from_numpy(probabilities)), owners, classes))
+
+
+def _logs(probabilities: Tensor) -> Tensor:
+    """Logarithms of probabilities; one that was rounded to zero counts as the smallest number of float32."""
+    if probabilities.dtype == torch.float16:
+        probabilities = probabilities.float()
+    return probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
 
 
 def _spread_out(rows: TokenRows, most: int | None) -> Integers:

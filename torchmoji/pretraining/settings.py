@@ -5,9 +5,10 @@ import os
 from dataclasses import dataclass
 
 _FILES = ("word_vectors", "start_from", "soft_targets", "embedding_targets")
-_COUNTS = ("embedding_dim", "hidden_size", "batch_size", "max_length")
+_COUNTS = ("embedding_dim", "hidden_size", "batch_size", "max_length", "evaluation_texts")
 _POSITIVE = ("passes", "learning_rate", "gradient_norm")
-_NOT_NEGATIVE = ("word_passes", "warmup_steps", "prior_adjustment", "embedding_weight")
+_NOT_NEGATIVE = ("word_passes", "warmup_steps", "prior_adjustment", "embedding_weight", "evaluate_every")
+_FINITE = ("learning_rate", "prior_adjustment", "embedding_weight")
 _SHARES = ("embed_dropout_rate", "final_dropout_rate", "average", "start_share")  # below 1
 
 
@@ -88,6 +89,9 @@ class Settings:
             (_NOT_NEGATIVE, lambda value: value >= 0, "not be negative"),
             (_SHARES, lambda value: 0 <= value < 1, "be a share from 0 to 1"),
             (("soft_share",), lambda value: 0 <= value <= 1, "be a share from 0 to 1"),
+            (("passes", "word_passes"), lambda value: value < 1e9, "be below 1e9"),
+            (_FINITE, math.isfinite, "be finite"),
+            (("seed",), lambda value: 0 <= value < 1 << 63, "be from 0 to below 2^63"),
         ):
             for name in names:
                 value = getattr(self, name)
