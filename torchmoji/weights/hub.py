@@ -240,7 +240,7 @@ def _receive(url: str, file: RemoteFile, partial: Path, timeout: float, progress
             parts = urlsplit(url)
             if parts.scheme != "https" and (parts.scheme, parts.hostname) not in _ON_THIS_MACHINE:
                 raise ValueError(f"{url} is refused: only https is allowed (and http on this machine)")
-            # No retries: the next source is the next try.
+            # It tries again only where bytes have come: else the next source is the next try.
             options = {"expected_size": file.size, "_nb_retries": 0, "_tqdm_bar": bar}
             http_get(url, stream, resume_size=kept, headers=headers, displayed_filename=file.name, **options)
         except Exception as error:  # ours, or of the client for HTTP that this version of the hub's uses
@@ -256,7 +256,9 @@ def _receive(url: str, file: RemoteFile, partial: Path, timeout: float, progress
             client.join(timeout)
             if client.is_alive():
                 faults.append(f"too slow: not done within {timeout:g} s")
-    except OSError as error:  # of the file system, from opening or closing
+            if stream.failure:
+                raise stream.failure
+    except OSError as error:  # opening or closing may fail too
         raise OSError(error.errno, error.strerror, os.fspath(partial)) from error
     return f"{faults[0]}; {_bytes_in(partial)} of {file.size} bytes are here" if faults else None
 
@@ -268,13 +270,18 @@ class _Part(io.BufferedWriter):
         super().__init__(io.FileIO(path, "r+" if path.exists() else "x"))
         self.seek(0, os.SEEK_END)
         self.size = size
+        self.failure: OSError | None = None  # of the file system, as against the network
 
     def write(self, data: Any) -> int:
         """Add bytes; those that are too many are an error once the others are written."""
         position = self.tell()
         if position == 0 and data[:100].lstrip().startswith(b"<"):
             raise ValueError("sent an HTML page in place of the file")
-        written = super().write(data[: self.size - position])
+        try:
+            written = super().write(data[: self.size - position])
+        except OSError as error:
+            self.failure = error
+            raise
         if written < len(data):
             raise ValueError(f"sent more than {self.size} bytes")
         return written
