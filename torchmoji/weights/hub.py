@@ -116,22 +116,16 @@ def download_original(
     """
     target = original_model_directory() if folder is None else Path(folder)
     endpoint = (os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
-    paths = []
-    errors = []
+    paths, errors = [], []
     for file in (KERAS_WEIGHTS if keras else PYTORCH_WEIGHTS, VOCABULARY):
-        sources = tuple(url.replace(f"{_HUB}/", f"{endpoint}/") for url in file.sources)
+        file = replace(file, sources=tuple(url.replace(f"{_HUB}/", f"{endpoint}/") for url in file.sources))
         try:
-            paths.append(
-                download_file(replace(file, sources=sources), target, timeout=timeout, progress=progress)
-            )
+            paths.append(download_file(file, target, timeout=timeout, progress=progress))
         except DownloadError as error:
             errors.append(str(error))
     if errors:
         raise DownloadError("\n\n".join(errors))
     return paths[0], paths[1]
-
-
-# --- One file, from the first of its sources that delivers it
 
 
 def download_file(
@@ -157,28 +151,16 @@ def download_file(
     message = f"another process has held {lock} for over {patience:g} s; end that process and try again"
     with locked(lock, message, patience):
         if _mismatch(path, file):  # else another process has fetched it by now
-            _fetch_from_any(file, path, timeout, progress)
+            _fetch(file, path, timeout, progress)
         # The file is there: who waits for this lock, or makes a new one, only finds it.
         with suppress(OSError):  # Windows keeps an open file
             lock.unlink()
     return path
 
 
-def _mismatch(path: Path, file: RemoteFile) -> str | None:
-    """How the file at `path` differs from `file`, or None."""
-    if not path.is_file():
-        return "it is not there"
-    size = path.stat().st_size
-    if size != file.size:
-        return f"it has {size} bytes, not {file.size}"
-    found = sha256(path)
-    return None if found == file.sha256 else f"its SHA-256 is {found}, not {file.sha256}"
-
-
-def _fetch_from_any(file: RemoteFile, path: Path, timeout: float, progress: bool) -> None:
-    """Fetch `file` from the first source that works."""
-    # Not `atomic_path`: its temporary files have random names, and a later call must find this one.
-    partial = path.with_name(f"{file.name}.part")
+def _fetch(file: RemoteFile, path: Path, timeout: float, progress: bool) -> None:
+    """Fetch `file` from the first of its sources that delivers it."""
+    partial = path.with_name(f"{file.name}.part")  # no random name: a later call must find it
     faults: dict[str, str] = {}
     sources = list(file.sources)
     while sources:
@@ -186,16 +168,16 @@ def _fetch_from_any(file: RemoteFile, path: Path, timeout: float, progress: bool
         kept = _bytes_in(partial)
         logger.info("fetching %s from %s, from byte %d on", file.name, url, kept)
         fault = _receive(url, file, partial, timeout, progress) if kept < file.size else None
+        mismatch = _mismatch(partial, file)
+        if not mismatch:
+            if path.is_file():
+                logger.warning("%s was not the original file and is kept as %s.old", path, file.name)
+                path.replace(path.with_name(f"{file.name}.old"))
+            partial.replace(path)
+            return
         if not fault or _bytes_in(partial) == file.size:
-            fault = _mismatch(partial, file)
-            if not fault:
-                if path.is_file():
-                    logger.warning("%s was not the original file and is kept as %s.old", path, file.name)
-                    path.replace(path.with_name(f"{file.name}.old"))
-                partial.replace(path)
-                return
+            fault = f"sent another file: {mismatch}"
             partial.unlink()
-            fault = f"sent another file: {fault}"
             if kept:  # those bytes may be the wrong ones: all of it from the same source
                 sources.insert(0, url)
         logger.warning("%s did not deliver %s: %s", url, file.name, fault)
@@ -211,16 +193,25 @@ def _fetch_from_any(file: RemoteFile, path: Path, timeout: float, progress: bool
     )
 
 
+def _mismatch(path: Path, file: RemoteFile) -> str | None:
+    """How the file at `path` differs from `file`, or None."""
+    if not path.is_file():
+        return "it is not there"
+    size = path.stat().st_size
+    if size != file.size:
+        return f"it has {size} bytes, not {file.size}"
+    found = sha256(path)
+    return None if found == file.sha256 else f"its SHA-256 is {found}, not {file.sha256}"
+
+
 def _bytes_in(partial: Path) -> int:
     """The bytes kept from before. A link or a device in their place, which leads elsewhere, is removed."""
-    if not os.path.lexists(partial):
+    status = partial.lstat() if os.path.lexists(partial) else None
+    if status and not (stat.S_ISREG(status.st_mode) and status.st_nlink == 1):
+        logger.warning("%s is not a file of its own: it is removed, and what it led to left alone", partial)
+        partial.unlink()
         return 0
-    status = partial.lstat()
-    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-        return status.st_size
-    logger.warning("%s is not a file of its own: it is removed, and what it led to left alone", partial)
-    partial.unlink()
-    return 0
+    return status.st_size if status else 0
 
 
 def _receive(url: str, file: RemoteFile, partial: Path, timeout: float, progress: bool) -> str | None:
@@ -232,7 +223,6 @@ def _receive(url: str, file: RemoteFile, partial: Path, timeout: float, progress
     from huggingface_hub.file_download import http_get  # imported here: it takes long to load
 
     faults: list[str] = []
-    kept = _bytes_in(partial)
     headers = {"User-Agent": "torchmoji", "Accept-Encoding": "identity"}
 
     def fetch() -> None:
@@ -248,6 +238,7 @@ def _receive(url: str, file: RemoteFile, partial: Path, timeout: float, progress
             status = f"HTTP status {code}: {responses.get(code, 'unknown')}" if code else ""
             faults.append((status or str(error) or type(error).__name__).splitlines()[0][:200])
 
+    kept = _bytes_in(partial)
     bar = tqdm(total=file.size, initial=kept, desc=file.name, unit="B", unit_scale=True, disable=not progress)
     try:
         with bar, _Part(partial, file.size) as stream:
@@ -273,7 +264,7 @@ class _Part(io.BufferedWriter):
         self.failure: OSError | None = None  # of the file system, as against the network
 
     def write(self, data: Any) -> int:
-        """Add bytes; those that are too many are an error once the others are written."""
+        """Add bytes; an error if that is more than the file has, once what fits is written."""
         position = self.tell()
         if position == 0 and data[:100].lstrip().startswith(b"<"):
             raise ValueError("sent an HTML page in place of the file")
