@@ -180,7 +180,7 @@ def _fetch(file: RemoteFile, path: Path, timeout: float, progress: bool) -> None
             partial.unlink()
             if kept:  # those bytes may be the wrong ones: all of it from the same source
                 sources.insert(0, url)
-        logger.warning("%s did not deliver %s: %s", url, file.name, fault)
+        logger.info("%s did not deliver %s: %s", url, file.name, fault)
         faults[url] = fault
     kept = _bytes_in(partial)
     arrived = f"The {kept} of {file.size} bytes that arrived are kept: a later try goes on from there."
