@@ -165,11 +165,6 @@ def test_info_says_what_the_model_is_made_of(tiny_folder, capsys):
     assert "features: 16" in printed(capsys, "info", "--model", tiny_folder)
 
 
-def test_download_says_where_the_files_are(monkeypatch, capsys):
-    monkeypatch.setattr("torchmoji.weights.hub.download_original", lambda progress: ("w.bin", "v.json"))
-    assert printed(capsys, "download") == "weights:    w.bin\nvocabulary: v.json\n"
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -83,31 +83,16 @@ def silent(handler: _Handler) -> None:
     handler.server.stopping.wait(30)
 
 
-def not_http(handler: _Handler) -> None:
-    """Answers in another protocol."""
-    handler.wfile.write(b"220 ready\r\n")
-
-
 def redirects(location: str) -> Behaviour:
     """Sends the client to another URL."""
     return lambda handler: handler.start(302, location=location, content_length=0)
 
 
-def whole(content: bytes, content_type: str = "application/octet-stream") -> Behaviour:
+def whole(content: bytes) -> Behaviour:
     """Sends all of it, whatever range is asked for."""
 
     def answer(handler: _Handler) -> None:
-        handler.start(content_length=len(content), content_type=content_type)
-        handler.wfile.write(content)
-
-    return answer
-
-
-def without_length(content: bytes) -> Behaviour:
-    """Sends all of it and no Content-Length; the end of the connection is the end of the file."""
-
-    def answer(handler: _Handler) -> None:
-        handler.start()
+        handler.start(content_length=len(content))
         handler.wfile.write(content)
 
     return answer
@@ -125,11 +110,12 @@ def ranged(content: bytes) -> Behaviour:
 
 
 def cut_off(content: bytes, after: int) -> Behaviour:
-    """Announces all of it and closes the connection after some bytes."""
+    """Announces the range asked for and closes the connection after some bytes of it."""
 
     def answer(handler: _Handler) -> None:
-        handler.start(content_length=len(content))
-        handler.wfile.write(content[:after])
+        start = handler.range_start()
+        handler.start(206 if start else 200, content_length=len(content) - start)
+        handler.wfile.write(content[start : start + after])
 
     return answer
 

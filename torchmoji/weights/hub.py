@@ -4,21 +4,23 @@ The weights are those that Felbo et al. released with DeepMoji in 2017 (Keras HD
 for PyTorch. They are not part of this package; the 2017 scripts called `curl` or `wget`. Once fetched,
 `torchmoji.global_variables.PRETRAINED_PATH` and `VOCAB_PATH` name them.
 
-A file gets its name only when its size and SHA-256 are right. Until then its bytes are in `NAME.part` beside
-it, which a later call, or the next source, goes on with. All sources are asked with `urllib`: some are not on
-the Hugging Face hub, whose client has no time limit for a whole file.
+`huggingface_hub` fetches them, in steps of 10 MB and without a token, on the hub and elsewhere. What it lacks
+is here: a list of sources, a limit for the whole time, no more bytes than the file has, and a name only when
+size and SHA-256 are right. Until then the bytes are in `NAME.part`, which a later call, or the next source,
+goes on with. Redirects are the client's: to refuse those to http would change it for the whole program, and
+the SHA-256 tells a wrong file whatever way it came.
 """
 
-import http.client
+import io
 import logging
 import os
+import stat
 import threading
-import time
-import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from http.client import responses
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
@@ -30,10 +32,6 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT = 600.0
 """Seconds that one source may take in all."""
-SILENCE = 20.0
-"""Seconds without a byte after which a source is given up."""
-_CHUNK = 1 << 16
-"""Bytes read at a time, at most."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,13 @@ class DownloadError(OSError):
 
 
 _HUB = "https://huggingface.co"
+_ON_THIS_MACHINE = [("http", host) for host in ("127.0.0.1", "::1", "localhost")]
 
 PYTORCH_WEIGHTS = RemoteFile(
-    name=ORIGINAL_WEIGHTS_NAME,
-    size=89_616_062,
-    sha256="8cbf6f7067d56aa1c2d571bb169f05fba16cea4c263c06fb3f217f42c591a978",
-    sources=(
+    ORIGINAL_WEIGHTS_NAME,
+    89_616_062,
+    "8cbf6f7067d56aa1c2d571bb169f05fba16cea4c263c06fb3f217f42c591a978",
+    (
         f"{_HUB}/Uberduck/torchmoji/resolve/main/pytorch_model.bin",
         f"{_HUB}/Pendrokar/TorchMoji/resolve/main/pytorch_model.bin",
         f"{_HUB}/colinryan/hf-deepmoji/resolve/main/pytorch_model.bin",
@@ -67,18 +66,18 @@ PYTORCH_WEIGHTS = RemoteFile(
 """A state dict in torch's old file format."""
 
 KERAS_WEIGHTS = RemoteFile(
-    name="deepmoji_weights.hdf5",
-    size=89_610_904,
-    sha256="ca663315cf4a22ced569cf928f9277ebd013c55d93a19e1d0dde001f59a72476",
-    sources=("https://www.dropbox.com/s/xqarafsl6a8f9ny/deepmoji_weights.hdf5?dl=1",),
+    "deepmoji_weights.hdf5",
+    89_610_904,
+    "ca663315cf4a22ced569cf928f9277ebd013c55d93a19e1d0dde001f59a72476",
+    ("https://www.dropbox.com/s/xqarafsl6a8f9ny/deepmoji_weights.hdf5?dl=1",),
 )
 """The same weights as Keras saved them; reading them takes h5py."""
 
 VOCABULARY = RemoteFile(
-    name=VOCABULARY_NAME,
-    size=1_064_975,
-    sha256="951e74fe4661b23e490e79d3a9496bd61d027b14b55dd99dd1ae2c1fc3e25f3e",
-    sources=(
+    VOCABULARY_NAME,
+    1_064_975,
+    "951e74fe4661b23e490e79d3a9496bd61d027b14b55dd99dd1ae2c1fc3e25f3e",
+    (
         "https://raw.githubusercontent.com/huggingface/torchMoji/master/model/vocabulary.json",
         f"{_HUB}/Uberduck/torchmoji/resolve/main/vocabulary.json",
     ),
@@ -95,14 +94,14 @@ def download_original(
 ) -> tuple[Path, Path]:
     """Fetch the original weights and vocabulary; what is there already and right is not fetched again.
 
-    The sources are tried one after the other. `HF_ENDPOINT` replaces `https://huggingface.co` in them, as it
-    does for `huggingface_hub`.
+    `HF_ENDPOINT` replaces `https://huggingface.co` in the sources, as it does for `huggingface_hub`.
 
     Args:
         keras: Fetch the Keras HDF5 file in place of the torch file.
         folder: Where to put the files; by default `global_variables.original_model_directory()`, the only
             place where `PRETRAINED_PATH` and `VOCAB_PATH` look.
-        timeout: Seconds for each source of each file.
+        timeout: Seconds for each source of each file. A source that sends nothing for 10 seconds
+            (`HF_HUB_DOWNLOAD_TIMEOUT`) is given up earlier.
         progress: Whether to show progress bars.
 
     Returns:
@@ -112,47 +111,20 @@ def download_original(
         DownloadError: A file could not be had; the message names each source with its fault, and the place to
             put the file by hand. Both files are tried before it is raised.
         ValueError: `timeout` is not a positive number of seconds.
-        OSError: The folder cannot be written.
+        OSError: The folder cannot be written, or another process keeps a file's lock.
     """
     target = original_model_directory() if folder is None else Path(folder)
     endpoint = (os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
-    paths = []
-    errors = []
+    paths, errors = [], []
     for file in (KERAS_WEIGHTS if keras else PYTORCH_WEIGHTS, VOCABULARY):
-        sources = tuple(url.replace(f"{_HUB}/", f"{endpoint}/") for url in file.sources)
+        file = replace(file, sources=tuple(url.replace(f"{_HUB}/", f"{endpoint}/") for url in file.sources))
         try:
-            paths.append(
-                download_file(replace(file, sources=sources), target, timeout=timeout, progress=progress)
-            )
+            paths.append(download_file(file, target, timeout=timeout, progress=progress))
         except DownloadError as error:
             errors.append(str(error))
     if errors:
         raise DownloadError("\n\n".join(errors))
     return paths[0], paths[1]
-
-
-# --- One file, from the first of its sources that delivers it
-
-
-def verify_file(path: str | os.PathLike[str], file: RemoteFile) -> None:
-    """Check the size and SHA-256 of the file at `path`.
-
-    Raises:
-        DownloadError: It is not `file`; the message says what was found and expected.
-        FileNotFoundError: There is no file at `path`.
-    """
-    mismatch = _mismatch(Path(path), file)
-    if mismatch:
-        raise DownloadError(f"{path} is not the original {file.name}: {mismatch}; replace or delete it")
-
-
-def _mismatch(path: Path, file: RemoteFile) -> str | None:
-    """How the file at `path` differs from `file`, or None."""
-    size = path.stat().st_size
-    if size != file.size:
-        return f"it has {size} bytes, not {file.size}"
-    found = sha256(path)
-    return None if found == file.sha256 else f"its SHA-256 is {found}, not {file.sha256}"
 
 
 def download_file(
@@ -162,172 +134,144 @@ def download_file(
     timeout: float = DEFAULT_TIMEOUT,
     progress: bool = True,
 ) -> Path:
-    """Fetch `file` into `folder` unless it is there already, and give its path.
+    """Fetch `file` into `folder` unless it is there already, and give its path; see `download_original`.
 
     A file of that name which is not `file` is kept as `NAME.old` once the right one has been fetched. When
     another process is fetching the file, this call waits for it and takes what it finds then.
-
-    Args:
-        file: What to fetch.
-        folder: Where to put it; made where it is missing.
-        timeout: Seconds for each source, plus those of its last read. A source that sends nothing for 20
-            seconds is given up earlier.
-        progress: Whether to show a progress bar.
-
-    Raises:
-        DownloadError: No source delivered it, or another process keeps its lock.
-        ValueError: `timeout` is not a positive number of seconds.
-        OSError: The folder cannot be written.
     """
     if not 0 < timeout <= threading.TIMEOUT_MAX:
         raise ValueError(f"timeout must be a positive number of seconds, got {timeout}; leave it out for 600")
     path = Path(folder) / file.name
-    if path.is_file() and _mismatch(path, file) is None:
+    if not _mismatch(path, file):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(f".{path.name}.lock")
-    patience = len(file.sources) * (timeout + SILENCE)
+    lock = path.with_name(f".{file.name}.lock")
+    patience = (len(file.sources) + 1) * timeout
     message = f"another process has held {lock} for over {patience:g} s; end that process and try again"
-    try:
-        with locked(lock, message, patience):
-            _fetch_from_any(file, path, timeout, progress)
-    except BlockingIOError as error:
-        raise DownloadError(str(error)) from error
+    with locked(lock, message, patience):
+        if _mismatch(path, file):  # else another process has fetched it by now
+            _fetch(file, path, timeout, progress)
+        # The file is there: who waits for this lock, or makes a new one, only finds it.
+        with suppress(OSError):  # Windows keeps an open file
+            lock.unlink()
     return path
 
 
-def _fetch_from_any(file: RemoteFile, path: Path, timeout: float, progress: bool) -> None:
-    """Fetch `file` from the first source that works."""
-    if path.is_file():
-        mismatch = _mismatch(path, file)
-        if mismatch is None:
-            return  # another process has fetched it by now
-        logger.warning("%s is not the original file: %s; fetching it again", path, mismatch)
-    # Not `atomic_path`: its temporary files have random names, and a later call must find this one.
-    partial = path.with_name(f"{file.name}.part")
-    faults = []
-    for url in file.sources:
-        logger.info("fetching %s from %s", file.name, url)
-        try:
-            _fetch(url, file, partial, timeout, progress)
-        except _SourceError as error:
-            logger.warning("%s did not deliver %s: %s", url, file.name, error)
-            faults.append(f"  {url}\n    {error}")
-            continue
-        if path.is_file():
-            path.replace(path.with_name(f"{file.name}.old"))
-        partial.replace(path)
-        return
+def _fetch(file: RemoteFile, path: Path, timeout: float, progress: bool) -> None:
+    """Fetch `file` from the first of its sources that delivers it."""
+    partial = path.with_name(f"{file.name}.part")  # no random name: a later call must find it
+    faults: dict[str, str] = {}
+    sources = list(file.sources)
+    while sources:
+        url = sources.pop(0)
+        kept = _bytes_in(partial)
+        logger.info("fetching %s from %s, from byte %d on", file.name, url, kept)
+        fault = _receive(url, file, partial, timeout, progress) if kept < file.size else None
+        mismatch = _mismatch(partial, file)
+        if not mismatch:
+            if path.is_file():
+                logger.warning("%s was not the original file and is kept as %s.old", path, file.name)
+                path.replace(path.with_name(f"{file.name}.old"))
+            partial.replace(path)
+            return
+        if not fault or _bytes_in(partial) == file.size:
+            fault = f"sent another file: {mismatch}"
+            partial.unlink()
+            if kept:  # those bytes may be the wrong ones: all of it from the same source
+                sources.insert(0, url)
+        logger.info("%s did not deliver %s: %s", url, file.name, fault)
+        faults[url] = fault
     kept = _bytes_in(partial)
     arrived = f"The {kept} of {file.size} bytes that arrived are kept: a later try goes on from there."
     raise DownloadError(
         f"could not fetch {file.name}; sources tried, with up to {timeout:g} s each:\n"
-        + "\n".join([*faults, arrived if kept else "No bytes of it are kept."])
+        + "".join(f"  {url}\n    {fault}\n" for url, fault in faults.items())
+        + (arrived if kept else "No bytes of it are kept.")
         + f"\nNext step: try again, or get the file in another way and put it at\n  {path}\n"
         f"It must have {file.size} bytes and the SHA-256\n  {file.sha256}"
     )
 
 
-def _bytes_in(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+def _mismatch(path: Path, file: RemoteFile) -> str | None:
+    """How the file at `path` differs from `file`, or None."""
+    if not path.is_file():
+        return "it is not there"
+    size = path.stat().st_size
+    if size != file.size:
+        return f"it has {size} bytes, not {file.size}"
+    found = sha256(path)
+    return None if found == file.sha256 else f"its SHA-256 is {found}, not {file.sha256}"
 
 
-# --- One source
-
-
-class _SourceError(Exception):
-    """One source did not deliver the file; the message says why."""
-
-
-def _fetch(url: str, file: RemoteFile, partial: Path, timeout: float, progress: bool) -> None:
-    """Complete `partial` from one source, or raise `_SourceError`."""
-    deadline = time.monotonic() + timeout
-    kept = _bytes_in(partial)
-    if kept < file.size:
-        _receive(url, file, partial, deadline, progress)
-    mismatch = _mismatch(partial, file)
-    if mismatch and kept:
-        logger.warning("%s together with the bytes kept from before is wrong; starting again", url)
+def _bytes_in(partial: Path) -> int:
+    """The bytes kept from before. A link or a device in their place, which leads elsewhere, is removed."""
+    status = partial.lstat() if os.path.lexists(partial) else None
+    if status and not (stat.S_ISREG(status.st_mode) and status.st_nlink == 1):
+        logger.warning("%s is not a file of its own: it is removed, and what it led to left alone", partial)
         partial.unlink()
-        _receive(url, file, partial, deadline, progress)
-        mismatch = _mismatch(partial, file)
-    if mismatch:
-        partial.unlink()
-        raise _SourceError(f"sent another file: {mismatch}")
+        return 0
+    return status.st_size if status else 0
 
 
-def _receive(url: str, file: RemoteFile, partial: Path, deadline: float, progress: bool) -> None:
-    """Write what a source sends into `partial`, after the bytes that are there where the source can do so.
+def _receive(url: str, file: RemoteFile, partial: Path, timeout: float, progress: bool) -> str | None:
+    """Add what a source sends to `partial`; gives what went wrong, None if nothing did.
 
-    A source that sends the whole file writes over them: if it breaks off, no progress is lost.
+    The client has no limit for the whole time: it works in a thread, which is left behind when the time is
+    over, and ends at its next write because the file is closed.
     """
-    kept = _bytes_in(partial)
-    with _open(url, kept, deadline) as response:
-        position = kept if response.status == 206 else 0
-        if response.headers.get_content_type() == "text/html":
-            raise _SourceError("sent an HTML page in place of the file")
-        missing = str(file.size - position)
-        length = response.headers.get("Content-Length", missing)
-        if length != missing:
-            raise _SourceError(f"announced {length} bytes in place of {missing}")
-        bar = tqdm(total=file.size, desc=file.name, unit="B", unit_scale=True, disable=not progress)
-        with bar, open(partial, "r+b" if kept else "wb") as stream:
-            bar.update(position)
-            stream.seek(position)
-            while position < file.size:
-                if position and time.monotonic() > deadline:
-                    raise _SourceError(f"too slow: {position} of {file.size} bytes within the time limit")
-                try:
-                    chunk = response.read1(min(_CHUNK, file.size - position))
-                except TimeoutError as error:
-                    raise _SourceError(f"stalled after {position} of {file.size} bytes") from error
-                except (OSError, http.client.HTTPException) as error:
-                    arrived = f"{position} of {file.size} bytes"
-                    raise _SourceError(f"connection lost after {arrived}: {error}") from error
-                if not chunk:
-                    raise _SourceError(f"broke off after {position} of {file.size} bytes")
-                stream.write(chunk)
-                bar.update(len(chunk))
-                position += len(chunk)
-            stream.flush()
-            os.fsync(stream.fileno())
+    from huggingface_hub.file_download import http_get  # imported here: it takes long to load
 
+    faults: list[str] = []
+    headers = {"User-Agent": "torchmoji", "Accept-Encoding": "identity"}
 
-def _open(url: str, start: int, deadline: float) -> http.client.HTTPResponse:
-    """Ask for a file from byte `start` on."""
-    headers = {"User-Agent": "torchmoji"} | ({"Range": f"bytes={start}-"} if start else {})
-    timeout = max(0.1, min(deadline - time.monotonic(), SILENCE))
-    try:
-        _check_url(url)
-        request = urllib.request.Request(url, headers=headers)
-        answer: http.client.HTTPResponse = urllib.request.build_opener(_Redirects).open(
-            request, timeout=timeout
-        )
-        return answer
-    except HTTPError as error:
-        with error:
-            raise _SourceError(f"HTTP status {error.code}: {' '.join(str(error.reason).split())}") from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        cause = error.reason if isinstance(error, URLError) else error
-        if isinstance(cause, TimeoutError):
-            raise _SourceError("gave no answer in time") from error
-        raise _SourceError(f"no proper answer ({type(cause).__name__}: {cause})") from error
-
-
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    on_this_machine = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
-    if parts.scheme != "https" and not on_this_machine:
-        raise _SourceError(f"{url} is refused: only https is allowed (and http on this machine)")
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to allowed URLs only."""
-
-    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
+    def fetch() -> None:
         try:
-            _check_url(newurl)
-        except _SourceError:
-            fp.close()
+            parts = urlsplit(url)
+            if parts.scheme != "https" and (parts.scheme, parts.hostname) not in _ON_THIS_MACHINE:
+                raise ValueError(f"{url} is refused: only https is allowed (and http on this machine)")
+            # It tries again only where bytes have come: else the next source is the next try.
+            options = {"expected_size": file.size, "_nb_retries": 0, "_tqdm_bar": bar}
+            http_get(url, stream, resume_size=kept, headers=headers, displayed_filename=file.name, **options)
+        except Exception as error:  # ours, or of the client for HTTP that this version of the hub's uses
+            code = getattr(getattr(error, "response", None), "status_code", None)
+            status = f"HTTP status {code}: {responses.get(code, 'unknown')}" if code else ""
+            faults.append((status or str(error) or type(error).__name__).splitlines()[0][:200])
+
+    kept = _bytes_in(partial)
+    bar = tqdm(total=file.size, initial=kept, desc=file.name, unit="B", unit_scale=True, disable=not progress)
+    try:
+        with bar, _Part(partial, file.size) as stream:
+            client = threading.Thread(target=fetch, daemon=True)
+            client.start()
+            client.join(timeout)
+            if client.is_alive():
+                faults.append(f"too slow: not done within {timeout:g} s")
+            if stream.failure:
+                raise stream.failure
+    except OSError as error:  # opening or closing may fail too
+        raise OSError(error.errno, error.strerror, os.fspath(partial)) from error
+    return f"{faults[0]}; {_bytes_in(partial)} of {file.size} bytes are here" if faults else None
+
+
+class _Part(io.BufferedWriter):
+    """The end of a `.part` file, which takes no more bytes than the file has and no HTML page."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        super().__init__(io.FileIO(path, "r+" if path.exists() else "x"))
+        self.seek(0, os.SEEK_END)
+        self.size = size
+        self.failure: OSError | None = None  # of the file system, as against the network
+
+    def write(self, data: Any) -> int:
+        """Add bytes; an error if that is more than the file has, once what fits is written."""
+        position = self.tell()
+        if position == 0 and data[:100].lstrip().startswith(b"<"):
+            raise ValueError("sent an HTML page in place of the file")
+        try:
+            written = super().write(data[: self.size - position])
+        except OSError as error:
+            self.failure = error
             raise
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        if written < len(data):
+            raise ValueError(f"sent more than {self.size} bytes")
+        return written
