@@ -15,7 +15,7 @@ from support.hostile import check_mutations
 from support.weights import make_weights
 
 from torchmoji.pipeline import MojiPipeline
-from torchmoji.weights.folder import FILE_NAMES, find, save
+from torchmoji.weights.folder import FILE_NAMES, find, save, write_card
 from torchmoji.weights.formats import load_state_dict, save_state_dict
 from torchmoji.weights.layers import has_int8_rows
 
@@ -252,9 +252,14 @@ def test_a_card_that_a_person_wrote_or_changed_stays(tmp_path, model):
     save(tmp_path, *model, "# First")
     save(tmp_path, *model, "# Second")
     assert card.read_text() == "# Second"
+    save(tmp_path, *model)
+    write_card(tmp_path, "# Second, scored")
+    assert card.read_text() == "# Second, scored"
+    find(tmp_path)
+    save(tmp_path, *model, "# Second")
     card.write_text("# Second, completed")
     save(tmp_path, *model, "# Third")
-    save(tmp_path, *model, "# Fourth")
+    write_card(tmp_path, "# Fourth")
     assert card.read_text() == "# Second, completed"
 
 

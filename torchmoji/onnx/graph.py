@@ -12,15 +12,26 @@ Time steps come first inside, as the operator has them. An LSTM's gates are in t
 layer and in ONNX's, i, o, f, g, in the graph.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from torchmoji import __version__
-from torchmoji.weights.layers import Array, Int8Rows, Layer, as_float, model_sizes, quantize_rows
+from torchmoji.weights.layers import (
+    LAYERS,
+    Array,
+    Int8Rows,
+    Layer,
+    ModelSizes,
+    as_float,
+    dimensions,
+    model_sizes,
+    quantize_rows,
+)
 
 OPSET = 17
 IR_VERSION = 8
@@ -29,12 +40,6 @@ IR_VERSION = 8
 MICROSOFT = "com.microsoft"
 PRODUCER = "torchmoji"
 INPUT = "token_ids"
-
-OPERATORS = frozenset(
-    "Cast Concat DynamicQuantizeLSTM Equal Gather GatherElements Gemm LSTM MatMul Mul Not Range ReduceSum "
-    "Reshape ScatterElements Shape Sigmoid Softmax Squeeze Tanh TopK Transpose Unsqueeze Where".split()
-)
-"""All that a graph has, in this and in older versions."""
 
 _DIRECTIONS = ("", "_reverse")
 _SLOPE, _OFFSET = 0.2, 0.5
@@ -249,3 +254,104 @@ def _onnx_gates(rows: Array) -> Array:
     """Rows of the gates i, f, g, o in the order i, o, f, g."""
     i, f, g, o = np.split(rows, 4)
     return np.concatenate([i, o, f, g])
+
+
+# --- graphs of files, which may be damaged or wish harm
+
+
+class Content(NamedTuple):
+    """What a graph is made of.
+
+    Attributes:
+        shapes: Of its constants, by name.
+        hidden_size: Of its LSTMs.
+        int8: Whether these run in int8.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    hidden_size: int
+    int8: bool
+
+
+_TYPES: dict[int, np.dtype[Any]] = {
+    TensorProto.FLOAT: np.dtype("<f4"),
+    TensorProto.INT8: np.dtype("i1"),
+    TensorProto.INT64: np.dtype("<i8"),
+}
+
+
+def check_graph(model: onnx.ModelProto) -> Content:
+    """Check that a graph is one of `build_graph`, node by node, with constants that are whole and finite.
+
+    So nothing in it runs for ever, or grows beyond what the file holds and a batch needs.
+
+    Raises:
+        ValueError: Says what else it has.
+    """
+    graph = model.graph
+    if model.functions or graph.sparse_initializer or model.training_info:
+        raise ValueError("functions, sparse constants or training steps")
+    shapes = {tensor.name: _checked_shape(tensor) for tensor in graph.initializer}
+    expected = _alike(model, shapes)
+    if list(map(_bare, graph.node)) != list(map(_bare, expected.graph.node)):
+        others = {node.op_type for node in graph.node} - {node.op_type for node in expected.graph.node}
+        names = sorted(map(str, others))
+        raise ValueError(f"the operators {names!s:.200}" if names else "other nodes")
+    sizes = {a.i for node in graph.node for a in node.attribute if a.name == "hidden_size"}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    if len(sizes) != 1 or set(constants) != {tensor.name for tensor in expected.graph.initializer}:
+        raise ValueError("other sizes or constants")
+    content = Content(shapes, sizes.pop(), _is_int8(model))
+    for tensor in expected.graph.initializer:
+        if tensor.data_type == TensorProto.INT64:
+            numbers = numpy_helper.to_array(tensor)
+            right = numbers * content.hidden_size if tensor.name == "both_directions" else numbers
+            if constants[tensor.name].raw_data != right.tobytes():
+                raise ValueError(f"another number {tensor.name}")
+    for scales in (name for name in shapes if name.endswith("_scales")):
+        name = scales.removesuffix("_scales")
+        if not content.int8 or name == "embedding":  # which are multiplied by their scales, and must not grow
+            rows = shapes.get(f"{name}_int8") or shapes[name]
+            if shapes[scales] != (*rows[:-1], 1):
+                raise ValueError(f"scales of shape {shapes[scales]!s:.100} for {name}")
+    return content
+
+
+def _checked_shape(tensor: onnx.TensorProto) -> tuple[int, ...]:
+    shape, dtype, data = tuple(tensor.dims), _TYPES.get(tensor.data_type), tensor.raw_data
+    if dtype is None or min(shape, default=1) < 1 or len(data) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{len(data)} bytes for the constant {tensor.name!s:.60} of shape {shape!s:.100}")
+    numbers = np.frombuffer(data, dtype)
+    if dtype.kind == "f" and not np.isfinite([numbers.min(), numbers.max()]).all():
+        raise ValueError(f"NaN or infinity in the constant {tensor.name!s:.60}")
+    return shape
+
+
+def _is_int8(model: onnx.ModelProto) -> bool:
+    return any(node.op_type == "DynamicQuantizeLSTM" for node in model.graph.node)
+
+
+def _alike(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto:
+    """A graph of this kind of a model of size 1."""
+    outputs = [value.name for value in model.graph.output]
+    classes = shapes.get("output_weight")
+    if not set(outputs) <= {"features", "attention", *(["probabilities", "logits"] if classes else [])}:
+        raise ValueError(f"the outputs {outputs!s:.200}")
+    sizes = ModelSizes(1, 1, 1, classes[0] if classes else None)
+    layers: dict[str, Layer] = {}
+    for name, names in LAYERS.items():
+        if classes or not name.startswith("output_layer"):
+            zeros = np.zeros([dimensions(sizes)[length] for length in names], np.float32)
+            constant = name.replace(".", "_").partition("_l0")[0]  # of both directions
+            has_rows = f"{constant}_int8" in shapes or (
+                name == "embed.weight" and "embedding_scales" in shapes
+            )
+            layers[name] = quantize_rows(zeros) if has_rows else zeros
+    multi_label = any((entry.key, entry.value) == ("multi_label", "true") for entry in model.metadata_props)
+    return build_graph(layers, outputs, _is_int8(model), {}, multi_label)
+
+
+def _bare(node: onnx.NodeProto) -> tuple[Any, ...]:
+    """All of a node but the size of its LSTM."""
+    attributes = [a.SerializeToString() for a in node.attribute if a.name != "hidden_size"]
+    return node.op_type, node.domain, list(node.input), list(node.output), sorted(attributes)

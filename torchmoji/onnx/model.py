@@ -25,7 +25,6 @@ from torchmoji.create_vocab import check_fits, split_spellings
 from torchmoji.emojis import unnamed_classes
 from torchmoji.files.atomic import atomic_path, writing
 from torchmoji.onnx.session import (
-    Content,
     HeldSession,
     check_content,
     default_threads,
@@ -36,6 +35,7 @@ from torchmoji.weights.layers import Layer, is_safetensors, model_sizes, read_la
 
 if TYPE_CHECKING:
     from torchmoji.model_def import TorchMoji
+    from torchmoji.onnx.graph import Content
 
 Array = npt.NDArray[Any]
 
@@ -299,20 +299,16 @@ class OnnxModel:
         self.thresholds = None if limits is None else checked_thresholds(limits, self.nb_classes)
         self.temperature = None if temperature is None else checked_temperature(temperature)
 
-    def _check_fits(self, content: Content) -> None:
+    def _check_fits(self, content: "Content") -> None:
         """Refuse metadata of another graph."""
         hidden_size, embedding_dim = self._sizes
         outputs, _ = content.shapes.get("output_weight", (None, None))
-        is_alone = outputs == 1 or self.multi_label
         classes = (1, 2) if outputs == 1 and not self.multi_label else (outputs,)
-        operator = content.operators.get("probabilities")
         fits = {
             "nb_tokens, embedding_dim": content.shapes["embedding"] == (self.nb_tokens, embedding_dim),
-            "hidden_size": content.hidden_sizes == {hidden_size},
-            "quantization": ("DynamicQuantizeLSTM" in content.operators.values())
-            == (self.quantization == "int8"),
+            "hidden_size": content.hidden_size == hidden_size,
+            "quantization": content.int8 == (self.quantization == "int8"),
             "nb_classes": outputs is None or self.nb_classes in classes,
-            "multi_label": operator in (None, "Sigmoid" if is_alone else "Softmax"),
         }
         wrong = [name for name, is_right in fits.items() if not is_right]
         if wrong:

@@ -1,6 +1,5 @@
 """Sessions of onnxruntime on the CPU: how many threads, which options, what errors become, no telemetry."""
 
-import math
 import os
 import platform
 import sys
@@ -8,24 +7,16 @@ import threading
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
-
-import numpy as np
 
 from torchmoji.files.extras import require
 from torchmoji.machine import cpuinfo
 
+if TYPE_CHECKING:
+    from torchmoji.onnx.graph import Content
+
 _CONTAINER_SHARE = Path("/sys/fs/cgroup/cpu.max")
-_MOST_NODES = 80
-_MOST_COMPUTED = 8
-"""Constants that are computed: four matrices of int8 rows, in two steps."""
-_TYPES: dict[str, np.dtype[Any]] = {
-    "FLOAT": np.dtype("<f4"),
-    "INT8": np.dtype("i1"),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-}
 _TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
 
 
@@ -73,21 +64,7 @@ def _adds_in_16_bits() -> bool:
     return "vnni" not in cpuinfo("flags")
 
 
-class Content(NamedTuple):
-    """What a graph is made of.
-
-    Attributes:
-        shapes: Of its constants, by name.
-        operators: What gives a value, by the value's name.
-        hidden_sizes: Those of its LSTMs.
-    """
-
-    shapes: dict[str, tuple[int, ...]]
-    operators: dict[str, str]
-    hidden_sizes: set[int]
-
-
-def check_content(data: bytes, name: str) -> Content:
+def check_content(data: bytes, name: str) -> "Content":
     """Refuse a graph that has data outside its file, that could run for ever, or is larger than its file.
 
     Older versions of onnxruntime, 1.23 for one, read data from any path.
@@ -97,15 +74,18 @@ def check_content(data: bytes, name: str) -> Content:
         name: What messages call the file.
 
     Raises:
-        ValueError: There are such data, or operators, numbers or sizes that `export` does not write; or the
-            file is damaged.
+        ValueError: There are such data, or anything that `export` does not write, or the file is damaged.
         ModuleNotFoundError: onnx is missing.
     """
     onnx = require_onnx("onnx")
+    from torchmoji.onnx.graph import check_graph
+
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's DecodeError has another base in every implementation
         raise _damaged(name, error) from error
+    if not model.graph.node:
+        raise _damaged(name, ValueError("it has no graph"))
     messages = [model]
     while messages:
         message = messages.pop()
@@ -120,54 +100,11 @@ def check_content(data: bytes, name: str) -> Content:
             if field.message_type is not None:
                 messages.extend(value if isinstance(value, Sequence) else [value])
     try:
-        return _checked(onnx, model)
+        return check_graph(model)
     except ValueError as error:
         raise ValueError(
             f"{name} has {error}, which torchmoji.onnx.export does not write: export the model again"
         ) from error
-
-
-def _checked(onnx: Any, model: Any) -> Content:
-    """The content of a graph of our operators alone, with constants that are whole, finite and do not grow.
-
-    Raises:
-        ValueError: Says what it has.
-    """
-    from torchmoji.onnx.graph import MICROSOFT, OPERATORS
-
-    graph = model.graph
-    others = [node.op_type for node in graph.node if node.op_type not in OPERATORS]
-    domains = {node.domain for node in graph.node} - {"", "ai.onnx", MICROSOFT}
-    if others or domains or model.functions or graph.sparse_initializer or len(graph.node) > _MOST_NODES:
-        found = [*others, *domains, *(function.name for function in model.functions)]
-        raise ValueError(f"the operators {found[:3]!s:.200}" if found else "other nodes or constants")
-    shapes: dict[str, tuple[int, ...]] = {}
-    for tensor in graph.initializer:
-        shapes[tensor.name] = shape = tuple(tensor.dims)
-        dtype = _TYPES.get(onnx.TensorProto.DataType.Name(tensor.data_type))
-        raw = tensor.raw_data
-        if dtype is None or min(shape, default=0) < 0 or len(raw) != math.prod(shape) * dtype.itemsize:
-            raise ValueError(f"{len(raw)} bytes for the constant {tensor.name:.60} of shape {shape!s:.100}")
-        values = np.frombuffer(raw, dtype)
-        if dtype.kind == "f" and not (values.size and np.isfinite([values.min(), values.max()]).all()):
-            raise ValueError(f"NaN or infinity in the constant {tensor.name:.60}")
-    constant = dict(shapes)  # with those that are computed when a session is made
-    for node in graph.node:
-        given = [constant.get(value) for value in node.input if value]
-        if None in given and given:
-            continue
-        # int8 rows to float32 and times their scales: nothing grows, but from one byte to four
-        whole = np.broadcast_shapes(*filter(None, given))
-        if (
-            node.op_type not in ("Cast", "Mul")
-            or whole not in given
-            or {attribute.i for attribute in node.attribute} - {onnx.TensorProto.FLOAT}
-            or len(constant) - len(shapes) >= _MOST_COMPUTED
-        ):
-            raise ValueError(f"a node {node.op_type} of constants alone")
-        constant |= dict.fromkeys(node.output, whole)
-    sizes = {a.i for node in graph.node for a in node.attribute if a.name == "hidden_size"}
-    return Content(shapes, {name: node.op_type for node in graph.node for name in node.output}, sizes)
 
 
 def make_session(data: bytes, name: str, threads: int) -> Any:

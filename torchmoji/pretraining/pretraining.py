@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from torchmoji.corpus.shards import Corpus
-from torchmoji.files.atomic import atomic_write_text, locked
+from torchmoji.files.atomic import locked
 from torchmoji.model_def import TorchMoji, load_model
 from torchmoji.pretraining.card import Report, model_card
 from torchmoji.pretraining.distributed import Processes, device_name, joined_processes
@@ -28,7 +28,7 @@ from torchmoji.pretraining.scores import Scores, commonest_scores, score_emojis
 from torchmoji.pretraining.settings import Settings
 from torchmoji.pretraining.start import start_with_model, start_with_vectors, start_with_words
 from torchmoji.training.loop import seeded
-from torchmoji.weights.folder import CARD_NAME, save
+from torchmoji.weights.folder import save, write_card
 from torchmoji.weights.layers import WEIGHTS_NAME
 
 __all__ = ["Pretrained", "Settings", "Trained", "adjust_to_prior", "pretrain", "train"]
@@ -123,7 +123,7 @@ def pretrain(
                 command=command,
                 notes=notes,
             )
-            atomic_write_text(out / CARD_NAME, card(report))
+            write_card(out, card(report))
         processes.wait()
     return Pretrained(out, trained.steps, trained.seconds, scores)
 

@@ -5,6 +5,7 @@ repository of the Hugging Face hub, in this order.
 """
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ from torchmoji import __version__
 from torchmoji.balancing import checked_frequencies, checked_temperature, checked_thresholds
 from torchmoji.create_vocab import load_vocabulary, spellings_path, vocabulary_files
 from torchmoji.emojis import EMOJIS
-from torchmoji.files.atomic import atomic_folder, atomic_path, sha256, writing
+from torchmoji.files.atomic import atomic_folder, atomic_path, atomic_write_text, sha256, writing
 from torchmoji.global_variables import ORIGINAL_WEIGHTS_NAME, default_model_directory
 from torchmoji.weights.layers import WEIGHTS_NAME, weights_in
 
@@ -28,6 +29,8 @@ SPELLINGS_NAME = spellings_path(VOCABULARY_NAME).name
 FILE_NAMES = (CONFIG_NAME, VOCABULARY_NAME, SPELLINGS_NAME, WEIGHTS_NAME, CARD_NAME)
 FILES = "files"
 """The key of `config.json` for the sizes and digests of the files that were written with it."""
+
+logger = logging.getLogger(__name__)
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w.-]+)?")
 
@@ -238,22 +241,21 @@ def save(
     for path, text in vocabulary_files(vocabulary, Path(VOCABULARY_NAME)).items():
         if text is not None:
             texts[path.name] = text
-    if card is not None and _may_write_card(target):
+    is_ours = _is_our_card(target)
+    if card is not None and is_ours:
         texts[CARD_NAME] = card
 
     def write(into: Path) -> None:
         with ExitStack() as files:  # they get their names at the end, the last one first
-            names = (
-                *texts,
-                WEIGHTS_NAME,
-                CONFIG_NAME,
-            )  # so that no other file is one of an older configuration
+            names = (*texts, WEIGHTS_NAME, CONFIG_NAME)  # a new file never has an old configuration
             paths = {name: files.enter_context(atomic_path(into / name)) for name in names}
             (save_quantized if int8 else save_state_dict)(state_dict, paths[WEIGHTS_NAME])
             for name, text in texts.items():
                 with writing(paths[name]):
                     paths[name].write_text(text, encoding="utf-8")
             written = {name: _digest(paths[name]) for name in (WEIGHTS_NAME, *texts)}
+            if card is None and is_ours and (into / CARD_NAME).exists():
+                written[CARD_NAME] = _digest(into / CARD_NAME)
             about = {"model_type": "torchmoji", "version": __version__, **config, FILES: written}
             with writing(paths[CONFIG_NAME]):
                 paths[CONFIG_NAME].write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
@@ -267,12 +269,25 @@ def save(
         write(new)
 
 
-def _may_write_card(folder: Path) -> bool:
-    """Whether the folder has no card, or one that nobody has changed since `save` wrote it."""
+def write_card(folder: Path, card: str) -> None:
+    """Write the model card of a folder of `save`, unless a person wrote or changed the one that is there."""
+    if _is_our_card(folder):
+        atomic_write_text(folder / CARD_NAME, card)
+        config = _read_config(folder / CONFIG_NAME)
+        if FILES in config:  # else nothing is compared
+            config[FILES][CARD_NAME] = _digest(folder / CARD_NAME)
+            atomic_write_text(folder / CONFIG_NAME, json.dumps(config, indent=1) + "\n")
+
+
+def _is_our_card(folder: Path) -> bool:
+    """Whether the folder has no card, or one that nobody has changed since it was written here."""
     if not (folder / CARD_NAME).exists():
         return True
     try:
         written = _read_config(folder / CONFIG_NAME).get(FILES, {})
     except (OSError, ValueError):
-        return False
-    return CARD_NAME in written and _digest(folder / CARD_NAME) == written[CARD_NAME]
+        written = {}
+    is_ours = CARD_NAME in written and _digest(folder / CARD_NAME) == written[CARD_NAME]
+    if not is_ours:
+        logger.warning("%s stays as it is: see whether it is right for this model", folder / CARD_NAME)
+    return is_ours
