@@ -116,6 +116,11 @@ def test_tsv_has_no_quotes_and_without_a_header_its_last_column_keeps_its_tabs(r
 
 
 def test_columns_that_are_not_there_are_told(read_lines):
+    line = b'{"text": "a", "' + b"x" * 5000 + b'": 1}'
+    with pytest.raises(
+        ValueError, match=r"line 1, has no 'l', only 'text', 'x{150,200}: name one with --text"
+    ):
+        read_lines(line, "jsonl", Columns(labels="l"))
     with pytest.raises(ValueError, match=r"some\.csv has no column 'text', only 'n', 'body': name one with"):
         read_lines(b"n,body\n1,good\n", "csv")
     with pytest.raises(ValueError, match="without a header columns have numbers, from 1 on, got 'text'"):

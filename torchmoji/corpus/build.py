@@ -19,10 +19,9 @@ import threading
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -275,10 +274,16 @@ def _up_to(size: int, records: Iterator[tuple[str, list[int]]]) -> Iterator[tupl
 
 def _tokenize(chunks: Iterator[Chunk], workers: int) -> Iterator[int]:
     """Run `tokenize_chunk` on all chunks, a few at a time; with one worker in this process."""
-    parallel = Parallel(workers, return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs")
-    starter = os.getpid()
+    parallel = Parallel(
+        workers,
+        return_as="generator",
+        batch_size=1,
+        pre_dispatch="2 * n_jobs",
+        initializer=_end_with,
+        initargs=(os.getpid(),),
+    )
     try:
-        yield from parallel(delayed(_in_worker)(starter, tokenize_chunk, chunk) for chunk in chunks)
+        yield from parallel(delayed(tokenize_chunk)(chunk) for chunk in chunks)
     except BrokenProcessPool as error:
         raise ChildProcessError(
             "a worker process died: memory may have run out; workers=1 does without processes"
@@ -288,16 +293,8 @@ def _tokenize(chunks: Iterator[Chunk], workers: int) -> Iterator[int]:
             get_reusable_executor().shutdown()  # else they wait for more work
 
 
-def _in_worker(starter: int, tokenize: Callable[[Chunk], int], chunk: Chunk) -> int:
-    """Tokenize a chunk in a process that ends when the one that started it was killed."""
-    if os.getppid() == starter:  # else this is that process
-        _end_with(starter)
-    return tokenize(chunk)
-
-
-@cache
 def _end_with(starter: int) -> None:
-    """Begin to watch for the end of the parent process; on Windows joblib's own limit is left."""
+    """Let a worker end when the process that started it was killed; on Windows joblib's own limit is left."""
 
     def watch() -> None:
         while os.getppid() == starter:

@@ -207,7 +207,8 @@ def read_records(source: Source, columns: Columns, bad: BadLines) -> Iterator[Re
                     text = _SURROGATES.sub("\ufffd", text)  # JSON can hold halves of characters as \ud83d
                 yield Record(line, text, None if labels is None else row[labels])
             else:
-                report(line, f"has no {labels!r}, only {', '.join(map(repr, row))}: {_NEXT_STEP}")
+                found = ", ".join(map(repr, row))
+                report(line, f"has no {labels!r}, only {found:.200}: {_NEXT_STEP}")
 
 
 def read_corpus_texts(path: str | os.PathLike[str], nb_classes: int) -> tuple[list[str], list[list[int]]]:
