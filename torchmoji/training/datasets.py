@@ -33,6 +33,8 @@ MOST_CLASSES = 10_000
 """Of texts with several classes each: a column for every class is kept in memory."""
 MOST_CELLS = 1 << 25
 """Texts times classes, where they have several: a quarter of a gigabyte."""
+MOST_CHARACTERS = 1 << 29
+"""Of all texts together, which are kept in memory."""
 LARGEST_PICKLE = 1 << 26  # bytes
 MOST_INSTRUCTIONS = 1 << 21
 """Of a pickle, some twenty for a text: one of a byte can take 200 bytes in memory."""
@@ -190,6 +192,7 @@ class _Row(NamedTuple):
 
 def _labelled_rows(table: Table, names: tuple[str, str]) -> Iterator[_Row]:
     has_split = "split" in map(str.strip, table.columns)
+    total = 0
     if table.has_header:
         _check_columns(f"{table.name}, line 1", table.columns, names)
     for line, cells in table:
@@ -199,6 +202,11 @@ def _labelled_rows(table: Table, names: tuple[str, str]) -> Iterator[_Row]:
         text, label = (row[name] for name in names)
         if not isinstance(text, str):
             raise ValueError(f"{where}: text is {short(text)}, not a string")
+        total += len(text)
+        if total > MOST_CHARACTERS:
+            raise ValueError(
+                f"{where}: the texts have more than {MOST_CHARACTERS} characters: give fewer or shorter ones"
+            )
         if label is None and table.kind in (".csv", ".tsv"):
             label = ""
         if ("split" in row) != has_split:
