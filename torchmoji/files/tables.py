@@ -15,6 +15,7 @@ import os
 import re
 import reprlib
 import zlib
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -99,9 +100,9 @@ class Table:
         delimiter: str = ",",
         report: Report | None = None,
     ) -> None:
-        twice = next((column for column in columns if columns.count(column) > 1), None)
-        if twice is not None:
-            raise ValueError(f"{name} has {columns.count(twice)} columns {twice!r}: rename all but one")
+        twice, number = next(iter(Counter(columns).most_common(1)), ("", 0))
+        if number > 1:
+            raise ValueError(f"{name} has {number} columns {twice!r:.80}: rename all but one")
         self.name, self.kind, self.columns, self.delimiter = name, kind, list(columns), delimiter
         self._rows, self._report = rows, report or partial(bad_row, name)
 
@@ -156,7 +157,7 @@ class Table:
 
 
 def _no_column(name: str | None, columns: Iterable[str]) -> str:
-    return f"has no column {name!r}, only {', '.join(map(repr, columns)) or 'none'}"
+    return f"has no column {name!r:.80}, only {', '.join(map(repr, islice(columns, 20))) or 'none':.200}"
 
 
 def bad_row(name: str, line: int, reason: str) -> NoReturn:
@@ -547,7 +548,7 @@ def _columnar(
             return iter(file.iter_batches(rows, columns=names))
         if kind == ".orc":
             options = {"batch_readahead": 1, "fragment_readahead": 1}
-            return iter(source.scanner(columns=names, batch_size=_ROWS_AT_ONCE // 8, **options).to_batches())
+            return iter(source.scanner(columns=names, batch_size=_ROWS_AT_ONCE // 4, **options).to_batches())
         wanted = [number for number, column in enumerate(schema.names) if column in names]
         file = ipc.open_file(source, options=ipc.IpcReadOptions(included_fields=wanted))
         return map(file.get_batch, range(file.num_record_batches))
