@@ -47,8 +47,8 @@ _ROWS_AT_ONCE = 4096
 _MOST_AT_ONCE = 1 << 26
 _LARGEST_COLUMN = 1 << 30
 """Bytes of a column in a row group, as a Parquet file declares them."""
-_LARGEST_PIECE = 1 << 28
-"""Bytes of rows that are Python's values at the same time."""
+_LARGEST_ROW = 1 << 28
+"""Bytes of a row of Parquet and its like as Python's values."""
 _OBJECT = 56
 """Bytes of a small value of Python, and its place in a list."""
 _BLOCK = 1 << 16
@@ -620,11 +620,12 @@ def _longest(array: Any) -> int:
 
 
 def _parts(batch: Any, name: str, line: int) -> Iterator[Any]:
-    """A batch, or pieces of it whose values take less than `_LARGEST_PIECE` bytes, each on its own."""
-    if sum(map(_size, batch.columns)) <= _LARGEST_PIECE:
+    """A batch, or pieces of it whose values take `_MOST_AT_ONCE` bytes at most, each on its own."""
+    size = sum(map(_size, batch.columns))
+    if len(batch) == 1 and size > _LARGEST_ROW:
+        raise _TooLarge(f"{name}, line {line + 1}, has more than {_LARGEST_ROW} bytes: leave it out")
+    if len(batch) == 1 or size <= _MOST_AT_ONCE:
         yield batch
-    elif len(batch) == 1:
-        raise _TooLarge(f"{name}, line {line + 1}, has more than {_LARGEST_PIECE} bytes: leave it out")
     else:
         half = len(batch) // 2
         yield from _parts(batch.slice(0, half), name, line)
