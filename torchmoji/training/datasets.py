@@ -277,9 +277,9 @@ def whole_number(value: Any) -> int | None:
     """A number of any type without its decimal point; None where it is no number, not whole, or too large."""
     if not isinstance(value, int | float | np.number | np.bool_) or isinstance(value, complex):
         return None
-    if not math.isfinite(value) or value != int(value) or abs(int(value)) >= 1 << 63:
+    if not isinstance(value, int) and not (math.isfinite(value) and value == int(value)):
         return None
-    return int(value)
+    return int(value) if -(1 << 63) <= int(value) < 1 << 63 else None
 
 
 def _encode_lists(path: Path, rows: list[_Row]) -> tuple[npt.NDArray[np.int64], list[str] | None]:
