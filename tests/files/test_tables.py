@@ -282,6 +282,15 @@ def test_halves_of_characters_in_json_can_be_written(table, tmp_path):
     assert next(read_texts(tmp_path / "b.csv")) == r"a \ud83d"
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_lists_in_lists_that_can_be_read_and_not_written_are_one_message(tmp_path, kind):
+    deep: list = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(ValueError, match="too many lists in lists"):
+        write_rows([{"text": "a", "x": deep}], tmp_path / f"a.{kind}")
+
+
 @pytest.mark.parametrize("name", ["x", "x.xlsx", "x.csv.gz", "x.npy"])
 def test_files_that_cannot_be_written_are_refused_with_those_that_can(name):
     with pytest.raises(ValueError, match=r"its ending must be one of \.csv, \.tsv, \.jsonl, \.parquet"):

@@ -723,7 +723,7 @@ def to_lines(rows: Iterable[Row], kind: str, columns: Sequence[str] | None = Non
     delimiter = "\t" if kind == ".tsv" else ","
     for number, row in enumerate(rows, start=1):
         if kind == ".jsonl":
-            yield json.dumps(row, ensure_ascii=False, default=str) + "\n"
+            yield as_json(row) + "\n"
             continue
         header = ""
         if columns is None:
@@ -742,12 +742,19 @@ def _check_columns(row: Row, columns: Sequence[str], number: int) -> None:
         )
 
 
+def as_json(value: Any) -> str:
+    """A row or a cell as JSON; `ValueError` for lists in too many lists, which can be read and not written."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError as error:
+        raise ValueError("a row has too many lists in lists: leave that column out") from error
+
+
 def csv_line(values: Iterable[Any], delimiter: str = ",") -> str:
     """A line of CSV. Lists and objects become JSON, None an empty cell."""
     buffer = io.StringIO(newline="")
     csv.writer(buffer, delimiter=delimiter, lineterminator="\n").writerow(
-        json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
-        for value in values
+        as_json(value) if isinstance(value, list | dict) else value for value in values
     )
     return buffer.getvalue()
 
