@@ -743,7 +743,7 @@ def _check_columns(row: Row, columns: Sequence[str], number: int) -> None:
 
 
 def as_json(value: Any) -> str:
-    """A row or a cell as JSON; `ValueError` for lists in too many lists, which can be read and not written."""
+    """A row or a cell as JSON; `ValueError` for too many lists in lists, which can be read only."""
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
     except RecursionError as error:
