@@ -104,7 +104,7 @@ def test_users_of_the_file_in_the_current_folder(tmp_path, monkeypatch):
     np.savez("uids.npz", data=np.array([7, 9, 7]))
     assert load_non_english_user_set() == {7, 9}
     np.savez("uids.npz", userids=[1])
-    with pytest.raises(ValueError, match="must have an array 'data'"):
+    with pytest.raises(ValueError, match="found no array 'data'"):
         load_non_english_user_set()
 
 

@@ -18,7 +18,7 @@ from torchmoji.class_avg_finetuning import (
     prepare_labels,
     relabel,
 )
-from torchmoji.finetuning import find_f1_threshold
+from torchmoji.finetuning import find_f1_threshold, finetune
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.training import loop
 from torchmoji.training.optimizer import make_optimizer
@@ -106,7 +106,7 @@ def test_relabel_of_two_classes_keeps_numbers_and_takes_columns(current):
     assert relabel(y, current, 2).tolist() == y[:, current].tolist()
 
 
-@pytest.mark.parametrize("y", [[0, 3], [[1, 0], [0, 1]], [[0, 2, 1]], [[[1, 0, 0]]], [0.5, 1]])
+@pytest.mark.parametrize("y", [[0, 3], [[1, 0], [0, 1]], [[0, 2, 1]], [[[1, 0, 0]]]])
 def test_relabel_refuses_labels_of_other_classes(y):
     with pytest.raises(ValueError, match=r"not of 3 classes; give class numbers 0 to 2, .*, shape \(n, 3\)"):
         relabel(np.array(y), 0, 3)
@@ -333,3 +333,17 @@ THREE = small_task(3)
 def test_wrong_arguments_are_explained(options, message):
     with pytest.raises(ValueError, match=message):
         tuned(**options)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [*([value] * 4 for value in (10**20, 10**400, 2**63, 0.5, None, {}, "x" * 9999)), [[0], [0, 1]] * 2, 5],
+)
+def test_labels_of_any_other_kind_are_one_message(labels):
+    with pytest.raises(ValueError, match=r"^labels") as caught:
+        relabel(labels, 1, 3)
+    assert len(str(caught.value)) < 300
+    ids = [np.ones((4, 3), dtype=np.int64)] * 3
+    for train in (finetune, class_avg_finetune):
+        with pytest.raises(ValueError, match=r"^labels"):
+            train(small_model(3 if train is finetune else 2), ids, [labels] * 3, 3, 4, "last")

@@ -1,9 +1,13 @@
 """torchmoji.create_vocab: counting, saving, merging and extending vocabularies."""
 
+import io
 import json
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from support.hostile import check_mutations
 
 from torchmoji.create_vocab import (
     MasterVocab,
@@ -14,9 +18,11 @@ from torchmoji.create_vocab import (
     load_word_counts,
     rows_of_embedding,
     save_vocabulary,
+    spellings_path,
     with_hashtags,
     words_by_id,
 )
+from torchmoji.filter_utils import load_non_english_user_set, read_users
 from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.word_generator import WordGenerator
 
@@ -110,7 +116,7 @@ def test_counts_of_the_2017_package(tmp_path):
     [
         ({"data": np.zeros(3)}, "found an array of float64"),
         ({"a": np.zeros(3), "b": np.zeros(3)}, r"found 2 arrays: a\.npy, b\.npy"),
-        ({"data": np.array([{}], dtype=object)}, "allow_pickle"),
+        ({"data": np.array([{}], dtype=object)}, "of object, but"),
     ],
 )
 def test_arrays_that_are_no_counts(tmp_path, arrays, found):
@@ -121,6 +127,37 @@ def test_arrays_that_are_no_counts(tmp_path, arrays, found):
     path.write_bytes(b"the,2\n")
     with pytest.raises(ValueError, match=r"other\.npz is not a file of word counts"):
         load_word_counts(path)
+
+
+@pytest.mark.parametrize("count", ["nan", "inf"])
+def test_counts_are_finite(tmp_path, count):
+    np.savez(tmp_path / "c.npz", data=np.array([("a", count)], dtype=[("word", "U30"), ("count", "f8")]))
+    with pytest.raises(ValueError, match=r"c\.npz has a count that is no finite number"):
+        load_word_counts(tmp_path / "c.npz")
+
+
+def test_mutated_counts_users_and_vocabularies_are_read_or_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez_compressed("counts.npz", data=np.array([("a", 3)], dtype=[("word", "U30"), ("count", "int64")]))
+    np.savez("uids.npz", data=np.arange(20))
+    save_vocabulary({"a": 0, "b": 1, "#b": 1}, "vocabulary.json")
+    check_mutations(Path("counts.npz"), load_word_counts, (ValueError,))
+    check_mutations(Path("uids.npz"), lambda _: load_non_english_user_set(), (ValueError,))
+    check_mutations(Path("vocabulary.json"), load_vocabulary, (ValueError,))
+    check_mutations(
+        spellings_path("vocabulary.json"), lambda _: load_vocabulary("vocabulary.json"), (ValueError,)
+    )
+
+
+def test_what_an_array_declares_takes_no_memory(tmp_path):
+    header = io.BytesIO()
+    about = {"descr": "<i8", "fortran_order": False, "shape": (600_000_000,)}
+    np.lib.format.write_array_header_1_0(header, about)
+    for name, more in (("declared", b""), ("packed", bytes(1 << 29))):
+        with zipfile.ZipFile(tmp_path / f"{name}.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr("data.npy", header.getvalue() + more)
+        with pytest.raises(ValueError, match=rf"{name}\.npz is not a list of users: .*bytes"):
+            read_users(tmp_path / f"{name}.npz", "data")
 
 
 # --- merging

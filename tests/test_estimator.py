@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from support.hostile import check_mutations
 
 from torchmoji import MojiPipeline, TorchMoji
 from torchmoji.estimator import TorchMojiClassifier, TorchMojiVectorizer
@@ -332,6 +333,13 @@ def test_folders_that_are_no_classifiers_are_refused(start, tmp_path):
         path.write_text(content, encoding="utf-8", errors="surrogatepass")
         with pytest.raises(ValueError, match=r"classifier\.json is (damaged|of)"):
             TorchMojiClassifier.load(tmp_path)
+
+
+def test_a_mutated_classifier_is_read_or_refused(start, tmp_path):
+    classifier(start).fit(TEXTS, LABELS).save(tmp_path)
+    check_mutations(
+        tmp_path / "classifier.json", lambda path: TorchMojiClassifier.load(path.parent), (ValueError,)
+    )
 
 
 def test_a_copy_of_a_loaded_classifier_starts_where_the_first_one_started(start, tmp_path):

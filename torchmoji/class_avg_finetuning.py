@@ -34,7 +34,15 @@ from torchmoji.training.loop import (
 )
 from torchmoji.training.metrics import find_f1_threshold, positive_probabilities
 from torchmoji.training.optimizer import EMBED_L2, LEARNING_RATE, PRETRAINED_LEARNING_RATE
-from torchmoji.training.sampling import Array, Loader, Part, as_array, get_data_loader, loaders_of
+from torchmoji.training.sampling import (
+    Array,
+    Loader,
+    Part,
+    as_array,
+    as_integers,
+    get_data_loader,
+    loaders_of,
+)
 
 __all__ = [
     "class_avg_chainthaw",
@@ -67,6 +75,7 @@ def relabel(y: Array, current_label_nr: int, nb_classes: int) -> npt.NDArray[Any
     Raises:
         ValueError: The labels are not of `nb_classes` classes.
     """
+    as_integers(y, "labels")  # raises
     y = as_array(y)
     _check_labels(y, nb_classes)
     if not 0 <= current_label_nr < nb_classes:

@@ -6,9 +6,9 @@ so the same texts always give the same vocabulary; files are written whole or no
 
 import json
 import logging
+import math
 import os
 import uuid
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -19,6 +19,7 @@ import numpy as np
 
 from torchmoji import global_variables
 from torchmoji.files.atomic import atomic_path, atomic_write_text
+from torchmoji.files.npz import read_npz
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.word_generator import WordGenerator
@@ -50,20 +51,24 @@ def load_word_counts(path: str | os.PathLike[str]) -> dict[str, float]:
     Raises:
         ValueError: The file holds something else.
     """
-    expected = "expected an .npz file of one array with the fields 'word' and 'count'"
+    expected = "a file of word counts: expected an .npz file of one array with the fields 'word' and 'count'"
+    table = read_npz(path, expected)
+    kinds = [table.dtype[field].kind for field in table.dtype.names or ()]
+    if (
+        table.dtype.names != ("word", "count")
+        or kinds[0] not in "SU"
+        or kinds[1] not in "iuf"
+        or table.ndim != 1
+    ):
+        raise ValueError(f"{os.fspath(path)} is not {expected}; found an array of {table.dtype!s:.100}")
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        if len(names) != 1:
-            raise ValueError(f"found {len(names)} arrays: {', '.join(names)}")
-        with np.load(path, allow_pickle=False) as arrays:
-            table = np.asarray(arrays[arrays.files[0]])
-        if table.dtype.names != ("word", "count"):
-            raise ValueError(f"found an array of {table.dtype}")
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{os.fspath(path)} is not a file of word counts: {expected}; {error}") from error
-    words = np.char.decode(table["word"], "utf-8") if table["word"].dtype.kind == "S" else table["word"]
-    return dict(zip(words.tolist(), table["count"].tolist(), strict=True))
+        words = np.char.decode(table["word"], "utf-8") if kinds[0] == "S" else table["word"]
+        counts = dict(zip(words.tolist(), table["count"].tolist(), strict=True))
+    except ValueError as error:  # what is no UTF-8, or no character
+        raise ValueError(f"{os.fspath(path)} is not {expected}; {error!s:.100}: make it again") from error
+    if not all(map(math.isfinite, counts.values())):
+        raise ValueError(f"{os.fspath(path)} has a count that is no finite number: make it again")
+    return counts
 
 
 def _save_word_counts(
@@ -84,8 +89,8 @@ def _save_word_counts(
 def _read_ids(path: Path) -> dict[str, int]:
     try:
         vocabulary = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not a vocabulary: no valid JSON ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a vocabulary: no valid JSON ({error!s:.200})") from error
     if not isinstance(vocabulary, dict) or not set(map(type, vocabulary.values())) <= {int}:
         raise ValueError(f"{path} is not a vocabulary: expected a JSON object of word -> id")
     return vocabulary

@@ -568,5 +568,7 @@ def _checked_about(about: Any) -> tuple[npt.NDArray[Any], bool, list[dict[str, A
     keys = {"stage", "train_loss", "val_loss", "val_accuracy"}
     if not isinstance(history, list) or not all(isinstance(e, dict) and keys <= set(e) for e in history):
         raise ValueError("history must be a list of epochs")
+    if not isinstance(about.get("data_sha256"), str | None):
+        raise ValueError("data_sha256 must be a text or null")
     check_choice("method", about["parameters"]["method"], FINETUNING_METHODS)
     return found, multi_label, history

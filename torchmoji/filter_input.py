@@ -9,9 +9,8 @@ import os
 import re
 
 import emoji
-import numpy as np
 
-from torchmoji.filter_utils import remove_variation_selectors
+from torchmoji.filter_utils import read_users, remove_variation_selectors
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +53,12 @@ def read_non_english_users(path: str | os.PathLike[str] = "unwanted_users.npz") 
     """Read the user ids in the array `userids` of an `.npz` file.
 
     As in the original a missing file means no such users; the log says so.
+
+    Raises:
+        ValueError: The file has no array `userids` of whole numbers.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {int(user) for user in arrays["userids"]}
+        return read_users(path, "userids")
     except FileNotFoundError:
         logger.warning("no list of non-English users at %s: none is left out", os.fspath(path))
         return set()

@@ -3,6 +3,7 @@
 Source: DeepMoji, `filter_utils.py`; the recorded outputs of the original hold for every function.
 """
 
+import os
 import re
 import string
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 import emoji
 import numpy as np
 
+from torchmoji.files.npz import read_npz
 from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.tokenizer import RE_MENTION, RE_URL
 
@@ -106,10 +108,21 @@ def load_non_english_user_set() -> set[int]:
         FileNotFoundError: There is no such file.
         ValueError: It has no array `data` of whole numbers.
     """
-    with np.load("uids.npz", allow_pickle=False) as arrays:
-        if "data" not in arrays or not np.issubdtype(arrays["data"].dtype, np.integer):
-            raise ValueError("uids.npz must have an array 'data' of the users' numbers")
-        return set(arrays["data"].ravel().tolist())
+    return read_users("uids.npz", "data")
+
+
+def read_users(path: str | os.PathLike[str], name: str) -> set[int]:
+    """The user ids in an array of an `.npz` file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It has no such array of whole numbers.
+    """
+    expected = f"a list of users: expected an .npz file with an array {name!r} of their numbers"
+    array = read_npz(path, expected, name)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"{os.fspath(path)} is not {expected}; found {array.dtype!s:.100}: make it again")
+    return set(array.ravel().tolist())
 
 
 def non_english_user(userid: int | str, non_english_user_set: Collection[int]) -> bool:

@@ -1,5 +1,6 @@
 """torchmoji.files.tables: rows out of every kind of file, and into every kind, whole or not at all."""
 
+import bz2
 import csv
 import gzip
 import importlib
@@ -12,6 +13,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from support.hostile import check_mutations, run_with_memory
 
 from torchmoji.files import tables
 from torchmoji.files.tables import (
@@ -280,6 +282,15 @@ def test_halves_of_characters_in_json_can_be_written(table, tmp_path):
     assert next(read_texts(tmp_path / "b.csv")) == r"a \ud83d"
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_lists_in_lists_that_can_be_read_and_not_written_are_one_message(tmp_path, kind):
+    deep: list = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(ValueError, match="too many lists in lists"):
+        write_rows([{"text": "a", "x": deep}], tmp_path / f"a.{kind}")
+
+
 @pytest.mark.parametrize("name", ["x", "x.xlsx", "x.csv.gz", "x.npy"])
 def test_files_that_cannot_be_written_are_refused_with_those_that_can(name):
     with pytest.raises(ValueError, match=r"its ending must be one of \.csv, \.tsv, \.jsonl, \.parquet"):
@@ -357,6 +368,68 @@ def test_a_small_file_does_not_fill_the_memory(tmp_path, name, write):
     command = [sys.executable, "-c", program, tmp_path / name]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
     assert int(done.stdout) < (500 if name.endswith("parquet") else 60)  # MiB
+
+
+def test_texts_that_stand_once_in_a_columnar_file_do_not_fill_the_memory(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet, feather = map(importlib.import_module, ("pyarrow.parquet", "pyarrow.feather"))
+    rows, long = pyarrow.array([0] * 1500), "x" * (1 << 20)
+    for name, kind in (("text", "string"), ("large", "large_string"), ("bytes", "binary")):
+        coded = pyarrow.DictionaryArray.from_arrays(rows, pyarrow.array([long], kind))
+        table = pyarrow.table({"text": coded})
+        parquet.write_table(table, tmp_path / f"{name}.parquet", compression="zstd")
+        feather.write_feather(table, tmp_path / f"{name}.feather", compression="zstd")
+    listed = pyarrow.ListArray.from_arrays(pyarrow.array([0, 1500]), coded)
+    parquet.write_table(pyarrow.table({"text": listed}), tmp_path / "list.parquet", compression="zstd")
+    many = pyarrow.array(np.zeros(10_000_000, np.int8))
+    numbers = pyarrow.table({"text": pyarrow.ListArray.from_arrays([0, len(many)], many)})
+    parquet.write_table(numbers, tmp_path / "numbers.parquet", compression="zstd")
+    program = (
+        "import pathlib, pyarrow.parquet, pyarrow.dataset\n"
+        "from torchmoji.files.tables import open_table\n"
+        "for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):\n"
+        "    try:\n"
+        "        with open_table(path) as table: print(sum(1 for _ in table))\n"
+        "    except ValueError as error: print(path.name in str(error))\n"
+    )
+    expected = ["1500"] * 4 + ["True"] * 2 + ["1500"] * 2
+    assert run_with_memory(program, tmp_path).split() == expected
+
+
+@pytest.mark.parametrize("kind", ["csv.gz", "csv.bz2", "tsv", "jsonl", "json", "parquet", "feather", "orc"])
+def test_mutated_tables_are_read_or_refused(tmp_path, kind):
+    rows = [{"text": f"ünï {number}", "label": ["joy"]} for number in range(9)]
+    path = tmp_path / f"a.{kind}"
+    if kind in ("feather", "orc"):
+        module = pytest.importorskip(f"pyarrow.{kind}")
+        data = importlib.import_module("pyarrow").Table.from_pylist(rows)
+        getattr(module, {"feather": "write_feather", "orc": "write_table"}[kind])(data, path)
+    elif kind == "json":
+        path.write_text(json.dumps(rows))
+    else:
+        if kind == "parquet":
+            pytest.importorskip("pyarrow")
+        written = tmp_path / f"b.{kind[:3] if kind.startswith('csv') else kind}"
+        write_rows(rows, written)
+        pack = {"csv.gz": gzip.compress, "csv.bz2": bz2.compress}.get(kind, bytes)
+        path.write_bytes(pack(written.read_bytes()))
+    check_mutations(path, rows_of, (ValueError,))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "x" * 100_000 + ",b\n1,2\n"),
+        ("a.csv", ",".join(map(str, range(100_000))) + "\n"),
+        ("a.csv", "y" * 9_000 + "," + "y" * 9_000 + "\n"),
+        ("a.jsonl", json.dumps({"x" * 100_000: 1})),
+        ("a.jsonl", json.dumps(["x" * 100_000, {"text": ["x" * 100_000]}])),
+    ],
+)
+def test_messages_do_not_print_a_file(table, name, content):
+    with pytest.raises(ValueError, match=r"a\.(csv|jsonl)") as caught:
+        list(read_texts(table(name, content)))
+    assert len(str(caught.value)) < 600
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])

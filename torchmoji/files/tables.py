@@ -15,6 +15,7 @@ import os
 import re
 import reprlib
 import zlib
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -46,6 +47,10 @@ _ROWS_AT_ONCE = 4096
 _MOST_AT_ONCE = 1 << 26
 _LARGEST_COLUMN = 1 << 30
 """Bytes of a column in a row group, as a Parquet file declares them."""
+_LARGEST_ROW = 1 << 28
+"""Bytes of a row of Parquet and its like as Python's values."""
+_OBJECT = 56
+"""Bytes of a small value of Python, and its place in a list."""
 _BLOCK = 1 << 16
 _BLANKS = re.compile(r"\s*")
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -95,9 +100,9 @@ class Table:
         delimiter: str = ",",
         report: Report | None = None,
     ) -> None:
-        twice = next((column for column in columns if columns.count(column) > 1), None)
-        if twice is not None:
-            raise ValueError(f"{name} has {columns.count(twice)} columns {twice!r}: rename all but one")
+        twice, number = next(iter(Counter(columns).most_common(1)), ("", 0))
+        if number > 1:
+            raise ValueError(f"{name} has {number} columns {twice!r:.80}: rename all but one")
         self.name, self.kind, self.columns, self.delimiter = name, kind, list(columns), delimiter
         self._rows, self._report = rows, report or partial(bad_row, name)
 
@@ -152,7 +157,7 @@ class Table:
 
 
 def _no_column(name: str | None, columns: Iterable[str]) -> str:
-    return f"has no column {name!r}, only {', '.join(map(repr, columns)) or 'none'}"
+    return f"has no column {name!r:.80}, only {', '.join(map(repr, islice(columns, 20))) or 'none':.200}"
 
 
 def bad_row(name: str, line: int, reason: str) -> NoReturn:
@@ -317,9 +322,9 @@ def _whole_lines(pieces: Iterator[str], report: Report, start: int = 1) -> Itera
     """Lines with their numbers, but for those that are too long or could not be decoded."""
     for number, piece in enumerate(pieces, start):
         if len(piece) > LONGEST_LINE:
+            report(number, f"is longer than {LONGEST_LINE} characters: is this a file of texts?")
             while piece and not piece.endswith(("\n", "\r")):
                 piece = next(pieces, "")
-            report(number, f"is longer than {LONGEST_LINE} characters: is this a file of texts?")
         elif piece is not _BAD_LINE:
             yield number, piece
 
@@ -505,73 +510,143 @@ def _columnar(
     path: str | os.PathLike[str], name: str, kind: str, only: Collection[str], filesystem: Any
 ) -> tuple[list[str], Iterator[NumberedRow]]:
     """The columns of a file, and its rows with those of them that are in `only`."""
-    arrow = require("pyarrow", "parquet", "Parquet")
-    from pyarrow import dataset, fs, parquet
+    require("pyarrow", "parquet", "Parquet")
+    from pyarrow import dataset, fs, ipc, parquet
 
     filesystem = fs.LocalFileSystem() if filesystem is None else filesystem
 
-    @contextmanager
-    def damage_told() -> Iterator[None]:
+    def told(step: Callable[[], Any]) -> Any:
+        """What a step gives; of a damaged file pyarrow raises nearly anything."""
         try:
-            yield
-        except (arrow.ArrowException, OSError) as error:
-            if getattr(error, "errno", None):
+            return step()
+        except Exception as error:
+            if getattr(error, "errno", None) or isinstance(error, _TooLarge):
                 raise
-            reason = f"is damaged or no {kind[1:]} file ({str(error).splitlines()[0]:.200})"
+            if isinstance(error, MemoryError):
+                raise _TooLarge(f"{name} does not fit into memory: write it in smaller batches") from error
+            reason = f"is damaged or no {kind[1:]} file ({(str(error).splitlines() or [''])[0]:.200})"
             raise ValueError(f"{name} {reason}: get it again") from error
 
-    with damage_told():
+    def opened() -> tuple[Any, Any]:
         if kind == ".parquet":
-            source: Any = parquet.ParquetFile(path, filesystem=filesystem)
-            schema = source.schema_arrow
-        else:
-            source = dataset.dataset(os.fspath(path), format=_COLUMNAR[kind], filesystem=filesystem)
-            schema = source.schema
-        names = [column for column in schema.names if not only or column.strip() in only]
+            file = parquet.ParquetFile(path, filesystem=filesystem)
+            return file, file.schema_arrow
+        if kind == ".orc":
+            orc = dataset.dataset(os.fspath(path), format="orc", filesystem=filesystem)
+            return orc, orc.schema
+        is_arrow = isinstance(filesystem, fs.FileSystem)
+        raw = (filesystem.open_input_file if is_arrow else filesystem.open)(os.fspath(path))
+        return raw, ipc.open_file(raw).schema
+
+    source, schema = told(opened)
+    names = [column for column in schema.names if not only or column.strip() in only]
+
+    def batches() -> Iterator[Any]:
+        if kind == ".parquet":  # row groups of a data set would be unpacked as a whole
+            rows, coded = _rows_at_once(path, name, names, filesystem)
+            file = parquet.ParquetFile(path, filesystem=filesystem, read_dictionary=coded)
+            return iter(file.iter_batches(rows, columns=names))
+        if kind == ".orc":
+            options = {"batch_readahead": 1, "fragment_readahead": 1}
+            return iter(source.scanner(columns=names, batch_size=_ROWS_AT_ONCE // 4, **options).to_batches())
+        wanted = [number for number, column in enumerate(schema.names) if column in names]
+        file = ipc.open_file(source, options=ipc.IpcReadOptions(included_fields=wanted))
+        return map(file.get_batch, range(file.num_record_batches))
 
     def rows() -> Iterator[NumberedRow]:
-        with damage_told():
-            if kind == ".parquet":  # row groups of a data set would be unpacked as a whole
-                batches = source.iter_batches(_rows_at_once(path, name, names, filesystem), columns=names)
-            else:
-                options = {"batch_readahead": 1, "fragment_readahead": 1}
-                batches = source.scanner(columns=names, batch_size=_ROWS_AT_ONCE, **options).to_batches()
+        remaining = told(batches)
         line = 0
-        while True:
-            with damage_told():
-                batch = next(batches, None)
-            if batch is None:
-                return
-            for row in batch.to_pylist():
-                line += 1
-                yield line, row
+        while (batch := told(lambda: next(remaining, None))) is not None:
+            if kind != ".parquet":  # what is in memory as it was in the file can point anywhere
+                told(partial(batch.validate, full=True))
+            for start in range(0, len(batch), _ROWS_AT_ONCE):
+                for part in _parts(batch.slice(start, _ROWS_AT_ONCE), name, line):
+                    for row in told(part.to_pylist):
+                        line += 1
+                        yield line, row
 
     return list(schema.names), rows()
 
 
-def _rows_at_once(path: str | os.PathLike[str], name: str, names: Sequence[str], filesystem: Any) -> int:
-    """So many rows of a Parquet file that they fit into `_MOST_AT_ONCE` bytes.
+class _TooLarge(ValueError):
+    """A file that is whole, but would fill the memory."""
 
-    A text that stands in the file once, in a column's dictionary, can be that of each row.
+
+def _rows_at_once(
+    path: str | os.PathLike[str], name: str, names: Sequence[str], filesystem: Any
+) -> tuple[int, list[str]]:
+    """So many rows of a Parquet file that they fit into `_MOST_AT_ONCE` bytes, and columns to leave coded.
+
+    A text that stands in the file once, in a column's dictionary, can be that of each row, and in lists of
+    many members of a row.
     """
-    from pyarrow import compute, parquet, types
+    from pyarrow import parquet
 
-    longest = 1
+    longest, most, coded = 1, 0, set[str]()
     with parquet.ParquetFile(path, filesystem=filesystem) as file:
-        texts = [text for text in names if types.is_string(file.schema_arrow.field(text).type)]
         groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-    for group in groups:
-        for number in range(group.num_columns):
-            column = group.column(number)
-            if column.total_uncompressed_size > _LARGEST_COLUMN:
-                size = column.total_uncompressed_size
-                raise ValueError(f"{name} has a row group of {size} bytes: write it with smaller ones")
-            longest = max(longest, column.total_uncompressed_size // max(column.num_values, 1))
-    with parquet.ParquetFile(path, filesystem=filesystem, read_dictionary=texts) as file:
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    columns = [column for column in columns if column.path_in_schema.split(".")[0] in names]
+    for column in columns:
+        if (size := column.total_uncompressed_size) > _LARGEST_COLUMN:
+            raise _TooLarge(f"{name} has a row group of {size} bytes: write it with smaller ones")
+        longest = max(longest, size // max(column.num_values, 1))
+        most = max(most, column.num_values)
+    texts = {c.path_in_schema for c in columns if c.physical_type == "BYTE_ARRAY" and c.has_dictionary_page}
+    with parquet.ParquetFile(path, filesystem=filesystem, read_dictionary=[*texts]) as file:
         for number in range(len(groups) if texts else 0):
-            for column in next(file.iter_batches(1, [number], texts)).columns:
-                longest = max(longest, compute.max(compute.binary_length(column.dictionary)).as_py() or 0)
-    return max(1, min(_ROWS_AT_ONCE, _MOST_AT_ONCE // longest))
+            for column in next(file.iter_batches(1, [number], [*texts])).columns:
+                longest = max(longest, _longest(column))
+    if longest * most > _LARGEST_COLUMN:
+        coded = {path for path in texts if "." in path}
+    nested = max((column.num_values / group.num_rows for group in groups for column in columns), default=1)
+    return max(1, min(_ROWS_AT_ONCE, int(_MOST_AT_ONCE / longest / max(nested, 1)))), [*coded]
+
+
+def _longest(array: Any) -> int:
+    """The bytes of the longest text in an array's dictionary."""
+    from pyarrow import compute, types
+
+    kind = array.type
+    if types.is_nested(kind):
+        children = [array.keys, array.items] if types.is_map(kind) else array.flatten()
+        return max(map(_longest, children if isinstance(children, list) else [children]), default=0)
+    if not types.is_dictionary(kind):
+        return 0
+    try:
+        return compute.max(compute.binary_length(array.dictionary)).as_py() or 0
+    except NotImplementedError:  # no texts
+        return array.dictionary.nbytes
+
+
+def _parts(batch: Any, name: str, line: int) -> Iterator[Any]:
+    """A batch, or pieces of it whose values take `_MOST_AT_ONCE` bytes at most, each on its own."""
+    size = sum(map(_size, batch.columns))
+    if len(batch) == 1 and size > _LARGEST_ROW:
+        raise _TooLarge(f"{name}, line {line + 1}, has more than {_LARGEST_ROW} bytes: leave it out")
+    if len(batch) == 1 or size <= _MOST_AT_ONCE:
+        yield batch
+    else:
+        half = len(batch) // 2
+        yield from _parts(batch.slice(0, half), name, line)
+        yield from _parts(batch.slice(half), name, line + half)
+
+
+def _size(array: Any) -> int:
+    """The bytes that the values of an array take as Python's, at most."""
+    from pyarrow import types
+
+    kind = array.type
+    if types.is_dictionary(kind):
+        return len(array) * (_longest(array) + _OBJECT)
+    if types.is_map(kind) or types.is_nested(kind):
+        children = [array.keys, array.items] if types.is_map(kind) else array.flatten()
+        children = children if isinstance(children, list) else [children]
+        return len(array) * _OBJECT + sum(map(_size, children))
+    if str(kind) in ("string_view", "binary_view"):  # several can be of the same bytes
+        views = np.frombuffer(array.buffers()[1], "<i4")[::4][array.offset : array.offset + len(array)]
+        return int(views.sum(dtype=np.int64)) + len(array) * _OBJECT
+    return int(array.nbytes) + len(array) * _OBJECT
 
 
 # --- writing ------------------------------------------------------------------------------------------------
@@ -648,7 +723,7 @@ def to_lines(rows: Iterable[Row], kind: str, columns: Sequence[str] | None = Non
     delimiter = "\t" if kind == ".tsv" else ","
     for number, row in enumerate(rows, start=1):
         if kind == ".jsonl":
-            yield json.dumps(row, ensure_ascii=False, default=str) + "\n"
+            yield as_json(row) + "\n"
             continue
         header = ""
         if columns is None:
@@ -667,12 +742,19 @@ def _check_columns(row: Row, columns: Sequence[str], number: int) -> None:
         )
 
 
+def as_json(value: Any) -> str:
+    """A row or a cell as JSON; `ValueError` for too many lists in lists, which can be read only."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError as error:
+        raise ValueError("a row has too many lists in lists: leave that column out") from error
+
+
 def csv_line(values: Iterable[Any], delimiter: str = ",") -> str:
     """A line of CSV. Lists and objects become JSON, None an empty cell."""
     buffer = io.StringIO(newline="")
     csv.writer(buffer, delimiter=delimiter, lineterminator="\n").writerow(
-        json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
-        for value in values
+        as_json(value) if isinstance(value, list | dict) else value for value in values
     )
     return buffer.getvalue()
 

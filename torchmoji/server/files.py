@@ -5,7 +5,6 @@ empty for a text without words. A file of texts without columns comes back as CS
 """
 
 import codecs
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,16 @@ from typing import Any
 from torchmoji.batching import WINDOW
 from torchmoji.emojis import shown
 from torchmoji.files.atomic import atomic_path
-from torchmoji.files.tables import TEXT_FORMATS, Table, csv_line, ending, open_packed, open_table, unused_name
+from torchmoji.files.tables import (
+    TEXT_FORMATS,
+    Table,
+    as_json,
+    csv_line,
+    ending,
+    open_packed,
+    open_table,
+    unused_name,
+)
 from torchmoji.pipeline import MojiPipeline
 from torchmoji.pipeline.results import Prediction
 
@@ -99,7 +107,7 @@ def add_emojis(
         for done, ((_, row), prediction) in enumerate(zip(rows, predictions, strict=True), start=1):
             row |= zip_longest(names, _values(prediction))  # a text without words has empty cells
             if is_json:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.write(as_json(row) + "\n")
             else:
                 file.write(csv_line(row.values(), table.delimiter))
             if done % WINDOW == 0:

@@ -11,12 +11,13 @@ import logging
 import math
 import os
 import pickle
+import pickletools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import repr as short
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +31,13 @@ VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.2
 MOST_CLASSES = 10_000
 """Of texts with several classes each: a column for every class is kept in memory."""
-MOST_CELLS = 1 << 26
-"""Texts times classes, where they have several: half a gigabyte."""
+MOST_CELLS = 1 << 25
+"""Texts times classes, where they have several: a quarter of a gigabyte."""
+MOST_CHARACTERS = 1 << 29
+"""Of all texts together, which are kept in memory."""
 LARGEST_PICKLE = 1 << 26  # bytes
-MOST_CONTAINERS = 1 << 22
-"""Lists and dicts of a pickle: one of a byte takes 64 bytes in memory."""
+MOST_INSTRUCTIONS = 1 << 21
+"""Of a pickle, some twenty for a text: one of a byte can take 200 bytes in memory."""
 
 _TABLES = tuple(kind for kind in READABLE if kind != ".txt")
 _KINDS = "all must be integers, or names, or lists"
@@ -189,6 +192,7 @@ class _Row(NamedTuple):
 
 def _labelled_rows(table: Table, names: tuple[str, str]) -> Iterator[_Row]:
     has_split = "split" in map(str.strip, table.columns)
+    total = 0
     if table.has_header:
         _check_columns(f"{table.name}, line 1", table.columns, names)
     for line, cells in table:
@@ -198,6 +202,11 @@ def _labelled_rows(table: Table, names: tuple[str, str]) -> Iterator[_Row]:
         text, label = (row[name] for name in names)
         if not isinstance(text, str):
             raise ValueError(f"{where}: text is {short(text)}, not a string")
+        total += len(text)
+        if total > MOST_CHARACTERS:
+            raise ValueError(
+                f"{where}: the texts have more than {MOST_CHARACTERS} characters: give fewer or shorter ones"
+            )
         if label is None and table.kind in (".csv", ".tsv"):
             label = ""
         if ("split" in row) != has_split:
@@ -210,7 +219,7 @@ def _check_columns(where: str, columns: Iterable[str], needed: tuple[str, str]) 
     missing = [name for name in needed if name not in names]
     if missing:
         raise ValueError(
-            f"{where}: no {' and no '.join(missing)} among {', '.join(names) or 'nothing'}; "
+            f"{where}: no {' and no '.join(missing)} among {', '.join(names[:20]) or 'nothing':.200}; "
             f"needed are {' and '.join(needed)} (others by text_column=, label_column=), optional is split"
         )
 
@@ -268,9 +277,9 @@ def whole_number(value: Any) -> int | None:
     """A number of any type without its decimal point; None where it is no number, not whole, or too large."""
     if not isinstance(value, int | float | np.number | np.bool_) or isinstance(value, complex):
         return None
-    if not math.isfinite(value) or value != int(value) or abs(int(value)) >= 1 << 63:
+    if not isinstance(value, int) and not (math.isfinite(value) and value == int(value)):
         return None
-    return int(value)
+    return int(value) if -(1 << 63) <= int(value) < 1 << 63 else None
 
 
 def _encode_lists(path: Path, rows: list[_Row]) -> tuple[npt.NDArray[np.int64], list[str] | None]:
@@ -357,27 +366,23 @@ def _even_order(labels: npt.NDArray[np.int64], random: np.random.Generator) -> n
 # --- benchmark pickles of Python 2 ------------------------------------------------------------------------
 
 
-class _Numbers:
-    """`numpy.ndarray` in a pickle: `values` is an array of numbers, or a list of objects."""
+class _Array:
+    """`numpy.ndarray` in a pickle, whose own trusts any state: `values` is an array of numbers, or a list."""
 
-    __slots__ = ("values",)
+    def __init__(self, *_: Any) -> None:  # of `_reconstruct`
+        self.values: Any = None
 
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, _, data = state
-        if type(dtype) is not _Dtype:
-            raise pickle.UnpicklingError("it has a numpy array without a type")
-        if dtype.name.lstrip("<>=|").startswith("O"):
-            self.values: Any = list(data)
-        else:
-            self.values = (np.frombuffer(data, dtype.name) if data else np.zeros(0)).reshape(shape)
+        if type(dtype) is not _Dtype or (dtype.name[-2:].strip("|") in ("O", "O8")) != (type(data) is list):
+            raise pickle.UnpicklingError("it has a numpy array whose type and data disagree")
+        self.values = data if type(data) is list else np.frombuffer(data, dtype.name).reshape(shape)
 
 
 class _Dtype:
     """`numpy.dtype` in a pickle."""
 
-    __slots__ = ("name",)
-
-    def __init__(self, code: Any) -> None:
+    def __init__(self, code: Any, *_: Any) -> None:
         self.name = code.decode("ascii") if isinstance(code, bytes) else str(code)
         if not re.fullmatch(r"[<>=|]?(?:b1|[iuf][1248]|O8?)", self.name):
             raise pickle.UnpicklingError(f"it has a numpy array of type {short(self.name)}, not of numbers")
@@ -389,129 +394,109 @@ class _Dtype:
         self.name = order + self.name.lstrip("<>=|")
 
 
-class _Dict(dict[Any, Any]):
-    """A dict in a pickle. Its keys are plain: to hash tuples in tuples could take for ever."""
-
-    __slots__ = ()
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if not isinstance(key, str | bytes | int):
-            raise pickle.UnpicklingError(f"it has a dict with a key of type {type(key).__name__}")
-        super().__setitem__(key, value)
+def _scalar(dtype: _Dtype, data: bytes) -> Any:
+    return np.frombuffer(data, dtype.name)[0].item()
 
 
-class _Admitted:
-    """What a pickle may name and, where it can be called, call."""
-
-
-class _Array(_Admitted):
-    def __call__(self, *arguments: Any) -> _Numbers:
-        return _Numbers()
-
-
-class _MakeDtype(_Admitted):
-    def __call__(self, code: Any, align: Any = False, copy: Any = False) -> _Dtype:
-        return _Dtype(code)
-
-
-class _Scalar(_Admitted):
-    def __call__(self, dtype: _Dtype, data: bytes) -> Any:
-        return np.frombuffer(data, dtype.name)[0]
-
-
-class _MakeDict(_Admitted):
-    def __call__(self, items: Sequence[Any] = ()) -> _Dict:
-        made = _Dict()
-        for key, value in items:
-            made[key] = value
-        return made
-
-
-class _Members(_Admitted):
-    """A set in a pickle: nothing here wants one."""
-
-    def __call__(self, members: Any = ()) -> "_Members":
-        return self
-
-    def add(self, member: Any) -> None:
-        """Forget it."""
-
-
-class _Encode(_Admitted):
+def _bytes(text: str, encoding: str) -> bytes:
     """How Python 3 writes bytes for Python 2."""
-
-    def __call__(self, text: str, encoding: str) -> bytes:
-        return text.encode({"latin1": "latin1", "ascii": "ascii"}[encoding])
+    return text.encode({"latin1": "latin1", "ascii": "ascii"}[encoding])
 
 
-_NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # numpy 1 and 2
-_BUILTIN_MODULES = ("__builtin__", "builtins")  # Python 2 and 3
-_ADMITTED: dict[tuple[str, str], _Admitted] = {
-    ("numpy", "ndarray"): _Admitted(),  # an argument of the next
-    **{(module, "_reconstruct"): _Array() for module in _NUMPY_MODULES},
-    ("numpy", "dtype"): _MakeDtype(),
-    **{(module, "scalar"): _Scalar() for module in _NUMPY_MODULES},
-    **{(module, kind): _Members() for module in _BUILTIN_MODULES for kind in ("set", "frozenset")},
-    ("collections", "OrderedDict"): _MakeDict(),
-    ("_codecs", "encode"): _Encode(),
+def _ordered(items: Sequence[tuple[str | bytes, Any]] = ()) -> dict[Any, Any]:
+    return {key: value for key, value in items if isinstance(key, str | bytes)}
+
+
+def _no_set(*_: Any) -> None:
+    """A set, which nothing here wants."""
+
+
+_NAMES: dict[str, Any] = {
+    "numpy.ndarray": _Array,
+    "numpy.dtype": _Dtype,
+    "collections.OrderedDict": _ordered,
+    "_codecs.encode": _bytes,
+    **{f"{module}._reconstruct": _Array for module in ("numpy.core.multiarray", "numpy._core.multiarray")},
+    **{f"{module}.scalar": _scalar for module in ("numpy.core.multiarray", "numpy._core.multiarray")},
+    **{
+        f"{module}.{kind}": _no_set for module in ("__builtin__", "builtins") for kind in ("set", "frozenset")
+    },
 }
-_OPCODES = """MARK STOP POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT
-    BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 UNICODE BINUNICODE
-    SHORT_BINUNICODE BINUNICODE8 EMPTY_LIST LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3
-    EMPTY_DICT DICT SETITEM SETITEMS EMPTY_SET ADDITEMS GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE
-    GLOBAL STACK_GLOBAL REDUCE BUILD PROTO FRAME""".split()
+_ADMITTED = frozenset(
+    """MARK STOP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING
+    BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 UNICODE BINUNICODE SHORT_BINUNICODE
+    BINUNICODE8 EMPTY_LIST LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT SETITEM
+    SETITEMS EMPTY_SET ADDITEMS GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL
+    REDUCE BUILD PROTO FRAME""".split()
+)
+_INSTRUCTIONS = {opcode.code: opcode for opcode in pickletools.opcodes if opcode.name in _ADMITTED}
+_KEYS = {
+    "DICT": slice(0, None, 2),
+    "SETITEM": slice(1, 2),
+    "SETITEMS": slice(1, None, 2),
+    "ADDITEMS": slice(1, None),
+}
 
 
-class _DataUnpickler(pickle._Unpickler):
-    """An unpickler for data only: of a closed list of instructions, types and functions.
+def _check_instructions(data: bytes) -> None:
+    """Refuse a pickle that does more than to make data, before any of it is made.
 
-    It is Python's own in Python, since the one in C takes gigabytes for a note of a high number.
+    Follows which instruction made each object: tuples in tuples are no keys, since hashing them takes for
+    ever or overflows the stack, and only what a call gave may be changed by a state.
+
+    Raises:
+        pickle.UnpicklingError: It has an instruction or a number that no benchmark has.
+        Exception: It is no pickle.
     """
+    file = io.BytesIO(data)
+    stack: list[str] = []
+    marks: list[int] = []
+    memo: dict[int, str] = {}
+    for number in range(MOST_INSTRUCTIONS):
+        code = file.read(1).decode("latin-1")
+        if code not in _INSTRUCTIONS:
+            raise pickle.UnpicklingError(f"it has the instruction {code!r}" if code else "it ends too early")
+        opcode = _INSTRUCTIONS[code]
+        name, before = opcode.name, opcode.stack_before
+        if name == "STRING":  # pickletools knows ASCII only
+            argument: Any = file.readline()
+        else:
+            argument = opcode.arg.reader(file) if opcode.arg else None
+        if isinstance(argument, int) and argument.bit_length() > 64 and name != "FRAME":
+            raise pickle.UnpicklingError("it has a number of more than 64 bits")
+        if name == "STOP":
+            return
+        if name == "MARK":
+            marks.append(len(stack))
+        elif "PUT" in name or name == "MEMOIZE":
+            index = len(memo) if name == "MEMOIZE" else argument
+            if index > number:
+                raise pickle.UnpicklingError(f"it numbers an object {index}")
+            memo[index] = stack[-1]
+        elif "GET" in name:
+            stack.append(memo[argument])
+        else:
+            has_mark = pickletools.markobject in before
+            start = (
+                marks.pop() - before.index(pickletools.markobject) if has_mark else len(stack) - len(before)
+            )
+            taken = stack[start:]
+            del stack[start:]
+            if name in _KEYS and any(made.startswith("TUPLE") for made in taken[_KEYS[name]]):
+                raise pickle.UnpicklingError("it has a tuple as a key")
+            if name == "BUILD" and taken[0] != "REDUCE":
+                raise pickle.UnpicklingError("it changes what it did not make")
+            if opcode.stack_after:
+                stack.append("REDUCE" if name == "BUILD" else name)
+    raise pickle.UnpicklingError(f"it has more than {MOST_INSTRUCTIONS} instructions")
 
-    dispatch: ClassVar[dict[int, Any]] = {
-        code[0]: pickle._Unpickler.dispatch[code[0]] for code in (getattr(pickle, name) for name in _OPCODES)
-    }
 
-    stack: list[Any]
-    append: Callable[[Any], None]
-    pop_mark: Callable[[], list[Any]]
-
-    def _admit_container(self) -> None:
-        self._containers = getattr(self, "_containers", 0) + 1
-        if self._containers > MOST_CONTAINERS:
-            raise pickle.UnpicklingError(f"it has more than {MOST_CONTAINERS} lists and dicts")
-
-    def _load_empty_list(self) -> None:
-        self._admit_container()
-        self.append([])
-
-    def _load_empty_dict(self) -> None:
-        self._admit_container()
-        self.append(_Dict())
-
-    def _load_dict(self) -> None:
-        self._admit_container()
-        items = self.pop_mark()
-        self.append(_MakeDict()(list(zip(items[::2], items[1::2], strict=True))))
-
-    def _load_empty_set(self) -> None:
-        self.append(_Members())
-
-    def _load_build(self) -> None:
-        state, target = self.stack.pop(), self.stack[-1]
-        if not isinstance(target, _Numbers | _Dtype):
-            raise pickle.UnpicklingError(f"it changes a {type(target).__name__}")
-        target.__setstate__(state)
-
-    dispatch[pickle.EMPTY_LIST[0]] = _load_empty_list
-    dispatch[pickle.EMPTY_DICT[0]] = _load_empty_dict
-    dispatch[pickle.DICT[0]] = _load_dict
-    dispatch[pickle.EMPTY_SET[0]] = _load_empty_set
-    dispatch[pickle.BUILD[0]] = _load_build
+class _DataUnpickler(pickle.Unpickler):
+    """Makes numbers, texts and containers, after `_check_instructions`."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return _ADMITTED[module, name]
+            return _NAMES[f"{module}.{name}"]
         except KeyError:
             raise pickle.UnpicklingError(
                 f"it wants {module:.40}.{name:.40}, which is neither a number nor a container"
@@ -525,8 +510,10 @@ def _read_pickle(path: Path) -> LabelledTexts:
             "own as .csv or .jsonl"
         )
     try:
+        content = path.read_bytes()
+        _check_instructions(content)
         # As bytes, so that the raw memory of numbers stays as it is; texts are decoded below.
-        data = _DataUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        data = _DataUnpickler(io.BytesIO(content), encoding="bytes").load()
     except OSError:
         raise
     except Exception as error:  # a damaged pickle can raise nearly anything
@@ -563,7 +550,7 @@ def _read_pickle(path: Path) -> LabelledTexts:
 
 def _members(path: Path, name: str, value: Any) -> list[Any]:
     """What is in a list, tuple or array of one dimension."""
-    values: Any = getattr(value, "values", None) if isinstance(value, _Numbers) else value
+    values: Any = getattr(value, "values", None) if isinstance(value, _Array) else value
     if not isinstance(values, list | tuple | np.ndarray) or getattr(values, "ndim", 1) != 1:
         raise ValueError(f"{path}: {name} is {short(value)}; it must be a list")
     return list(values)
@@ -596,7 +583,7 @@ def _pickled_labels(path: Path, info: Sequence[Any]) -> npt.NDArray[np.int64]:
         if "label" not in entry:
             raise ValueError(f"{path}, row {row}: info has no label")
         label = entry["label"]
-        is_vector = isinstance(label, _Numbers | list | tuple)
+        is_vector = isinstance(label, _Array | list | tuple)
         found = _members(path, f"row {row}, label", label) if is_vector else [label]
         _check_size(path, len(info), len(found))
         numbers = [*map(whole_number, found)]

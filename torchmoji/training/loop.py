@@ -357,5 +357,5 @@ def check_class_numbers(y: npt.NDArray[Any], nb_classes: int) -> None:
         )
     if not np.isin(y, np.arange(highest + 1)).all():
         raise ValueError(
-            f"labels are {np.unique(y)}; with nb_classes={nb_classes} they must be 0 to {highest}"
+            f"labels are {np.unique(y)[:10]}; with nb_classes={nb_classes} they must be 0 to {highest}"
         )

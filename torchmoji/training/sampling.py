@@ -43,15 +43,21 @@ def as_integers(values: Array, what: str) -> npt.NDArray[np.int64]:
         what: They are, for the message: "labels".
 
     Raises:
-        ValueError: One is no whole number; the message names its row.
+        ValueError: One is no whole number; the message names its row. Or they are no list, or lists of
+            different lengths.
     """
-    array = as_array(values)
-    if array.dtype.kind in "iub":
+    try:
+        array = as_array(values)
+    except ValueError as error:
+        raise ValueError(f"{what} are lists of different lengths: give 0 and 1 for each class") from error
+    if array.ndim == 0:
+        raise ValueError(f"{what} must be a list or an array, got {short(values)}")
+    if array.dtype.kind in "ib":
         return array.astype(np.int64)
     numbers = [whole_number(value) for value in array.ravel().tolist()]
     if None in numbers:
         place = numbers.index(None)
-        row = np.unravel_index(place, array.shape)[0] if array.ndim else 0
+        row = np.unravel_index(place, array.shape)[0]
         raise ValueError(
             f"{what} must be whole numbers, but in row {row} there is {short(array.ravel().tolist()[place])}"
         )
