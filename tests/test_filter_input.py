@@ -38,6 +38,13 @@ def test_read_wanted_emojis(tmp_path, content, emojis):
     assert read_wanted_emojis(path) == emojis
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"\\UFFFFFFFF", b"a" * 200_000])
+def test_lists_that_cannot_be_read_are_named(tmp_path, content):
+    (tmp_path / "list.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"cannot read .*list\.csv \(.{1,200}\): save it as UTF-8 text$"):
+        read_wanted_emojis(tmp_path / "list.csv")
+
+
 def test_read_non_english_users(tmp_path):
     path = tmp_path / "users.npz"
     np.savez(path, userids=np.array([7, 99, 7]))

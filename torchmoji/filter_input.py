@@ -7,6 +7,8 @@ import csv
 import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import emoji
 
@@ -15,6 +17,15 @@ from torchmoji.filter_utils import read_users, remove_variation_selectors
 logger = logging.getLogger(__name__)
 
 _ESCAPE = re.compile(r"\\U([0-9a-fA-F]{8})|\\u([0-9a-fA-F]{4})")
+
+
+@contextmanager
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let errors in what a file holds name the file."""
+    try:
+        yield
+    except (csv.Error, OverflowError, ValueError) as error:  # text that is not UTF-8 is a ValueError
+        raise ValueError(f"cannot read {os.fspath(path)} ({error!s:.200}): save it as UTF-8 text") from error
 
 
 def read_english(path: str | os.PathLike[str] = "english_words.txt", add_emojis: bool = True) -> set[str]:
@@ -26,8 +37,9 @@ def read_english(path: str | os.PathLike[str] = "english_words.txt", add_emojis:
 
     Raises:
         FileNotFoundError: There is no such file.
+        ValueError: It is not UTF-8.
     """
-    with open(path, encoding="utf-8-sig") as lines:
+    with _named(path), open(path, encoding="utf-8-sig") as lines:
         english = {line.strip().lower() for line in lines}
     english.discard("")
     if add_emojis:
@@ -42,10 +54,13 @@ def read_wanted_emojis(path: str | os.PathLike[str] = "wanted_emojis.csv") -> li
 
     Raises:
         FileNotFoundError: There is no such file.
+        ValueError: It is neither CSV nor UTF-8, or an escape is no character's.
     """
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with _named(path), open(path, encoding="utf-8-sig", newline="") as file:
         cells = [row[0].strip() for row in csv.reader(file) if row]
-    emojis = [_ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), cell) for cell in cells if cell]
+        emojis = [
+            _ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), cell) for cell in cells if cell
+        ]
     return [remove_variation_selectors(wanted) for wanted in emojis]
 
 

@@ -446,7 +446,7 @@ def test_a_wrong_configuration_is_refused(tmp_path, config, message):
             "default",
             {"backend": "tensorflow"},
             ValueError,
-            "'tensorflow': use one of 'auto', 'onnx', 'torch'",
+            "unknown backend 'tensorflow': use one of 'auto', ",
         ),
         ("default", {"backend": "onnx", "device": "cuda"}, ValueError, "runs on the CPU"),
         ("default", {"backend": "onnx", "dtype": "bfloat16"}, ValueError, "no precision 'bfloat16'"),

@@ -127,7 +127,7 @@ def build_corpus(
     work.mkdir(parents=True, exist_ok=True)
     with locked(work / "lock", f"another process is building {out}: wait for it"):
         manifest = _Builder(held_out, sources, out, settings, chunk_bytes).build(workers, progress)
-    shutil.rmtree(work)
+        shutil.rmtree(work)
     return manifest
 
 

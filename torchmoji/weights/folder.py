@@ -162,14 +162,11 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _from_hub(repository: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     identity, _, revision = repository.partition("@")
     try:
-        for names in (
-            FILE_NAMES,
-            (ORIGINAL_WEIGHTS_NAME, VOCABULARY_NAME),
-        ):  # the second where the first has none
+        for names in (FILE_NAMES, (ORIGINAL_WEIGHTS_NAME, VOCABULARY_NAME)):  # these where those are missing
             folder = snapshot_download(identity, revision=revision or None, allow_patterns=list(names))
             if Path(folder, WEIGHTS_NAME).is_file():
                 break
@@ -179,9 +176,14 @@ def _from_hub(repository: str) -> Path:
             f"cannot reach the Hugging Face hub for {repository!r}, and it is not in the cache: check the "
             "connection, fetch it on another machine, or use 'default', which needs no network"
         ) from error
+    except HFValidationError as error:
+        raise FileNotFoundError(f"{repository!r} is no folder, and no name on the hub ({error})") from error
     except HfHubHTTPError as error:
+        reason, status = str(error).splitlines()[0], getattr(error.response, "status_code", None)
+        if status is None or status == 429 or status >= 500:
+            raise OSError(f"the hub does not give {repository!r} now ({reason}): try again") from error
         raise FileNotFoundError(
-            f"the Hugging Face hub has no {repository!r} for you ({str(error).splitlines()[0]}): "
+            f"the Hugging Face hub has no {repository!r} for you ({reason}): "
             "check the name; a private model needs a token (HF_TOKEN)"
         ) from error
 
