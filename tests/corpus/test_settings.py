@@ -49,7 +49,7 @@ def test_the_words_of_a_language_are_frequent_english_ones_or_those_of_a_file(tm
     (tmp_path / "words.txt").write_text("Hola\nmundo\n", encoding="utf-8")
     assert language_words(str(tmp_path / "words.txt")) == {"hola", "mundo"}
     (tmp_path / "words.txt").write_bytes(b"\xff")
-    with pytest.raises(ValueError, match=r"words\.txt is not UTF-8 .*: save the words as UTF-8"):
+    with pytest.raises(ValueError, match=r"cannot read .*words\.txt .*: save it as UTF-8"):
         language_words(str(tmp_path / "words.txt"))
 
 

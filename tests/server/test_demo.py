@@ -11,8 +11,11 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import closing
 from html.parser import HTMLParser
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import gradio as gr
 import pytest
@@ -214,8 +217,12 @@ def test_what_is_too_large_or_too_deep_is_refused(address, path, body, status):
 
 
 def test_a_request_without_its_size_is_refused(address):
-    status, _, text = fetch(f"{address}gradio_api/call/predict", iter([b"{"]))
-    assert (status, text) == (411, "give the size of the request, Content-Length\n")
+    with closing(HTTPConnection(urlsplit(address).netloc, timeout=20)) as connection:
+        connection.putrequest("POST", "/gradio_api/call/predict")
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders()  # the answer comes before a byte of the body
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (411, b"give the size of the request, Content-Length\n")
 
 
 # --- starting and stopping --------------------------------------------------------------------------------

@@ -83,10 +83,7 @@ def language_words(language: str) -> frozenset[str]:
         ValueError: The file is not UTF-8.
     """
     if language != ENGLISH:
-        try:
-            return frozenset(read_english(language, add_emojis=False))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{language} is not UTF-8 ({error}): save the words as UTF-8") from error
+        return frozenset(read_english(language, add_emojis=False))
     vocabulary = load_vocabulary(default_model_directory() / VOCABULARY_NAME)
     words = [word for word in vocabulary if word.isascii() and word.replace("'", "").isalpha()]
     return frozenset(words[:ENGLISH_WORDS])
