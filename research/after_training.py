@@ -51,12 +51,16 @@ class Sentence(NamedTuple):
 
     text: str
     emojis: tuple[str, ...]
+    kind: str = ""
 
 
 def read_sentences(name: str) -> list[Sentence]:
-    """The sentences of a file in this folder: JSON lines with `text` and `emojis`, blanks between them."""
+    """The sentences of a file in this folder: JSON lines with `text`, `emojis` and, in some, `kind`."""
     lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
-    return [Sentence(entry["text"], tuple(entry["emojis"].split())) for entry in map(json.loads, lines)]
+    entries = map(json.loads, lines)
+    return [
+        Sentence(entry["text"], tuple(entry["emojis"].split()), entry.get("kind", "")) for entry in entries
+    ]
 
 
 def read_texts(corpus: Corpus, split: str, vocabulary: Mapping[str, int], least_emojis: int = 1) -> TokenRows:

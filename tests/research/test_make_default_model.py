@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_the_program_makes_a_model_with_its_card_and_leaves_out_what_is_done(mak
     assert set(words_by_id(pipeline.vocabulary)[10:]) <= set(WORDS) | set(EMOJIS)
     assert sum(emoji in pipeline.vocabulary for emoji in EMOJIS) >= 10
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
-    for part in ("160 texts for training, 40 for validation", "make_default_model.py", "578 sentences"):
+    for part in ("160 texts for training, 40 for validation", "make_default_model.py", "1542 sentences"):
         assert part in card
     assert card.index("| this model, as stored |") < card.index("| before the sentences |")
     assert "fastText" not in card  # these are other texts than those that it was measured on
@@ -151,13 +152,35 @@ def five_in_a_row(text):
     return {tuple(words[start : start + 5]) for start in range(len(words) - 4)}
 
 
+def test_everyday_sentences_are_scored_by_kind(repository, capsys):
+    with loaded(repository / "research" / "everyday.py") as program:
+        sentences = [program.Sentence("good", ("a", "b"), "x"), program.Sentence("bad", ("c",), "y")]
+        pipeline = SimpleNamespace(
+            classes=("a", "b", "c", "d"),
+            predict_proba=lambda texts: np.array([[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.1, 0.2]]),
+        )
+        found = program.hits(pipeline, sentences)
+        assert found.tolist() == [[False, True], [False, False]]
+        assert program.table({"m": found}, sentences).splitlines()[2:] == [
+            "| x | 1 | 0.00 | 1.00 |",
+            "| y | 1 | 0.00 | 0.00 |",
+            "| all | 2 | 0.00 | 0.50 |",
+        ]
+        program.main(["--failures"])
+    printed = capsys.readouterr().out
+    assert "| all | 360 | 0." in printed
+    assert "\ndefault fails on:\n\n- " in printed
+
+
 def test_our_sentences_are_not_those_that_a_model_is_judged_by(after):
     own, hard = after.read_sentences("sentences.jsonl"), after.read_sentences("hard_sentences.jsonl")
-    shown = [*EXAMPLE_TEXTS, *(sentence.text for sentence in hard)]
+    everyday = after.read_sentences("everyday.jsonl")
+    assert len(everyday) >= 200
+    shown = [*EXAMPLE_TEXTS, *(sentence.text for sentence in [*hard, *everyday])]
     known = set.union(*map(five_in_a_row, shown))
     assert [sentence.text for sentence in own if five_in_a_row(sentence.text) & known] == []
     assert {sentence.text.lower() for sentence in own} & {text.lower() for text in shown} == set()
-    for sentences in (own, hard):
+    for sentences in (own, hard, everyday):
         assert len({sentence.text for sentence in sentences}) == len(sentences)
         assert all(sentence.emojis and set(sentence.emojis) <= set(EMOJIS) for sentence in sentences)
     assert max(sum(emoji in sentence.emojis for sentence in hard) for emoji in EMOJIS) < len(hard) / 2

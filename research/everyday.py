@@ -1,0 +1,71 @@
+"""Score models on everyday sentences: is the first guess, or one of three, one that a reader accepts?
+
+The sentences, with the emojis that fit, are in everyday.jsonl: they were written by somebody who had not seen
+those for training, and no model learns them. The result is Markdown, a row for each kind of sentence.
+
+Examples:
+    everyday.py
+    everyday.py default runs/default
+    everyday.py default --balance 0.4 --failures
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import numpy.typing as npt
+from after_training import Sentence, fitting, read_sentences
+
+from torchmoji import MojiPipeline
+from torchmoji.cli.arguments import make_parser
+
+
+def hits(pipeline: MojiPipeline, sentences: Sequence[Sentence]) -> npt.NDArray[np.bool_]:
+    """Whether the first guess fits each sentence, and whether one of the first three does: (n, 2)."""
+    probabilities = pipeline.predict_proba([sentence.text for sentence in sentences])
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
+    fits = np.take_along_axis(fitting(sentences, pipeline.classes).numpy(), best, axis=1) > 0
+    return np.stack([fits[:, 0], fits.any(axis=1)], axis=1)
+
+
+def table(found: dict[str, npt.NDArray[np.bool_]], sentences: Sequence[Sentence]) -> str:
+    """Markdown: for each kind the share of both, for each model."""
+    kinds = [sentence.kind for sentence in sentences]
+    heads = " | ".join(f"{name}: first guess | one of three" for name in found)
+    lines = [f"| kind | sentences | {heads} |", "|---" * (2 + 2 * len(found)) + "|"]
+    for kind in [*dict.fromkeys(kinds), "all"]:
+        rows = [number for number, other in enumerate(kinds) if kind in (other, "all")]
+        cells = [f"{share:.2f}" for shares in found.values() for share in shares[rows].mean(axis=0)]
+        lines.append(f"| {kind} | {len(rows)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line, score, print."""
+    parser = make_parser(__doc__)
+    parser.add_argument("models", nargs="*", default=["default"], metavar="MODEL", help="default: default")
+    parser.add_argument("--balance", type=float, default=0.0, metavar="B", help="as in `torchmoji emojize`")
+    parser.add_argument("--failures", action="store_true", help="show the sentences whose first guess fails")
+    options = parser.parse_args(arguments)
+    sentences = read_sentences("everyday.jsonl")
+    try:
+        pipelines = {
+            name: MojiPipeline.from_pretrained(name, balance=options.balance) for name in options.models
+        }
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    found = {name: hits(pipeline, sentences) for name, pipeline in pipelines.items()}
+    print(table(found, sentences))
+    if options.failures:
+        for name, pipeline in pipelines.items():
+            failed = [sentences[row] for row in np.flatnonzero(~found[name][:, 0])]
+            print(f"\n{name} fails on:\n")
+            for sentence, (score,) in zip(failed, pipeline.predict([s.text for s in failed], 1), strict=True):
+                print(f"- {score.emoji} {sentence.text}")
+
+
+if __name__ == "__main__":
+    main()
