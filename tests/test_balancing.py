@@ -189,8 +189,10 @@ def test_a_saved_classifier_goes_by_its_thresholds_and_temperature(tmp_path, bac
         ("thresholds", [0.5], "there are 1 thresholds for a model of 3 classes"),
         ("thresholds", [0.5, 2, 0.5], r"config\.json: thresholds must be a number from 0 to 1 for each"),
         ("thresholds", {"a": 1}, "thresholds must be a number from 0 to 1 for each"),
-        ("temperature", 0, r"config\.json: temperature must be a positive number, got 0"),
-        ("temperature", "warm", "temperature must be a positive number, got 'warm'"),
+        ("temperature", 0, r"config\.json: temperature must be a number from 0.001 to 1000, got 0"),
+        ("temperature", 5e-324, "temperature must be a number from 0.001 to 1000, got 5e-324"),
+        ("temperature", 10**400, "temperature must be a number from 0.001 to 1000, got 10000"),
+        ("temperature", "warm", "temperature must be a number from 0.001 to 1000, got 'warm'"),
     ],
 )
 def test_thresholds_and_temperatures_that_do_not_fit_are_refused(folder, key, value, message):

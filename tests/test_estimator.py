@@ -315,6 +315,8 @@ def test_folders_that_are_no_classifiers_are_refused(start, tmp_path):
         {"classes": ["no", "no"]},
         {"classes": ["no", "yes", "perhaps"]},
         {"classes": [10**20, 1]},
+        {"classes": [10**400, 1]},
+        {"classes": ["a\0", "a"]},
         {"classes": [float("nan"), 1.0]},
         {"classes": ["no", 1]},
         {"parameters": {**about["parameters"], "method": "best"}},

@@ -101,10 +101,10 @@ def checked_temperature(given: Any) -> float:
     """A temperature.
 
     Raises:
-        ValueError: It is no positive number.
+        ValueError: It is no number from 0.001 to 1000; beyond that all are the same or alike.
     """
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < float("inf"):
-        raise ValueError(f"temperature must be a positive number, got {short(given)}")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 1e-3 <= given <= 1e3:
+        raise ValueError(f"temperature must be a number from 0.001 to 1000, got {short(given)}")
     return float(given)
 
 

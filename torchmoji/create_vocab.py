@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from torchmoji import global_variables
-from torchmoji.files.atomic import atomic_path, atomic_write_text
+from torchmoji.files.atomic import atomic_path, atomic_write_text, read_json
 from torchmoji.files.npz import read_npz
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import SPECIAL_TOKENS
@@ -88,7 +88,7 @@ def _save_word_counts(
 
 def _read_ids(path: Path) -> dict[str, int]:
     try:
-        vocabulary = json.loads(path.read_text(encoding="utf-8"))
+        vocabulary = read_json(path)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a vocabulary: no valid JSON ({error!s:.200})") from error
     if not isinstance(vocabulary, dict) or not set(map(type, vocabulary.values())) <= {int}:

@@ -26,6 +26,7 @@ from torch import nn
 from torchmoji.balancing import with_temperature
 from torchmoji.create_vocab import VocabBuilder, extend_vocab
 from torchmoji.emojis import fold_emojis
+from torchmoji.files.atomic import read_json
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
 from torchmoji.pipeline.engines import Backend, TorchEngine
@@ -508,7 +509,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: give a folder of TorchMojiClassifier.save")
         try:
-            about = json.loads(path.read_text(encoding="utf-8"))
+            about = read_json(path)
             classes, multi_label, history = _checked_about(about)
             weights = about["class_weight"]
             classifier = cls(
@@ -516,7 +517,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
                 class_weight=dict(weights) if isinstance(weights, list) else weights,
                 device=device,
             )
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged ({error!r:.200}): save the classifier again") from error
         classifier.classes_, classifier.multi_label_, classifier.history_ = classes, multi_label, history
         classifier.data_sha256 = about.get("data_sha256")
@@ -559,7 +560,7 @@ def _checked_about(about: Any) -> tuple[npt.NDArray[Any], bool, list[dict[str, A
     if not isinstance(classes[0], str) and not all(math.isfinite(name) for name in classes):
         raise ValueError("classes must be finite")
     found = np.array(classes)
-    if found.dtype == object or len(set(classes)) < len(classes):
+    if found.dtype == object or len(set(found.tolist())) < len(classes):
         raise ValueError("classes must be different, and numbers below 2^63")
     if not isinstance(multi_label, bool):
         raise ValueError(f"multi_label must be true or false, got {multi_label!r:.40}")
@@ -568,7 +569,5 @@ def _checked_about(about: Any) -> tuple[npt.NDArray[Any], bool, list[dict[str, A
     keys = {"stage", "train_loss", "val_loss", "val_accuracy"}
     if not isinstance(history, list) or not all(isinstance(e, dict) and keys <= set(e) for e in history):
         raise ValueError("history must be a list of epochs")
-    if not isinstance(about.get("data_sha256"), str | None):
-        raise ValueError("data_sha256 must be a text or null")
     check_choice("method", about["parameters"]["method"], FINETUNING_METHODS)
     return found, multi_label, history

@@ -228,7 +228,7 @@ def test_what_is_there_is_replaced_with_force_only_and_the_input_never(tiny_fold
     os.link(table, copy)
     there.write_text("mine")
     command = ["emojize", str(table), "--model", tiny_folder, "--quiet"]
-    for out in (table, link, copy):
+    for out in (table, link, copy, tmp_path / "new" / ".." / "a.csv"):
         for options in (["--out", str(out)], ["--out", str(out), "--force"]):
             assert main([*command, *options]) == 1
             assert f"{out} would replace the input {table}: give another name" in capsys.readouterr().err
@@ -241,6 +241,11 @@ def test_what_is_there_is_replaced_with_force_only_and_the_input_never(tiny_fold
     assert main([*command, "--out", str(link), "--force"]) == 0
     assert link.is_symlink()
     assert there.read_text().startswith("text,emoji_1")
+
+
+def test_a_path_of_a_folder_is_no_text(tiny_folder, tmp_path, capsys):
+    assert main(["emojize", str(tmp_path), "--model", tiny_folder]) == 1
+    assert f"{tmp_path} is a folder: name files in it" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")

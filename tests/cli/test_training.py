@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from support.small_pipeline import small
 
 from torchmoji.cli.main import main
 from torchmoji.estimator import TorchMojiClassifier
@@ -70,6 +71,8 @@ def test_evaluate_scores_what_the_model_has_not_seen(tuned, tmp_path, capsys):
     texts, labels = part.part(part.split[2])
     assert scores["accuracy"] == TorchMojiClassifier.load(model).score(texts, labels)
     assert evaluated(capsys, data, "--model", model, "--all")[0]["texts"] == 20
+    assert main(["evaluate", data, "--model", model, "--seed", "8"]) == 1
+    assert "--seed 8 is another split" in capsys.readouterr().err
     new = write_table(tmp_path / "new.csv", [["text", "label"], *data_rows(21)])
     scores, note = evaluated(capsys, new, "--model", model)
     assert (scores["texts"], note) == (21, "")
@@ -90,6 +93,20 @@ def test_evaluate_takes_an_onnx_file(tuned, tmp_path, capsys):
         evaluated(capsys, data, "--model", name, "--all")[0] for name in (str(tmp_path / "m.onnx"), model)
     )
     assert of_file == of_folder
+    assert (
+        "does not say what it was fine-tuned on"
+        in evaluated(capsys, data, "--model", str(tmp_path / "m.onnx"))[1]
+    )
+
+
+def test_thresholds_count_in_an_onnx_file_too(tmp_path, capsys):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    small(3, ["a", "b", "c"], multi_label=True, thresholds=[0.0, 1.0, 1.0]).save_pretrained(tmp_path / "m")
+    assert main(["export", "--model", str(tmp_path / "m"), "--out", str(tmp_path / "m.onnx")]) == 0
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"text": "good", "label": ["a"]}\n{"text": "bad", "label": ["a"]}\n')
+    assert evaluated(capsys, str(data), "--model", str(tmp_path / "m.onnx"))[0]["accuracy"] == 1
 
 
 @pytest.mark.parametrize("kind", ["tsv", "jsonl", "json", "csv.gz"])

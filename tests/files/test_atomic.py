@@ -12,6 +12,7 @@ from torchmoji.files.atomic import (
     atomic_path,
     atomic_write_text,
     locked,
+    read_json,
     remove_leftovers,
     writing,
 )
@@ -180,3 +181,14 @@ def test_a_lock_whose_file_is_removed_meanwhile_still_holds(tmp_path, monkeypatc
     with locked(path, "held"), pytest.raises(BlockingIOError, match="held"), locked(path, "held"):
         pass
     assert len(acquired) == 2
+
+
+def test_a_json_file_of_gigabytes_is_not_read(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('[{"a": 1}]')
+    assert read_json(path) == [{"a": 1}]
+    with pytest.raises(ValueError, match="it has more than 9 bytes"):
+        read_json(path, 9)
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_json(path)

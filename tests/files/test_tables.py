@@ -442,3 +442,16 @@ def test_rows_with_other_columns_are_filled_up_or_refused(tmp_path, kind):
         ValueError, match=r"row 2 has 'c', which is no column of the rows before it: write \.jsonl"
     ):
         write_rows([{"a": 1}, {"a": 2, "c": 3}], tmp_path / f"new.{kind}")
+
+
+def test_columns_of_types_that_nobody_reads_are_refused(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    ends, ones = pyarrow.array([3], "int32"), pyarrow.array(["good"])
+    views = pyarrow.ListViewArray.from_arrays([0], [1], ones)
+    for column in (pyarrow.RunEndEncodedArray.from_arrays(ends, ones), views):
+        path = tmp_path / "a.feather"
+        batch = pyarrow.record_batch([column], ["text"])
+        with pyarrow.ipc.new_file(path, batch.schema) as file:
+            file.write_batch(batch)
+        with pytest.raises(ValueError, match=r"a\.feather: the column 'text' is of the type .* not read"):
+            list(read_texts(path))

@@ -101,3 +101,11 @@ def test_the_first_process_of_a_container_ends_too(monkeypatch):
         kill(os.getpid(), signal.SIGTERM)
         monkeypatch.setattr(os, "kill", lambda *arguments: None)
     assert ended.value.code == 128 + signal.SIGTERM
+
+
+def test_metrics_are_not_written_through_a_link(tmp_path):
+    (tmp_path / "other").write_text("mine")
+    (tmp_path / "metrics.jsonl").symlink_to(tmp_path / "other")
+    with pytest.raises(FileExistsError, match=r"metrics\.jsonl is a link or no file, and is not"):
+        TrainingProgress(tmp_path, 2, 0, 0, shown=False)
+    assert (tmp_path / "other").read_text() == "mine"

@@ -197,6 +197,8 @@ def test_bad_rows_are_named(tmp_path, name, text, message):
         ('{"a":1} {"a":1}', "line 1: label is {'a': 1}"),
         ('[1] ["x"]', "line 2: label holds 'x'"),
         ("[1] [-1]", "line 2: label holds -1"),
+        (f'"x" "{"y" * 1001}"', "line 2: label is 'yyy.*, of more than 1000 characters"),
+        (f"[1] {str([1] * 10_001).replace(' ', '')}", "line 2: label has 10001 members, 10000 at most"),
         ("[] []", "every label is an empty list"),
     ],
 )
@@ -434,6 +436,15 @@ HOSTILE = {
     "large number": b"\x80\x02\x8b\x00\x10\x00\x00" + b"\x7f" * 4096 + b".",
     "sets": b"\x80\x04" + b"\x8f" * (1 << 21) + b".",
 }
+
+
+def test_one_text_that_stands_often_is_refused(tmp_path):
+    texts = ["x" * 200_000] * 400
+    info = [{"label": 0}] * 400
+    data = {"texts": texts, "info": info, "train_ind": [0], "val_ind": [1], "test_ind": [2]}
+    (tmp_path / "raw.pickle").write_bytes(pickle.dumps(data, protocol=2))
+    with pytest.raises(ValueError, match="the texts have more than 67108864 bytes"):
+        read_labelled_texts(tmp_path / "raw.pickle")
 
 
 def test_hostile_pickles_are_refused_in_little_memory(tmp_path):

@@ -502,6 +502,26 @@ def test_damaged_files_are_refused_or_read(tmp_path, kind):
     check_mutations(path, load_state_dict, (ValueError,))
 
 
+def test_torch_files_with_other_instructions_or_lists_of_contents_are_refused(tmp_path):
+    path = tmp_path / "weights.bin"
+    torch.save({"c_codecs\nencode\n": torch.ones(1)}, path)
+    with pytest.raises(ValueError, match="it makes bytes of text"):
+        load_state_dict(path)
+    torch.save(make_weights(), path)
+    load_state_dict(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-50] + b"\0" * 8 + content[-42:])  # where the contents begin
+    with pytest.raises(ValueError, match=r"weights\.bin is (truncated or )?damaged"):
+        load_state_dict(path)
+
+
+def test_a_long_list_of_arrays_is_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file({f"layer_{'x' * 90}_{number}": torch.zeros(1) for number in range(8000)}, path)
+    with pytest.raises(ValueError, match="its header has more than 1048576 bytes"):
+        load_state_dict(path)
+
+
 @contextmanager
 def full_disk(size):
     """Files of this process cannot be longer."""

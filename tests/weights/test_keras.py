@@ -291,3 +291,16 @@ def test_nothing_is_read_from_elsewhere(tmp_path, change, message):
         change(file["embedding/embedding"], secret)
     with pytest.raises(ValueError, match=rf"weights\.h5 .*{message}.*save the weights again$"):
         read_keras_weights(path)
+
+
+def test_names_stand_in_a_list_once(tmp_path):
+    path = tmp_path / "weights.h5"
+    for names, message in (
+        ([b"embedding", b"embedding"], "a name twice"),
+        ([b"x"] * 101, "more than 100 names"),
+    ):
+        write_keras_weights(make_weights(), path)
+        with h5py.File(path, "r+") as file:
+            file.attrs["layer_names"] = names
+        with pytest.raises(ValueError, match=f"layer_names .*{message}"):
+            read_keras_weights(path)

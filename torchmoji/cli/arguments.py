@@ -185,14 +185,15 @@ def new_output(
         inputs: What the command reads, which it never replaces.
 
     Returns:
-        The path, for a link that of the file to which it leads, so that the link stays.
+        The path; that of the file itself where a link or `..` leads to it, so that a link stays.
 
     Raises:
         ValueError: It is one of the inputs, also by a link.
         OSError: Something is there that must not, or without `force` is not to be replaced.
     """
     path = Path(path)
-    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    is_indirect = path.is_symlink() or ".." in path.parts
+    target = Path(os.path.realpath(path)) if is_indirect else path
     if not target.exists():
         return target
     for given in inputs:
@@ -217,7 +218,7 @@ def new_folder(
     inputs: Iterable[str | os.PathLike[str] | None] = (),
 ) -> Path:
     """The same for a folder: one that is there is right where it has none of `files`, or with `force`."""
-    path = Path(path)
+    path = Path(os.path.realpath(path)) if ".." in Path(path).parts else Path(path)
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{path} is a file: give a folder")
     for given in inputs:

@@ -351,7 +351,8 @@ def _jobs(options: argparse.Namespace) -> list[_Job]:
         if options.resume and target.exists() and not options.force:
             if can_be_resumed(target):
                 raise FileExistsError(f"{name} exists: --force lets the unfinished one replace it")
-            note(f"{name} is finished: nothing is left to do; --force makes it anew", options.quiet)
+            about = "nothing is left to do, if it is from this input and model; --force makes it anew"
+            note(f"{name} is finished: {about}", options.quiet)
             return []
     return list(jobs.values())
 
@@ -379,6 +380,8 @@ def _sources(options: argparse.Namespace) -> list[str]:
     as_text = "a text of that name can come by standard input (-)"
     files = [word for word in texts if word != "-" and _is_file(word)]
     for word in texts:
+        if os.path.isdir(word) and os.path.basename(word) != word:
+            raise IsADirectoryError(f"{word} is a folder: name files in it; {as_text}")
         if ending(word) in (*READABLE, *SPREADSHEETS) and not _is_file(word) and len(word.split()) == 1:
             raise FileNotFoundError(f"there is no file {word}: check the path; {as_text}")
     if files and len(files) < len(texts):

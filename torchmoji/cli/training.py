@@ -197,7 +197,9 @@ def _model(options: argparse.Namespace) -> _Model:
 
         def predict(texts: list[str]) -> npt.NDArray[Any]:
             probabilities = pipeline.predict_proba(texts)
-            return (probabilities > 0.5).astype(np.int64) if several else names[probabilities.argmax(axis=1)]
+            if several:
+                return (probabilities > np.array(pipeline.thresholds or 0.5)).astype(np.int64)
+            return names[probabilities.argmax(axis=1)]
 
         return _Model(predict, names, several, 42, None)
     from torchmoji.estimator import TorchMojiClassifier
@@ -215,6 +217,11 @@ def _model(options: argparse.Namespace) -> _Model:
 def _evaluate(options: argparse.Namespace) -> None:
     model = _model(options)
     is_known = model.data_sha256 is not None and sha256(options.data) == model.data_sha256
+    if is_known and options.seed not in (None, model.seed):
+        raise ValueError(
+            f"--seed {options.seed} is another split of {options.data} than the model learned from "
+            f"({model.seed}), so that it has seen most of its test part: leave --seed out"
+        )
     needs_split = not options.all and (is_known or options.seed is not None)
     data = _read(options, model.seed if options.seed is None else options.seed, needs_split)
     data = data.for_classes(model.classes.tolist(), model.multi_label)
@@ -222,6 +229,11 @@ def _evaluate(options: argparse.Namespace) -> None:
     if not rows:
         raise ValueError(f"{options.data}: no row has the split 'test'; --all scores all rows")
     texts, labels = data.part(rows)
+    if options.model.endswith(".onnx"):
+        note(
+            "an ONNX file does not say what it was fine-tuned on: give it texts that it has not seen",
+            options.quiet,
+        )
     if is_known:
         kind = "on all texts, most of which it learned from" if options.all else "on its test part"
         note(f"the model was fine-tuned on {options.data}: scored {kind}", options.quiet)

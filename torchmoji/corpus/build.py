@@ -55,7 +55,7 @@ from torchmoji.create_vocab import (
     spellings_path,
     with_hashtags,
 )
-from torchmoji.files.atomic import atomic_write_text, locked, remove_leftovers, sha256
+from torchmoji.files.atomic import atomic_write_text, locked, read_json, remove_leftovers, sha256
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import SPECIAL_TOKENS, UNKNOWN_ID, VOCABULARY_NAME
 
@@ -209,7 +209,7 @@ class _Builder:
     def _old_plan(self, path: Path) -> Mapping[str, Any]:
         """What the chunks in the work folder were made from."""
         try:
-            plan = json.loads(path.read_text("utf-8"))
+            plan = read_json(path)
         except (FileNotFoundError, ValueError, RecursionError):
             plan = None
         if not isinstance(plan, dict):

@@ -5,7 +5,6 @@ uint16 or uint32, `labels`, a list of uint16, and `text` where texts were kept. 
 read it as well. pyarrow is the extra `corpus`.
 """
 
-import json
 import os
 import re
 import struct
@@ -21,7 +20,7 @@ import numpy.typing as npt
 
 from torchmoji.corpus.reading import import_pyarrow
 from torchmoji.create_vocab import load_vocabulary, rows_of_embedding, spellings_path
-from torchmoji.files.atomic import atomic_path, sha256
+from torchmoji.files.atomic import atomic_path, read_json, sha256
 from torchmoji.global_variables import VOCABULARY_NAME
 
 BATCH_ROWS = 1 << 16
@@ -278,6 +277,8 @@ def map_shard(path: str | os.PathLike[str]) -> Iterator[RowBatch]:
     for batch in _record_batches(path):
         tokens, labels = batch.column("tokens"), batch.column("labels")
         arrays = [tokens.values, tokens.offsets, labels.values, labels.offsets]
+        if any(array.null_count for array in arrays):
+            raise ValueError(f"{os.fspath(path)} has rows with holes: build the corpus again")
         yield RowBatch(*(array.to_numpy() for array in arrays))
 
 
@@ -390,7 +391,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         ValueError: It is damaged or of another version.
     """
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        manifest: dict[str, Any] = read_json(path)
         if wrong := _misfit(manifest, _MANIFEST, "it"):
             raise ValueError(f"{wrong} is missing or of another type")
         if (manifest["format"], manifest["format_version"]) != (FORMAT, FORMAT_VERSION):

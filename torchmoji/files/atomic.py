@@ -1,6 +1,7 @@
 """Writing files so that a reader never sees half of one, locks, and telling files by their bytes."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
@@ -16,6 +18,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _READ_BYTES = 1 << 20
+LARGEST_JSON = 1 << 25
+"""Bytes of a JSON file, at most."""
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}(\.[^.]*)?")
 """A name that `_temporary_folder` gives, or that older versions gave files."""
 
@@ -187,6 +191,22 @@ def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all."""
     with atomic_path(path) as temporary, writing(temporary):
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike[str], most: int = LARGEST_JSON) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is not JSON, or has more than `most` bytes: they take some twenty times as much memory.
+    """
+    path = Path(path)
+    if path.stat().st_size > most:
+        raise ValueError(f"it has more than {most} bytes")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

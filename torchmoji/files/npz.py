@@ -27,6 +27,8 @@ def read_npz(path: str | os.PathLike[str], expected: str, name: str | None = Non
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")
         if path.stat().st_size > LARGEST_ARRAY:
             raise ValueError(f"it has more than {LARGEST_ARRAY} bytes")
         content = path.read_bytes()

@@ -9,6 +9,7 @@ import csv
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from itertools import islice
@@ -17,7 +18,7 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 
-from torchmoji.files.atomic import atomic_write_text, locked, sha256
+from torchmoji.files.atomic import atomic_write_text, locked, read_json, sha256
 from torchmoji.files.tables import Row, ending, npy_header, to_lines
 
 T = TypeVar("T")
@@ -137,8 +138,11 @@ class PartialFile:
         if self._checksum(rows, size) != checksum:
             raise ValueError(f"{self._data} is not as it was written, or the number of its rows: {_ANEW}")
         if self._kind in (".csv", ".tsv"):
-            with open(self._data, encoding="utf-8", newline="") as table:
-                self._header = next(csv.reader(table, delimiter="\t" if self._kind == ".tsv" else ","))
+            try:
+                with open(self._data, encoding="utf-8", newline="") as table:
+                    self._header = next(csv.reader(table, delimiter="\t" if self._kind == ".tsv" else ","))
+            except (csv.Error, StopIteration, UnicodeDecodeError) as error:
+                raise ValueError(f"{self._data} has no row of names: {_ANEW}") from error
         self.done = rows
         return size
 
@@ -151,11 +155,11 @@ class PartialFile:
     def _read_note(self) -> tuple[int, int, str, dict[str, Any]]:
         """Rows, bytes, their checksum and what they are made from."""
         try:
-            note = json.loads(self._note.read_text(encoding="utf-8"))
+            note = read_json(self._note)
             rows, size, checksum, about = (note[name] for name in ("rows", "bytes", "sha256", "about"))
         except (KeyError, TypeError, ValueError, RecursionError):
             rows = size = checksum = about = None
-        numbers_fit = type(rows) is int and type(size) is int and min(rows, size) > 0
+        numbers_fit = type(rows) is int and type(size) is int and 0 < rows <= sys.maxsize and size > 0
         if not (numbers_fit and isinstance(about, dict)):
             raise ValueError(f"{self._note} is damaged: delete it and {self._data.name} to begin anew")
         return rows, size, checksum, about

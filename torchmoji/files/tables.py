@@ -51,6 +51,7 @@ _LARGEST_ROW = 1 << 28
 """Bytes of a row of Parquet and its like as Python's values."""
 _OBJECT = 56
 """Bytes of a small value of Python, and its place in a list."""
+_UNREAD = ("list_view", "run_end_encoded", "union")
 _BLOCK = 1 << 16
 _BLANKS = re.compile(r"\s*")
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -540,6 +541,12 @@ def _columnar(
 
     source, schema = told(opened)
     names = [column for column in schema.names if not only or column.strip() in only]
+    for field in map(schema.field, names):
+        if any(unusual in str(field.type) for unusual in _UNREAD):
+            raise ValueError(
+                f"{name}: the column {field.name!r:.60} is of the type {field.type!s:.60}, which is not "
+                "read: write texts, numbers or lists"
+            )
 
     def batches() -> Iterator[Any]:
         if kind == ".parquet":  # row groups of a data set would be unpacked as a whole
@@ -585,11 +592,15 @@ def _rows_at_once(
     longest, most, coded = 1, 0, set[str]()
     with parquet.ParquetFile(path, filesystem=filesystem) as file:
         groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
-    columns = [column for column in columns if column.path_in_schema.split(".")[0] in names]
-    for column in columns:
-        if (size := column.total_uncompressed_size) > _LARGEST_COLUMN:
+    columns = []
+    for group in groups:
+        wanted = [group.column(number) for number in range(group.num_columns)]
+        wanted = [column for column in wanted if column.path_in_schema.split(".")[0] in names]
+        if (size := sum(column.total_uncompressed_size for column in wanted)) > _LARGEST_COLUMN:
             raise _TooLarge(f"{name} has a row group of {size} bytes: write it with smaller ones")
+        columns += wanted
+    for column in columns:
+        size = column.total_uncompressed_size
         longest = max(longest, size // max(column.num_values, 1))
         most = max(most, column.num_values)
     texts = {c.path_in_schema for c in columns if c.physical_type == "BYTE_ARRAY" and c.has_dictionary_page}

@@ -40,6 +40,10 @@ class TrainingProgress:
         self.total_steps, self._is_first = total_steps, is_first
         self._path = folder / METRICS_NAME
         if is_first:
+            if os.path.lexists(self._path) and (self._path.is_symlink() or not self._path.is_file()):
+                raise FileExistsError(
+                    f"{self._path} is a link or no file, and is not written into: remove it"
+                )
             with open(self._path, "ab") as file:
                 file.truncate(min(written, os.fstat(file.fileno()).st_size))
         disable = None if shown and is_first else True  # None: where there is no terminal

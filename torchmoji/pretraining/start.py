@@ -41,6 +41,8 @@ WORD_DROPOUT = 0.1
 """Share of the words that are left out of a text."""
 WORD_BATCH_FACTOR = 4
 """A batch for words alone has so many times the texts of a later step."""
+MOST_DIMENSIONS = 4096
+"""Numbers in a word vector, at most: what is compared is the square of that."""
 VECTOR_SCALE = 0.15
 """Root mean square of embeddings that begin with word vectors: half of that of fresh ones."""
 _WARMUP = 100
@@ -85,6 +87,8 @@ def start_with_model(
             "model that it starts from"
         )
     check_fits(other_vocabulary, sizes.nb_tokens)
+    if sizes.nb_tokens <= UNKNOWN_ID:
+        raise ValueError(f"the model {os.fspath(name)!r} has {sizes.nb_tokens} words, too few to start from")
     words = [other_vocabulary.get(word, UNKNOWN_ID) for word in words_by_id(vocabulary)]
     weights = model.state_dict()
     for key, value in state.items():
@@ -197,6 +201,10 @@ def start_with_vectors(model: TorchMoji, path: str | os.PathLike[str]) -> None:
     weight: Tensor = model.embed.weight
     meaning = "a row for each word, in its order"
     stored = open_float16(path, "word vectors", "vocabulary", (len(weight), None), meaning)
+    if stored.shape[1] > MOST_DIMENSIONS:
+        raise ValueError(
+            f"{os.fspath(path)} has vectors of {stored.shape[1]} numbers, {MOST_DIMENSIONS} at most"
+        )
     vectors = torch.from_numpy(stored.astype(np.float64))
     is_known = vectors.any(1)
     if not is_known.any() or not torch.isfinite(vectors).all():

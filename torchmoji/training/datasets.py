@@ -15,6 +15,7 @@ import pickletools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any, NamedTuple
@@ -31,11 +32,14 @@ VALIDATION_SHARE = 0.1
 TEST_SHARE = 0.2
 MOST_CLASSES = 10_000
 """Of texts with several classes each: a column for every class is kept in memory."""
+LONGEST_LABEL = 1000
+"""Characters of a class's name."""
 MOST_CELLS = 1 << 25
 """Texts times classes, where they have several: a quarter of a gigabyte."""
 MOST_CHARACTERS = 1 << 29
 """Of all texts together, which are kept in memory."""
 LARGEST_PICKLE = 1 << 26  # bytes
+_LONGEST_BYTES = 1 << 16
 MOST_INSTRUCTIONS = 1 << 21
 """Of a pickle, some twenty for a text: one of a byte can take 200 bytes in memory."""
 
@@ -174,7 +178,7 @@ def read_labelled_texts(
         else:
             split = [[], [], list(range(len(rows)))]
         data = LabelledTexts([row.text for row in rows], labels, split, classes, str(path))
-    counts = ", ".join(f"{name} {count}" for name, count in data.class_counts().items())
+    counts = ", ".join(f"{name} {count}" for name, count in islice(data.class_counts().items(), 100))
     logger.info("%s: %d texts, with the class %s", path, len(data.texts), counts)
     return data
 
@@ -207,6 +211,11 @@ def _labelled_rows(table: Table, names: tuple[str, str]) -> Iterator[_Row]:
             raise ValueError(
                 f"{where}: the texts have more than {MOST_CHARACTERS} characters: give fewer or shorter ones"
             )
+        if isinstance(label, list) and len(label) > MOST_CLASSES:
+            raise ValueError(f"{where}: label has {len(label)} members, {MOST_CLASSES} at most")
+        for name in label if isinstance(label, list) else [label]:
+            if isinstance(name, str) and len(name) > LONGEST_LABEL:
+                raise ValueError(f"{where}: label is {short(name)}, of more than {LONGEST_LABEL} characters")
         if label is None and table.kind in (".csv", ".tsv"):
             label = ""
         if ("split" in row) != has_split:
@@ -400,6 +409,8 @@ def _scalar(dtype: _Dtype, data: bytes) -> Any:
 
 def _bytes(text: str, encoding: str) -> bytes:
     """How Python 3 writes bytes for Python 2."""
+    if len(text) > _LONGEST_BYTES:
+        raise pickle.UnpicklingError(f"it makes bytes of a text of {len(text)} characters")
     return text.encode({"latin1": "latin1", "ascii": "ascii"}[encoding])
 
 
@@ -527,7 +538,12 @@ def _read_pickle(path: Path) -> LabelledTexts:
         raise ValueError(
             f"{path}: no {' and no '.join(missing)} among {', '.join(sorted(data)[:10]) or 'nothing':.200}"
         )
-    texts = [_decode(path, i, text) for i, text in enumerate(_members(path, "texts", data["texts"]))]
+    given = _members(path, "texts", data["texts"])
+    if (
+        sum(len(text) for text in given if isinstance(text, str | bytes)) > LARGEST_PICKLE
+    ):  # some may be the same
+        raise ValueError(f"{path}: the texts have more than {LARGEST_PICKLE} bytes")
+    texts = [_decode(path, i, text) for i, text in enumerate(given)]
     info = _members(path, "info", data["info"])
     if len(info) != len(texts):
         raise ValueError(f"{path}: {len(texts)} texts, but {len(info)} entries of info")

@@ -18,7 +18,7 @@ from torchmoji import __version__
 from torchmoji.balancing import checked_frequencies, checked_temperature, checked_thresholds
 from torchmoji.create_vocab import load_vocabulary, spellings_path, vocabulary_files
 from torchmoji.emojis import EMOJIS
-from torchmoji.files.atomic import atomic_folder, atomic_path, atomic_write_text, sha256, writing
+from torchmoji.files.atomic import atomic_folder, atomic_path, atomic_write_text, read_json, sha256, writing
 from torchmoji.global_variables import ORIGINAL_WEIGHTS_NAME, default_model_directory
 from torchmoji.weights.layers import WEIGHTS_NAME, weights_in
 
@@ -125,7 +125,7 @@ def _compare(folder: Path, written: Mapping[str, Any], names: Iterable[str]) -> 
 def _read_config(path: Path) -> dict[str, Any]:
     """Read and check a configuration; keys that are not known are left alone."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): write the model's folder again") from error
     if not isinstance(config, dict) or config.get("model_type") != "torchmoji":

@@ -6,9 +6,11 @@ files are read too. A file's content, not its name, says which of them it is, an
 against the table of layers in `torchmoji.weights.layers`.
 """
 
+import mmap
 import os
 import pickle
 import re
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -54,6 +56,7 @@ FILE_ENDINGS = (*TORCH_ENDINGS, *SAFETENSORS_ENDINGS, *KERAS_ENDINGS)
 """The endings that `save_state_dict` writes."""
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_ENCODE = b"_codecs"  # with its `encode` a few bytes of a pickle become gigabytes
 _ZIP_SIGNATURE = b"PK\x03\x04"
 # How pickle writes 0x1950A86A20F9469CFC6C, the number with which torch's old format starts.
 _OLD_TORCH_NUMBER = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -156,11 +159,27 @@ def _check_members(file: BinaryIO) -> None:
     """Refuse a zip whose members hold more than the file: torch would unpack them, whatever their size."""
     if file.read(len(_ZIP_SIGNATURE)) == _ZIP_SIGNATURE:
         with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
+            members, place = archive.infolist(), archive.start_dir
+            pickles = [member for member in members if member.filename.endswith("data.pkl")]
+            makes_bytes = any(
+                _ENCODE in archive.read(member) for member in pickles if member.compress_type == 0
+            )
+        file.seek(-22, os.SEEK_END)
+        signature, *_, stated, comment = struct.unpack("<4s4HIIH", file.read(22))
+        if stated == 0xFFFFFFFF:  # as torch writes it: the place stands before, in 64 bits
+            file.seek(-22 - 20 - 8, os.SEEK_END)
+            stated = int.from_bytes(file.read(8), "little")
+        if signature != b"PK\5\6" or comment or stated != place:
+            raise ValueError("its list of contents is not where it says")
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise ValueError("its arrays are compressed, which torch.save does not do")
         if sum(member.file_size for member in members) > file.seek(0, os.SEEK_END):
             raise ValueError("it declares more than it holds")
+    else:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            makes_bytes = content.find(_ENCODE) >= 0
+    if makes_bytes:
+        raise ValueError("it makes bytes of text, which weights need not")
     file.seek(0)
 
 

@@ -18,6 +18,9 @@ from torchmoji.files.atomic import atomic_path, writing
 from torchmoji.files.extras import require
 from torchmoji.weights.layers import LAYERS, ModelSizes, check_names, dimensions, model_sizes, read_sizes
 
+_MOST_NAMES = 100
+"""Of layers or of a layer's weights; DeepMoji has fewer than ten."""
+
 
 class KerasWeight(NamedTuple):
     """One array of a Keras file.
@@ -102,14 +105,24 @@ def _read_layers(h5py: ModuleType, file: Any, size: int) -> dict[str, list[torch
     if "layer_names" not in file.attrs:
         raise ValueError("found no attribute 'layer_names', expected the layout of Keras 2's save_weights")
     layers: dict[str, list[torch.Tensor]] = {}
-    for layer in map(_text, file.attrs["layer_names"]):
+    for layer in _names(file, "layer_names"):
         group = _member(h5py, file, layer)
         if not isinstance(group, h5py.Group) or "weight_names" not in group.attrs:
             raise ValueError(f"layer {layer}: found no group with an attribute 'weight_names', expected one")
-        names = [_text(name) for name in group.attrs["weight_names"]]
+        names = _names(group, "weight_names")
         if names:
             layers[layer] = [_tensor(h5py, layer, name, _member(h5py, group, name), size) for name in names]
     return layers
+
+
+def _names(group: Any, attribute: str) -> list[str]:
+    """The names in an attribute, each of which stands there once."""
+    if group.attrs.get_id(attribute).get_space().get_simple_extent_npoints() > _MOST_NAMES:
+        raise ValueError(f"{attribute} are more than {_MOST_NAMES} names")
+    names = [_text(name) for name in group.attrs[attribute]]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{attribute} has a name twice")
+    return names
 
 
 def _member(h5py: ModuleType, group: Any, path: str) -> Any:

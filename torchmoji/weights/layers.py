@@ -46,6 +46,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
 """Every layer of the model in order, with the names of its dimensions (see `dimensions`)."""
 
 QUANTIZATION = "int8 rows"
+LARGEST_HEADER = 1 << 20
+"""Bytes of the list of arrays in a safetensors file, at most."""
 """Value of the key `quantization` in the header of a file with int8 rows."""
 SCALE = ".scale"
 """Follows a matrix's name in the name of its scales."""
@@ -286,6 +288,9 @@ def read_safetensors(path: Path) -> dict[str, Layer]:
     """
     import safetensors
 
+    with open(path, "rb") as start:
+        if int.from_bytes(start.read(8), "little") > LARGEST_HEADER:
+            raise damaged(path, ValueError(f"its header has more than {LARGEST_HEADER} bytes"))
     try:
         with safetensors.safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
