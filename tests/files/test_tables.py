@@ -455,3 +455,16 @@ def test_columns_of_types_that_nobody_reads_are_refused(tmp_path):
             file.write_batch(batch)
         with pytest.raises(ValueError, match=r"a\.feather: the column 'text' is of the type .* not read"):
             list(read_texts(path))
+
+
+def test_each_stream_of_a_bz2_file_is_sound_or_refused(tmp_path):
+    path = tmp_path / "a.txt.bz2"
+    streams = [bz2.compress(b"one\n"), bz2.compress(b"two\n" * 100_000), bz2.compress(b"")]
+    path.write_bytes(b"".join(streams))
+    assert list(read_texts(path)) == ["one"] + ["two"] * 100_000
+    changed = bytearray(streams[1])
+    changed[1] ^= 1
+    for content in (streams[0] + changed, streams[0] + b"garbage", streams[0] + streams[1][:-1], b""):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.txt\.bz2"):
+            list(read_texts(path))

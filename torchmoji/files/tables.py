@@ -260,11 +260,48 @@ def open_packed(path: str | os.PathLike[str], mode: str, **options: Any) -> Any:
     return opener(path, mode, **options)
 
 
+class _Bz2(io.RawIOBase):
+    """The bytes of a bz2 file, of which each stream must be sound: Python's passes over what is not."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._decoder = file, bz2.BZ2Decompressor()
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; 0 bytes are the end.
+
+        Raises:
+            EOFError: A stream has no end.
+            OSError: What follows is no stream.
+        """
+        data = b""
+        while not data:
+            block = b""
+            if self._decoder.eof:
+                block = self._decoder.unused_data or self._file.read(_BLOCK)
+                if not block:
+                    return 0
+                self._decoder = bz2.BZ2Decompressor()
+            elif self._decoder.needs_input:
+                block = self._file.read(_BLOCK)
+                if not block:
+                    raise EOFError("the file ends too early")
+            data = self._decoder.decompress(block, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
 def _unpacked(file: Any, packed_as: str | None) -> Any:
     """The bytes of an open file, uncompressed."""
     if packed_as == ".zst":
         return require("pyarrow", "parquet", "zstd").CompressedInputStream(file, "zstd")
-    openers: dict[str | None, Any] = {".gz": gzip.open, ".bz2": bz2.open}
+    openers: dict[str | None, Any] = {
+        ".gz": gzip.open,
+        ".bz2": lambda packed: io.BufferedReader(_Bz2(packed)),
+    }
     return openers[packed_as](file) if packed_as else file
 
 
