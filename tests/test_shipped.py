@@ -8,6 +8,7 @@ import pytest
 
 from torchmoji import MojiPipeline, SentenceTokenizer, global_variables, shipped
 from torchmoji.create_vocab import load_vocabulary
+from torchmoji.finetuning import load_benchmark
 from torchmoji.shipped import note_vocabulary, note_weights, vocabulary_name, weights_name
 from torchmoji.weights import hub
 
@@ -75,6 +76,14 @@ def test_a_mixed_pipeline_is_said(data_root, caplog):
     assert "nearly every token id means another word" in caplog.text
 
 
+def test_a_vocabulary_that_nobody_knows_is_said(words, caplog):
+    changed = {**words, "the": words["of"], "of": words["the"]}
+    for vocabulary in (changed, dict(list(words.items())[:40_000])):
+        caplog.clear()
+        MojiPipeline.from_pretrained("default", vocabulary=vocabulary)
+        assert f"the vocabulary, of {len(vocabulary)} words, is not its own" in caplog.text
+
+
 def test_pairs_that_match_and_models_that_nobody_knows_are_not_spoken_of(
     words, original, tiny_folder, caplog
 ):
@@ -92,3 +101,12 @@ def test_the_tokenizer_reads_the_default_vocabulary_s_other_spellings(words):
     assert expected[0, 1] == words["angry"]
     own = {**words, "#angry": 50_000}
     assert SentenceTokenizer(own, 9).tokenize_sentences(texts)[0][0, 1] == 50_000
+
+
+def test_a_vocabulary_that_was_extended_has_a_word_for_each_row(words, tmp_path):
+    lines = "".join(f"#angry zzyzx{n % 3}abc,{n % 2}\n" for n in range(40))
+    (tmp_path / "data.csv").write_text("text,label\n" + lines)
+    data = load_benchmark(tmp_path / "data.csv", words, extend_with=5)
+    assert len(data["vocabulary"]) == len(words) + data["added"] > len(words)
+    ids = SentenceTokenizer(data["vocabulary"], 9).tokenize_sentences(["#angry"])[0]
+    assert ids[0, 0] == words["angry"]

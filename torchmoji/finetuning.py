@@ -152,11 +152,13 @@ def load_benchmark(
     texts, labels, added = tokenizer.split_train_val_test(
         data.texts, list(data.labels), data.split, extend_with=extend_with
     )
+    last = max(vocab.values(), default=-1)
+    new = {word: index for word, index in tokenizer.vocabulary.items() if index > last}
     result = {
         "texts": texts,
         "labels": [np.asarray(part) for part in labels],
         "added": added,
-        "vocabulary": tokenizer.vocabulary,
+        "vocabulary": {**vocab, **new},
         "batch_size": batch_size,
         "maxlen": maxlen,
     }

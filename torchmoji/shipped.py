@@ -62,6 +62,17 @@ def note_weights(path: str | os.PathLike[str]) -> None:
     _note("weights", weights_name(path))
 
 
+def note_pair(path: str | os.PathLike[str], vocabulary: Mapping[str, int]) -> None:
+    """Warn where the weights of one of the two models come with a vocabulary that is neither's."""
+    name = weights_name(path)
+    if name is not None and vocabulary_name(vocabulary) is None:
+        logger.warning(
+            "the weights are those of the %s model, but the vocabulary, of %d words, is not its own: "
+            "token ids may mean other words; take the vocabulary that comes with the weights",
+            *(name, len(vocabulary)),
+        )
+
+
 def note_vocabulary(vocabulary: Mapping[str, int]) -> str | None:
     """Remember that a vocabulary is in use, see `note_weights`; give its name."""
     name = vocabulary_name(vocabulary)

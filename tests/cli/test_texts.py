@@ -102,10 +102,10 @@ def test_standard_input_comes_in_whole_lines_however_it_is_cut(monkeypatch):
     class Stream:
         buffer: Pipe
 
-    def windows(*chunks):
+    def windows(*chunks, encoding=None):
         Stream.buffer = Pipe(*chunks)
         monkeypatch.setattr("sys.stdin", Stream)
-        return list(_arriving_texts())
+        return list(_arriving_texts(encoding))
 
     assert windows(b"\xef\xbb\xbfone\r\ntw", b"o", b"\nthree\n\n", "four \u2764".encode()) == [
         ["one"],
@@ -113,7 +113,13 @@ def test_standard_input_comes_in_whole_lines_however_it_is_cut(monkeypatch):
         ["four \u2764"],
     ]
     assert windows() == []
-    assert windows(b"bad \xff byte\n") == [["bad \ufffd byte"]]
+    assert windows(b"caf\xe9\n", encoding="latin-1") == [["caf\xe9"]]
+    for encoding, message in (
+        (None, r"line 2, is not UTF-8 \(byte 0xe9\)"),
+        ("lattin", "'lattin' is unknown"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            windows(b"one\ncaf\xe9\n", encoding=encoding)
 
 
 def test_the_encoding_of_a_file_is_named(tiny_folder, tmp_path, capsys):
@@ -131,7 +137,7 @@ def test_the_encoding_of_a_file_is_named(tiny_folder, tmp_path, capsys):
         ([], "no texts: give some, - for standard input, or files"),
         (["a", "--input", "x.csv"], "give texts or --input, not both"),
         (["a", "--column", "x"], "--text-column needs a file"),
-        (["a", "--encoding", "x"], "--encoding needs a file"),
+        (["a", "--encoding", "x"], "--encoding is that of a file"),
         (["a", "-"], "- stands for all texts of standard input: give it alone"),
         (["--input", "missing.csv"], "there is no file missing.csv"),
         (

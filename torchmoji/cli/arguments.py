@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
     """Make a parser whose help shows a module's docstring as it is."""
-    return Parser(description=description)
+    return Parser(description=description, allow_abbrev=False)
 
 
 def positive(text: str) -> int:

@@ -55,6 +55,7 @@ def _add(commands: Any, name: str, summary: str, description: str, examples: Seq
         help=summary,
         description=description,
         epilog="examples:\n  " + "\n  ".join(examples) + "\n",
+        allow_abbrev=False,
     )
     command.set_defaults(parser=command, stopped=None)
     return command

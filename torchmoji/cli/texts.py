@@ -10,7 +10,7 @@ import sys
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import chain, tee
+from itertools import chain, count, tee
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -320,8 +320,8 @@ def _jobs(options: argparse.Namespace) -> list[_Job]:
     has_numbers = options.command == "encode"
     if options.text_column and not sources:
         raise ValueError("--text-column needs a file: it names a column of it")
-    if options.encoding and not sources:
-        raise ValueError("--encoding needs a file: it is that of the file")
+    if options.encoding and not sources and options.texts != ["-"]:
+        raise ValueError("--encoding is that of a file or of standard input: arguments have the terminal's")
     if options.out and options.output_dir:
         raise ValueError("give --out for one file or --output-dir for several, not both")
     if options.resume and not (options.out and len(sources) == 1):
@@ -395,7 +395,9 @@ def _sources(options: argparse.Namespace) -> list[str]:
 def _windows(source: str | None, options: argparse.Namespace, files: ExitStack) -> Iterable[Iterable[Item]]:
     """The texts: of standard input as they come, of a file or the command line in one window."""
     if source is None and options.texts == ["-"]:
-        return ([(text, {DEFAULT_COLUMN: text}) for text in lines] for lines in _arriving_texts())
+        return (
+            [(text, {DEFAULT_COLUMN: text}) for text in lines] for lines in _arriving_texts(options.encoding)
+        )
     if source is None:
         return [[(text, {DEFAULT_COLUMN: text}) for text in options.texts]]
     from tqdm import tqdm
@@ -411,10 +413,28 @@ def _windows(source: str | None, options: argparse.Namespace, files: ExitStack) 
     return [tqdm(items, total=total, unit=" texts", disable=not is_shown)]
 
 
-def _arriving_texts() -> Iterator[list[str]]:
-    """The lines of standard input, as UTF-8; each time as many as have come, so that none has to wait."""
+def _arriving_texts(encoding: str | None = None) -> Iterator[list[str]]:
+    """The lines of standard input; each time as many as have come, so that none has to wait.
+
+    Raises:
+        ValueError: One is not in the encoding, by default UTF-8.
+    """
     pieces: list[bytes] = []
     is_first = True
+    numbers = count(1)
+
+    def decoded(line: bytes) -> str:
+        number = next(numbers)
+        try:
+            return line.decode(encoding or "utf-8").rstrip("\r")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"standard input, line {number}, is not {encoding or 'UTF-8'} (byte "
+                f"{line[error.start]:#04x}): name its encoding with --encoding"
+            ) from error
+        except LookupError as error:
+            raise ValueError(f"--encoding {encoding!r} is unknown: take utf-8, latin-1 or cp1252") from error
+
     stream: Any = sys.stdin
     while chunk := stream.buffer.read1(_CHUNK_BYTES):
         if is_first:
@@ -423,11 +443,7 @@ def _arriving_texts() -> Iterator[list[str]]:
         if ended:
             ended[0] = b"".join([*pieces, ended[0]])
             pieces = []
-            yield [_line(line) for line in ended]
+            yield [decoded(line) for line in ended]
         pieces.append(rest)
     if last := b"".join(pieces):
-        yield [_line(last)]
-
-
-def _line(line: bytes) -> str:
-    return line.decode("utf-8", errors="replace").rstrip("\r")
+        yield [decoded(last)]

@@ -35,6 +35,7 @@ from torchmoji.batching import (
 )
 from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import alias, emotion_scores, fold_emojis, shown, unnamed_classes
+from torchmoji.global_variables import default_weights_file
 from torchmoji.pipeline.engines import ENGINES, Backend, Engine, TorchEngine, chosen_backend, torch_engine
 from torchmoji.pipeline.results import (
     EmojiScore,
@@ -46,7 +47,7 @@ from torchmoji.pipeline.results import (
     word_attention,
 )
 from torchmoji.sentence_tokenizer import SentenceTokenizer
-from torchmoji.shipped import note_weights
+from torchmoji.shipped import note_pair, note_weights
 from torchmoji.weights import folder as pretrained
 
 if TYPE_CHECKING:
@@ -202,6 +203,8 @@ class MojiPipeline:
             config |= {name: value for name, value in source.items() if value is not None}
         if config["vocabulary"] is None:
             raise ValueError(f"{files.weights} has no vocabulary: give it as vocabulary=")
+        if vocabulary is not None or files.weights != default_weights_file():
+            note_pair(files.weights, config["vocabulary"])
         names = ("classes", "max_length", "class_frequencies", "thresholds", "temperature")
         options = {name: config[name] for name in names if name in config}
         pipeline = cls(engine, config["vocabulary"], windows=windows, balance=balance, **options)
