@@ -89,7 +89,7 @@ def _save_word_counts(
 def _read_ids(path: Path) -> dict[str, int]:
     try:
         vocabulary = read_json(path)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is not a vocabulary: no valid JSON ({error!s:.200})") from error
     if not isinstance(vocabulary, dict) or not set(map(type, vocabulary.values())) <= {int}:
         raise ValueError(f"{path} is not a vocabulary: expected a JSON object of word -> id")

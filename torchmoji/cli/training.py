@@ -193,7 +193,7 @@ def _model(options: argparse.Namespace) -> _Model:
     if options.model.endswith(".onnx"):
         pipeline = load_pipeline(options)
         names = np.array(pipeline.classes)
-        several = bool(getattr(pipeline.engine, "multi_label", False))
+        several = pipeline.engine.multi_label
 
         def predict(texts: list[str]) -> npt.NDArray[Any]:
             probabilities = pipeline.predict_proba(texts)

@@ -157,7 +157,7 @@ class PartialFile:
         try:
             note = read_json(self._note)
             rows, size, checksum, about = (note[name] for name in ("rows", "bytes", "sha256", "about"))
-        except (KeyError, TypeError, ValueError, RecursionError):
+        except (KeyError, TypeError, ValueError):
             rows = size = checksum = about = None
         numbers_fit = type(rows) is int and type(size) is int and 0 < rows <= sys.maxsize and size > 0
         if not (numbers_fit and isinstance(about, dict)):

@@ -298,11 +298,9 @@ def _unpacked(file: Any, packed_as: str | None) -> Any:
     """The bytes of an open file, uncompressed."""
     if packed_as == ".zst":
         return require("pyarrow", "parquet", "zstd").CompressedInputStream(file, "zstd")
-    openers: dict[str | None, Any] = {
-        ".gz": gzip.open,
-        ".bz2": lambda packed: io.BufferedReader(_Bz2(packed)),
-    }
-    return openers[packed_as](file) if packed_as else file
+    if packed_as == ".bz2":
+        return io.BufferedReader(_Bz2(file))
+    return gzip.open(file) if packed_as == ".gz" else file
 
 
 def _read(

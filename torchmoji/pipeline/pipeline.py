@@ -196,8 +196,9 @@ class MojiPipeline:
             "classes": classes,
             "max_length": max_length,
             "class_frequencies": class_frequencies,
+            "thresholds": thresholds,
+            "temperature": temperature,
         }
-        given |= {"thresholds": thresholds, "temperature": temperature}
         config: dict[str, Any] = {"vocabulary": files.vocabulary}
         for source in (engine.about, files.config, given):  # what comes later counts more
             config |= {name: value for name, value in source.items() if value is not None}
@@ -205,8 +206,7 @@ class MojiPipeline:
             raise ValueError(f"{files.weights} has no vocabulary: give it as vocabulary=")
         if vocabulary is not None or files.weights != default_weights_file():
             note_pair(files.weights, config["vocabulary"])
-        names = ("classes", "max_length", "class_frequencies", "thresholds", "temperature")
-        options = {name: config[name] for name in names if name in config}
+        options = {name: config[name] for name in given if name in config}
         pipeline = cls(engine, config["vocabulary"], windows=windows, balance=balance, **options)
         pipeline._weights = files.weights
         return pipeline
@@ -352,7 +352,7 @@ class MojiPipeline:
         return self.predict(iter(texts), top_k)
 
     def _best(self, row: Floats) -> npt.NDArray[np.intp]:
-        """The classes of a text, best first; with thresholds those that reach theirs."""
+        """The classes of a text, best first; with thresholds those above theirs."""
         order = np.argsort(-row, kind="stable")
         if self.thresholds is None:
             return order

@@ -7,7 +7,7 @@ pieces of the text. Here each character is followed through the same steps.
 import unicodedata
 from typing import NamedTuple
 
-from torchmoji.emojis import spelling_details
+from torchmoji.emojis import fold_emojis, spelling_details
 from torchmoji.filter_utils import BREAK_TOKEN, LINEBREAKS, process_word, remove_variation_selectors
 from torchmoji.tokenizer import tokenize
 from torchmoji.word_generator import SIMPLE_LOWER, every_word
@@ -71,7 +71,7 @@ def _lowered(text: str) -> _Traced:
 
 def _folded(traced: _Traced) -> _Traced:
     """`fold_emojis`: an emoji has the place of all that was left out behind it."""
-    if traced.text.isascii():
+    if fold_emojis(traced.text) == traced.text:  # which is quick where there is nothing to fold
         return traced
     pieces, spans, end = [], [], 0
     for match in spelling_details().finditer(traced.text):

@@ -126,7 +126,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     """Read and check a configuration; keys that are not known are left alone."""
     try:
         config = read_json(path)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is not JSON ({error}): write the model's folder again") from error
     if not isinstance(config, dict) or config.get("model_type") != "torchmoji":
         raise ValueError(f'{path} is not that of a torchMoji model: it must have "model_type": "torchmoji"')
