@@ -507,7 +507,10 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         """
         path = Path(folder) / ABOUT_NAME
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: give a folder of TorchMojiClassifier.save")
+            raise FileNotFoundError(
+                f"{os.fspath(folder)} is no fine-tuned classifier ({ABOUT_NAME} is missing): give a folder "
+                "of `torchmoji finetune` or TorchMojiClassifier.save"
+            )
         try:
             about = read_json(path)
             classes, multi_label, history = _checked_about(about)

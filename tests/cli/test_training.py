@@ -167,4 +167,4 @@ def test_a_damaged_classifier_is_one_line(tuned, tmp_path, capsys, content):
 
 def test_evaluate_wants_a_fine_tuned_model(tiny_folder, capsys):
     assert main(["evaluate", "data.csv", "--model", tiny_folder]) == 1
-    assert "give a folder of TorchMojiClassifier.save" in capsys.readouterr().err
+    assert "is no fine-tuned classifier" in capsys.readouterr().err

@@ -187,6 +187,16 @@ def test_ids_beyond_the_vocabulary_or_the_classes_are_refused(corpus):
             opened.rows("train")
 
 
+@pytest.mark.parametrize("labels", [[[1], [0]], [[1], [], [0]]])
+def test_texts_that_are_not_those_of_the_manifest_are_refused(corpus, labels):
+    rows = LabelledRows(ragged([[11]] * len(labels)), ragged(labels), None)
+    shards = write_shards(corpus.folder, "train", [rows], np.uint16)
+    split = corpus.manifest["splits"]["train"] | {"rows": 3, "shards": shards}
+    manifest = corpus.manifest | {"splits": corpus.manifest["splits"] | {"train": split}}
+    with pytest.raises(ValueError, match="the train texts are not the 3 of the manifest, each with an emoji"):
+        Corpus(corpus.folder, manifest).rows("train")
+
+
 def test_damaged_corpora_are_value_errors(corpus):
     def load(path):
         Corpus.load(corpus.folder).rows("train")

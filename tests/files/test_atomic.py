@@ -168,6 +168,16 @@ def test_what_a_library_says_of_a_full_disk_names_the_file(tmp_path):
         write()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    def write():
+        with atomic_path(tmp_path / "a.csv"), open("/dev/full", "w") as full:
+            full.write("x" * 100_000)
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a\.csv'"):
+        write()
+
+
 def test_a_lock_whose_file_is_removed_meanwhile_still_holds(tmp_path, monkeypatch):
     path, acquire, acquired = tmp_path / "lock", FileLock.acquire, []
 

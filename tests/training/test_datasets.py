@@ -182,10 +182,11 @@ def test_bad_rows_are_named(tmp_path, name, text, message):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ("1 null", "line 2: label is None; all must be integers, or names, or lists"),
+        ("1 null", "line 2: label is empty: leave such rows out"),
+        ('"x" "a\\nb"', "line 2: label is 'a.*b': a class's name is one line"),
         ("1 0.5", "line 2: label is 0.5"),
         ('"x" 1', "line 2: label is 1"),
-        ("1 NaN", "line 2: label is nan; all must be"),
+        ("1 NaN", "line 2: label is nan: leave such rows out"),
         ("1 18446744073709551617", "line 2: label is 18446744073709551617"),
         ("1 1e300", "line 2: label is 1e"),
         ('"x" "nan"', "line 2: label is 'nan': leave such rows out"),

@@ -210,7 +210,7 @@ class _Builder:
         """What the chunks in the work folder were made from."""
         try:
             plan = read_json(path)
-        except (FileNotFoundError, ValueError, RecursionError):
+        except (FileNotFoundError, ValueError):
             plan = None
         if not isinstance(plan, dict):
             raise ValueError(f"{path} is missing or damaged: remove {self.work} to begin anew")

@@ -402,7 +402,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         for name in (shard["file"] for split in splits for shard in split["shards"]):
             if not _PLAIN_NAME.fullmatch(name):
                 raise ValueError(f"it names the file {name!r}, which is not in the folder")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(
             f"{path} is not the manifest of a corpus of version {FORMAT_VERSION} ({str(error)[:300]}): "
             "build the corpus again"
@@ -483,7 +483,8 @@ class Corpus:
 
         Raises:
             FileNotFoundError: A shard is missing.
-            ValueError: A shard is damaged, or has ids that are not in the vocabulary or the classes.
+            ValueError: A shard is damaged, has ids that are not in the vocabulary or the classes, or
+                texts that are not those of the manifest.
         """
         if split not in self._rows:
             limits = self.nb_tokens, len(self.classes)
@@ -496,7 +497,14 @@ class Corpus:
                                 f"{path} has the id {ids.max()} of {limit}: build the corpus again"
                             )
                     batches.append(batch)
-            self._rows[split] = TokenRows(batches)
+            rows = TokenRows(batches)
+            about = self.manifest["splits"][split]
+            if len(rows) != about["rows"] or not all(np.diff(batch.label_ends).all() for batch in batches):
+                raise ValueError(
+                    f"{self.folder}: the {split} texts are not the {about['rows']} of the manifest, each "
+                    "with an emoji: build the corpus again"
+                )
+            self._rows[split] = rows
         return self._rows[split]
 
     @cached_property

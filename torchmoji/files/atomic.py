@@ -1,5 +1,6 @@
 """Writing files so that a reader never sees half of one, locks, and telling files by their bytes."""
 
+import errno
 import hashlib
 import json
 import os
@@ -53,7 +54,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary = folder / name
         temporary.touch()
         mode = temporary.stat().st_mode
-        yield temporary
+        with naming_full_disk(path):
+            yield temporary
         # set in any case: what wrote it may have put another file in its place
         temporary.chmod(stat.S_IMODE(path.stat().st_mode if path.exists() else mode))
         temporary.replace(path)
@@ -158,6 +160,17 @@ def locked(path: str | os.PathLike[str], message: str, timeout: float = 0) -> It
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let the error of a full disk, which Python raises without a name, tell the file that did not fit."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 @contextmanager

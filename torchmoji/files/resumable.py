@@ -18,7 +18,7 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 
-from torchmoji.files.atomic import atomic_write_text, locked, read_json, sha256
+from torchmoji.files.atomic import atomic_write_text, locked, naming_full_disk, read_json, sha256
 from torchmoji.files.tables import Row, ending, npy_header, to_lines
 
 T = TypeVar("T")
@@ -186,11 +186,12 @@ class PartialFile:
         self._write(line.encode("utf-8", "backslashreplace") for line in lines)
 
     def _write(self, rows: Iterable[bytes]) -> None:
-        for row in rows:
-            self._append(row)
-            self.done += 1
-            if self.done % ROWS_AT_ONCE == 0:
-                self._keep()
+        with naming_full_disk(self._data):
+            for row in rows:
+                self._append(row)
+                self.done += 1
+                if self.done % ROWS_AT_ONCE == 0:
+                    self._keep()
 
     def _flush(self) -> None:
         self._file.flush()
@@ -215,7 +216,8 @@ class PartialFile:
         with self._stack:
             try:
                 if kind is None:
-                    self._finish()
+                    with naming_full_disk(self._data):
+                        self._finish()
             finally:
                 if self._data.exists() and not self._note.exists():  # nothing that could be continued
                     with suppress(OSError):  # of a full disk, which another error tells

@@ -44,6 +44,7 @@ MOST_INSTRUCTIONS = 1 << 21
 """Of a pickle, some twenty for a text: one of a byte can take 200 bytes in memory."""
 
 _TABLES = tuple(kind for kind in READABLE if kind != ".txt")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _KINDS = "all must be integers, or names, or lists"
 
 
@@ -270,12 +271,13 @@ def _class_of(where: str, label: Any) -> Any:
     Raises:
         ValueError: It is something else, or missing.
     """
-    if isinstance(label, str):
-        name = label.strip()
-        if not name or name.lower() == "nan":
-            raise ValueError(
-                f"{where}: label is {short(name) if name else 'empty'}: leave such rows out, or name a class"
-            )
+    name = label.strip() if isinstance(label, str) else label
+    if name is None or str(name).lower() in ("", "nan"):
+        shown = short(name) if name else "empty"
+        raise ValueError(f"{where}: label is {shown}: leave such rows out, or name a class")
+    if isinstance(name, str):
+        if _CONTROL.search(name):
+            raise ValueError(f"{where}: label is {short(name)}: a class's name is one line without controls")
         return name
     if (number := whole_number(label)) is None:
         raise ValueError(f"{where}: label is {short(label)}; {_KINDS}")
