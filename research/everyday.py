@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
-from after_training import Sentence, fitting, read_sentences
+from sentences import Sentence, fitting, read_sentences
 
 from torchmoji import MojiPipeline
 from torchmoji.cli.arguments import make_parser

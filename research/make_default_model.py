@@ -1,18 +1,23 @@
-"""Make the default model: from texts labelled with emojis and a sentence encoder to a folder like `model/`.
+"""Make the default model: from texts labelled with emojis and a teacher to a folder like `model/`.
 
-DATA holds train.tsv.gz and valid.tsv.gz: lines of comma-separated classes (0 to 63), a tab, and the text.
-ENCODER is a folder that `transformers` reads: a BERT-like model with its tokenizer, such as all-MiniLM-L6-v2.
-OUT receives the model with its card, and OUT/work what the steps leave for each other: the corpus, the
-encoder's embeddings, the teachers and what they say of the texts, and the model as it is after training. Each
-step goes on where it was interrupted, or is left out where it is done, when the same command is given again.
-It needs `pip install transformers` beside torchmoji. README.md here says what the shipped model took.
+DATA holds train.tsv.gz and valid.tsv.gz: lines of comma-separated classes (0 to 63), a tab, and the text; and
+drop_train.txt.gz and drop_valid.txt.gz, numbers (from 0) of lines to leave out, where there are such lines.
+TEACHER is a torchMoji model, with which the new one begins and whose guesses it learns beside the labels, or
+a folder that `transformers` reads: a BERT-like model with its tokenizer, such as all-MiniLM-L6-v2, which is
+fine-tuned; then the new model begins with fresh weights, and `pip install transformers` is needed.
+OUT receives the model with its card, and OUT/work what the steps leave for each other: the corpus, what the
+teachers say of the texts, and the model as it is after training. Each step goes on where it was interrupted,
+or is left out where it is done, when the same command is given again. README.md here says what the shipped
+model took.
 
 Examples:
-    make_default_model.py data/emoji all-MiniLM-L6-v2/ runs/default
+    make_default_model.py data/emoji default runs/default
+    make_default_model.py data/emoji all-MiniLM-L6-v2/ runs/fresh
     make_default_model.py data/emoji all-MiniLM-L6-v2/ runs/small --teachers 1 --teacher-passes 0.5 --passes 1
 """
 
 import argparse
+import gzip
 import json
 import logging
 import shlex
@@ -27,27 +32,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
-from after_training import (
-    learn_emojis,
-    learn_sentences,
-    read_sentences,
-    read_texts,
-    with_emojis,
-    with_several,
-)
-from card import default_model_card
+from card import KNOWN_VALIDATION_TEXTS, default_model_card
 from encoder import Teacher, as_wordpieces, embeddings_of, encoder_files, guesses_of, load_encoder
+from everyday import hits, table
+from sentences import learn_sentences, read_sentences
 from wanted_rows import write_wanted_rows
 
 from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.corpus import Columns, Corpus, CorpusSettings, build_corpus
+from torchmoji.corpus.emoji_finder import EmojiFinder
+from torchmoji.corpus.emoticons import EmoticonFinder
+from torchmoji.corpus.settings import Rules
 from torchmoji.corpus.shards import MANIFEST_NAME, TokenRows, in_memory, shard_texts
-from torchmoji.create_vocab import load_vocabulary, words_by_id
-from torchmoji.files import atomic_write_text
+from torchmoji.create_vocab import words_by_id
+from torchmoji.emojis import EMOJIS
+from torchmoji.files.atomic import atomic_path, atomic_write_text, sha256
 from torchmoji.files.resumable import fingerprint
 from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS
 from torchmoji.model_def import TorchMoji, load_model
 from torchmoji.pipeline import MojiPipeline
+from torchmoji.pipeline.pipeline import LONGEST
 from torchmoji.pretraining import Settings, pretrain
 from torchmoji.pretraining.card import Report
 from torchmoji.pretraining.data_order import DataOrder
@@ -55,11 +59,31 @@ from torchmoji.pretraining.distributed import Processes, joined_processes
 from torchmoji.pretraining.loop import CHECKPOINT_NAME, train_model
 from torchmoji.pretraining.pretraining import STORED, new_model
 from torchmoji.pretraining.scores import Scores, score_emojis
-from torchmoji.weights.folder import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, save
+from torchmoji.sentence_tokenizer import SentenceTokenizer
+from torchmoji.weights.folder import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, find, save
 from torchmoji.weights.layers import WEIGHTS_NAME
 
 HASHTAGS = 25_000
 """Commonest words that share their embeddings with their hashtags."""
+RULES = Rules(emoticons=True, put_in=0.15)
+"""Emoticons are labels, and in so many texts one of the labels stands as emoji or emoticon."""
+BEGINNING = "the model that it began with"
+MARK_SHARE = 0.6
+"""Of an emoji or emoticon in a text, in what a torchMoji model as teacher says of it."""
+AGAIN = Settings(
+    passes=0.6,
+    batch_size=1024,
+    max_length=30,
+    learning_rate=6e-4,
+    warmup_steps=60,
+    average=0.99,
+    soft_share=0.6,
+    evaluate_every=130,
+    evaluation_texts=3000,
+    bfloat16=True,
+    seed=42,
+)
+"""How to train from a torchMoji model on."""
 STUDENT = Settings(
     word_passes=1.5,
     passes=4.7,
@@ -73,7 +97,9 @@ STUDENT = Settings(
     embedding_weight=2.0,
     prior_adjustment=0.2,
     evaluate_every=800,
+    seed=52,
 )
+ENCODER_FILES = {"word_vectors": "words.npy", "embedding_targets": "embeddings.npy"}
 TEACHER = Settings(passes=2, batch_size=512, learning_rate=4e-4, average=0.999)
 
 logger = logging.getLogger(__name__)
@@ -85,38 +111,62 @@ class Recipe:
     Args:
         options: Of the command line.
         processes: The one that works.
-        student, teacher: How to train.
+        student, teacher, again: How to train: with an encoder, the encoder, and with a torchMoji model.
     """
 
-    def __init__(self, options: Any, processes: Processes, student: Settings, teacher: Settings) -> None:
+    def __init__(
+        self, options: Any, processes: Processes, student: Settings, teacher: Settings, again: Settings
+    ) -> None:
         self.options, self.processes, self.device = options, processes, processes.device
         self.work: Path = options.out / "work"
-        self.student = replace(
-            student,
-            passes=options.passes,
-            seed=options.seed,
-            start_from=options.start_from,
-            word_vectors=None if options.start_from else str(self.work / "words.npy"),
-            word_passes=0.0 if options.start_from else student.word_passes,
-            soft_targets=str(self.work / "targets.npy"),
-            embedding_targets=str(self.work / "embeddings.npy"),
-        )
+        is_ours = options.teacher == "default" or (Path(options.teacher) / VOCABULARY_NAME).is_file()
+        self.start: str | None = options.teacher if is_ours else None
+        self.encoder = Path(options.teacher)
+        files = {"soft_targets": str(self.work / "targets.npy")}
+        if self.start:
+            self.student = replace(again, start_from=self.start, **files)
+        else:
+            files |= {name: str(self.work / file) for name, file in ENCODER_FILES.items()}
+            self.student = replace(student, **files)
+        if options.passes is not None:
+            self.student = replace(self.student, passes=options.passes)
+        if options.seed is not None:
+            self.student = replace(self.student, seed=options.seed)
         self.teacher = replace(teacher, passes=options.teacher_passes)
+
+    def cleaned(self, split: str) -> Path:
+        """The texts of DATA but for the lines that are to be left out."""
+        source: Path = self.options.data / f"{split}.tsv.gz"
+        dropped = self.options.data / f"drop_{split}.txt.gz"
+        target = self.work / source.name
+        if not dropped.is_file():
+            return source
+        if not target.exists():
+            with gzip.open(dropped, "rt") as numbers:
+                left_out = set(map(int, numbers))
+            with (
+                gzip.open(source, "rb") as lines,
+                atomic_path(target) as temporary,
+                gzip.GzipFile(temporary, "wb", compresslevel=4, mtime=0) as file,
+            ):
+                file.writelines(line for number, line in enumerate(lines) if number not in left_out)
+        return target
 
     @cached_property
     def corpus(self) -> Corpus:
         """The corpus."""
         settings = CorpusSettings(
+            rules=RULES,
             columns=Columns(text="2", labels="1", header=False),
             nb_tokens=self.options.nb_tokens,
             hashtags=HASHTAGS,
             keep_text=True,
         )
         build_corpus(
-            self.options.data / "train.tsv.gz",
+            self.cleaned("train"),
             self.work / "corpus",
             settings,
-            validation_inputs=self.options.data / "valid.tsv.gz",
+            validation_inputs=self.cleaned("valid"),
             progress=sys.stderr.isatty(),
         )
         return Corpus.load(self.work / "corpus")
@@ -126,7 +176,7 @@ class Recipe:
         """The texts as the encoder's tokens."""
         return {
             split: as_wordpieces(
-                self.options.encoder, shard_texts(self.corpus.shard_paths(split)), self.corpus.rows(split)
+                self.encoder, shard_texts(self.corpus.shard_paths(split)), self.corpus.rows(split)
             )
             for split in ("train", "validation")
         }
@@ -141,7 +191,7 @@ class Recipe:
         path = self.work / name
         if not path.exists():
             about["corpus"] = fingerprint(self.corpus.folder / MANIFEST_NAME, content=True)
-            about["encoder"] = encoder_files(self.options.encoder)
+            about["teacher"] = self.start or encoder_files(self.encoder)
             write_wanted_rows(path, answer, is_wanted, columns, about, True, self.device.type)
         return path
 
@@ -149,15 +199,44 @@ class Recipe:
         """Write the encoder's embeddings of the words and of the texts."""
         if (self.work / "embeddings.npy").exists():
             return
-        encoder = load_encoder(self.options.encoder).eval().to(self.device)
+        encoder = load_encoder(self.encoder).eval().to(self.device)
         size = encoder.config.hidden_size
         words = words_by_id(self.corpus.vocabulary)
         alone = TokenRows([in_memory([[index] for index in range(len(words))], [[0]] * len(words))])
-        rows = as_wordpieces(self.options.encoder, words, alone)
+        rows = as_wordpieces(self.encoder, words, alone)
         is_word = np.arange(len(words)) >= len(SPECIAL_TOKENS)
         self._write("words.npy", embeddings_of(encoder, rows, self.device), size, is_word)
         ask = embeddings_of(encoder, self.pieces["train"], self.device)
         self._write("embeddings.npy", ask, size, self.is_seen)
+
+    def ask_start(self, start: str) -> None:
+        """Write what a torchMoji model says of the texts without emojis and emoticons, and what these say.
+
+        A class of which lines were left out is so much less likely: the model has learned these lines.
+        """
+        corpus = self.corpus
+        pipeline = MojiPipeline.from_pretrained(start, precision="int8")
+        if list(pipeline.classes) != list(corpus.classes):
+            raise ValueError(f"{start} has other classes than the corpus: give a model of the 64 emojis")
+        texts = list(shard_texts(corpus.shard_paths("train")))
+        finders = EmojiFinder(corpus.classes), EmoticonFinder(corpus.classes)
+        kept = class_counts(self.cleaned("train")) / class_counts(self.options.data / "train.tsv.gz").clip(1)
+
+        def answer(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
+            fits = np.zeros((len(numbers), len(corpus.classes)), dtype=np.float32)
+            plain = []
+            for row, text in enumerate(texts[number] for number in numbers):
+                for finder in finders:
+                    marks, text = finder.take_out(text)
+                    fits[row, list(marks)] = 1
+                plain.append(text)
+            guesses = pipeline.predict_proba(plain) * kept
+            guesses /= guesses.sum(1, keepdims=True)
+            count = fits.sum(1, keepdims=True)
+            share = MARK_SHARE * (count > 0)
+            return (1 - share) * guesses + share * fits / count.clip(1)
+
+        self._write("targets.npy", answer, len(corpus.classes), self.is_seen)
 
     def ask_teachers(self) -> None:
         """Fine-tune the teachers, and write the mean of what they say of the texts."""
@@ -166,10 +245,10 @@ class Recipe:
         count = len(self.corpus.classes)
         parts = []
         for number in range(self.options.teachers):
-            settings = replace(self.teacher, seed=self.options.seed + number)
+            settings = replace(self.teacher, seed=self.student.seed + number)
             folder = self.work / f"teacher-{number + 1}"
             trained = train_model(
-                lambda: Teacher(load_encoder(self.options.encoder), count),
+                lambda: Teacher(load_encoder(self.encoder), count),
                 self.corpus,
                 folder,
                 settings,
@@ -208,26 +287,19 @@ class Recipe:
         return reports[0]
 
     def finish(self, report: Report) -> None:
-        """Teach emojis and sentences, and write the model with its card."""
+        """Teach sentences, and write the model with its card."""
         corpus, trained, out = self.corpus, self.work / "student", self.options.out
-        model = new_model(self.student, corpus.nb_tokens, len(corpus.classes)).eval().requires_grad_(False)
+        held_out = corpus.rows("validation")
+        model = new_model(self.student, corpus.nb_tokens, len(corpus.classes))
         model.load_state_dict(load_model(trained / WEIGHTS_NAME).state_dict())
-        model = model.to(self.device)
-        vocabulary, emoji_ids = with_emojis(load_vocabulary(trained / VOCABULARY_NAME), corpus.classes)
-        several = read_texts(corpus, "train", vocabulary, least_emojis=2)
-        after = {"emojis": 0, "sentences": 0}
-        if len(with_several(several, emoji_ids)):
-            after["emojis"] = len({index for index in emoji_ids if index >= 0})
-            learn_emojis(model, several, emoji_ids, self.options.seed)
-        else:
-            vocabulary = dict(corpus.vocabulary)
-        held_out = read_texts(corpus, "validation", vocabulary)
+        model = model.to(self.device).eval()
         scores = {"before the sentences": score_emojis(model, held_out, len(corpus.classes))}
-        sentences = read_sentences("sentences.jsonl")
-        after["sentences"] = learn_sentences(model, vocabulary, corpus, sentences, self.options.seed)
+        taught = learn_sentences(model, corpus, read_sentences("sentences.jsonl"), self.student.seed)
         config = json.loads((trained / CONFIG_NAME).read_text("utf-8"))
-        save(out, model.state_dict(), vocabulary, config, int8=True)
+        save(out, model.state_dict(), corpus.vocabulary, config, int8=True)
         stored: TorchMoji = load_model(out / WEIGHTS_NAME).to(self.device)
+        if self.start:
+            scores[BEGINNING] = self._scores_of_start(self.start)
         earlier = {name: value for name, value in report.scores.items() if name != STORED}
         whole: dict[str, Scores] = {
             STORED: score_emojis(stored, held_out, len(corpus.classes)),
@@ -237,30 +309,63 @@ class Recipe:
         notes = self.options.notes.read_text(encoding="utf-8") if self.options.notes else ""
         report = replace(report, scores=whole, is_int8=True, command=self.options.command, notes=notes)
         pipeline = MojiPipeline.from_pretrained(out)
-        card = default_model_card(report, pipeline, read_sentences("hard_sentences.jsonl"), after)
+        everyday = read_sentences("everyday.jsonl")
+        found = {"this model": hits(pipeline, everyday)}
+        if self.start:
+            found[BEGINNING] = hits(MojiPipeline.from_pretrained(self.start), everyday)
+        by_kind = table(found, everyday)
+        is_known = sha256(self.options.data / "valid.tsv.gz") == KNOWN_VALIDATION_TEXTS
+        hard = read_sentences("hard_sentences.jsonl")
+        card = default_model_card(report, pipeline, hard, by_kind, taught, is_known)
         atomic_write_text(out / CARD_NAME, card)
         logger.info("%s: %s", out, whole[STORED].summary())
 
+    def _scores_of_start(self, start: str) -> Scores:
+        """Those of the model that it began with, which reads the texts with its own words."""
+        rows, files = self.corpus.rows("validation"), find(start)
+        texts = list(shard_texts(self.corpus.shard_paths("validation")))
+        ids, _, _ = SentenceTokenizer(files.vocabulary or {}, LONGEST).tokenize_sentences(texts)
+        owners, classes = rows.labels(np.arange(len(rows)))
+        labels = np.split(classes, np.searchsorted(owners, np.arange(1, len(rows))))
+        tokens = [row[row != 0].tolist() for row in ids]
+        own = TokenRows([in_memory(tokens, [of_row.tolist() for of_row in labels])])
+        return score_emojis(load_model(files.weights).to(self.device), own, len(self.corpus.classes))
+
     def run(self) -> None:
         """All steps."""
-        self.embed()
-        self.ask_teachers()
+        if self.start:
+            self.ask_start(self.start)
+        else:
+            self.embed()
+            self.ask_teachers()
         self.finish(self.train())
 
 
-def make_default_model(options: Any, student: Settings = STUDENT, teacher: Settings = TEACHER) -> None:
+def class_counts(path: Path) -> npt.NDArray[np.int64]:
+    """How many texts of a file have each emoji (64,)."""
+    counts = np.zeros(len(EMOJIS), dtype=np.int64)
+    with gzip.open(path, "rb") as lines:
+        for line in lines:
+            counts[[int(number) for number in line.partition(b"\t")[0].split(b",")]] += 1
+    return counts
+
+
+def make_default_model(
+    options: Any, student: Settings = STUDENT, teacher: Settings = TEACHER, again: Settings = AGAIN
+) -> None:
     """Run all steps by the options of the command line."""
     with joined_processes(options.device) as processes:
         if processes.count > 1:
             raise ValueError(f"{processes.count} processes: this works in one, start it without torchrun")
-        Recipe(options, processes, student, teacher).run()
+        Recipe(options, processes, student, teacher, again).run()
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.ArgumentParser, Any]:
     """The parser, and the options."""
     parser = make_parser(__doc__)
-    for name in ("data", "encoder", "out"):
-        parser.add_argument(name, type=Path, metavar=name.upper())
+    parser.add_argument("data", type=Path, metavar="DATA")
+    parser.add_argument("teacher", metavar="TEACHER")
+    parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--teachers", type=positive, default=3, metavar="N", help="default: %(default)s")
     parser.add_argument(
         "--teacher-passes", type=float, default=TEACHER.passes, metavar="N", help="default: %(default)s"
@@ -268,17 +373,18 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.ArgumentPars
     parser.add_argument(
         "--passes",
         type=float,
-        default=STUDENT.passes,
         metavar="N",
-        help="of the model (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--start-from", metavar="MODEL", help="see torchmoji pretrain (default: fresh weights)"
+        help=f"of the model (default: {AGAIN.passes}, with an encoder {STUDENT.passes})",
     )
     parser.add_argument(
         "--nb-tokens", type=positive, default=NB_TOKENS, metavar="N", help="default: %(default)s"
     )
-    parser.add_argument("--seed", type=int, default=52, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help=f"default: {AGAIN.seed}, with an encoder {STUDENT.seed}",
+    )
     parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown for the card, below its samples")
     given = sys.argv[1:] if arguments is None else arguments

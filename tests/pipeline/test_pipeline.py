@@ -190,14 +190,20 @@ def test_encodings_may_be_normalized_or_tensors():
     np.testing.assert_array_equal(tensors.numpy(), small().encode(["good", "bad"]))
 
 
-def test_similarity_is_the_cosine(default):
+def test_similarity_is_the_overlap_of_probabilities_or_the_cosine(default):
+    p, q = default.predict_proba(TEXTS[0]), default.predict_proba(TEXTS[2])
+    assert default.similarity(TEXTS[0], TEXTS[2]) == pytest.approx(np.sqrt(p * q).sum(), abs=1e-5)
     a, b = default.encode(TEXTS[0]), default.encode(TEXTS[2])
     cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
-    assert default.similarity(TEXTS[0], TEXTS[2]) == pytest.approx(cosine, abs=1e-5)
-    matrix = default.similarity(iter(TEXTS), TEXTS[:3])
-    assert matrix.shape == (4, 3)
-    assert matrix[3, 0] == pytest.approx(1, abs=1e-5)
-    assert matrix[1].tolist() == [0, 0, 0]
+    assert default.similarity(TEXTS[0], TEXTS[2], by="encoding") == pytest.approx(cosine, abs=1e-5)
+    for by in ("classes", "encoding"):
+        matrix = default.similarity(iter(TEXTS), TEXTS[:3], by)
+        assert matrix.shape == (4, 3)
+        assert matrix[3, 0] == pytest.approx(1, abs=1e-5)
+        assert matrix[1].tolist() == [0, 0, 0]
+        assert default.similarity([], TEXTS, by).shape == (0, 4)
+    with pytest.raises(ValueError, match="by must be 'classes' or 'encoding', got 'words'"):
+        default.similarity("a", "b", by="words")
 
 
 # --- words ------------------------------------------------------------------------------------------------

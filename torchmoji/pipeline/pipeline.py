@@ -508,18 +508,49 @@ class MojiPipeline:
         return self.encode(iter(texts), batch_size)
 
     @overload
-    def similarity(self, a: str, b: str) -> float: ...  # type: ignore[overload-overlap]
+    def similarity(  # type: ignore[overload-overlap]
+        self, a: str, b: str, by: Literal["classes", "encoding"] | None = None
+    ) -> float: ...
     @overload
-    def similarity(self, a: str | Iterable[str], b: str | Iterable[str]) -> Floats: ...
-    def similarity(self, a: Any, b: Any) -> Any:
-        """Cosine similarity of encodings, -1 to 1: float32 (n, m), without the dimension of a single string.
+    def similarity(
+        self, a: str | Iterable[str], b: str | Iterable[str], by: Literal["classes", "encoding"] | None = None
+    ) -> Floats: ...
+    def similarity(self, a: Any, b: Any, by: Literal["classes", "encoding"] | None = None) -> Any:
+        """Say how alike texts feel: float32 (n, m), without the dimension of a single string.
 
-        A text without words has the similarity 0 to all.
+        Args:
+            a: A text, or n.
+            b: A text, or m.
+            by: "classes" is the overlap of the probabilities p and q, the sum of sqrt(p q), from 0 to 1
+                (the Bhattacharyya coefficient); "encoding" the cosine of the encodings, from -1 to 1, which
+                is more about words and topics. By default the former, for a model of features alone, or of
+                classes that are each judged on their own, the latter.
+
+        Returns:
+            A text without words has the similarity 0 to all.
+
+        Raises:
+            ValueError: The model has no probabilities that overlap, or `by` is another word.
         """
+        if by not in (None, "classes", "encoding"):
+            raise ValueError(f"by must be 'classes' or 'encoding', got {by!r}")
+        has_overlap = bool(self.classes) and not self.engine.multi_label
+        if by == "classes" and not has_overlap:
+            raise ValueError("this model has no probabilities that sum up to 1: use by='encoding'")
         both = [list(texts) if isinstance(texts, Iterator) else texts for texts in (a, b)]
-        rows = [self.encode(texts, normalize_embeddings=True) for texts in both]
+        if by == "encoding" or not has_overlap:
+            rows = [self.encode(texts, normalize_embeddings=True) for texts in both]
+        else:
+            rows = [self._roots(texts) for texts in both]
         product = rows[0] @ rows[1].T
         return float(product) if np.ndim(product) == 0 else product
+
+    def _roots(self, texts: str | Iterable[str]) -> Floats:
+        """Square roots of probabilities, rows of length 1; zeros for a text without words."""
+        roots: Floats = np.sqrt(self.predict_proba(texts))
+        if isinstance(texts, str):
+            return roots * (len(self._ids(texts)) > 0)
+        return roots * np.array([len(self._ids(text)) > 0 for text in texts], np.float32)[:, np.newaxis]
 
     # --- words --------------------------------------------------------------------------------------------
 
