@@ -5,10 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.processes import is_running, needs_proc, wait_for
 
 from torchmoji import MojiPipeline
 from torchmoji.batching import WINDOW
@@ -56,20 +56,7 @@ def processes_of(pool):
     return {process.pid for process in pool._processes}
 
 
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_for(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-
-
+@needs_proc
 def test_a_pool():
     """One pool for all of it: to start a process takes the longest."""
     with Workers(load, 2, threads=3) as pool:
@@ -144,7 +131,7 @@ with Workers(load, 2) as pool:
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes as on Linux")
+@needs_proc
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_their_program(tmp_path, number):
     """SIGINT as from a terminal, to all of its processes."""
