@@ -322,13 +322,13 @@ def _write(
         write_rows(bar(_merged(_answers(pipeline, windows, options))), target)
 
 
-def _how_to_go_on(options: argparse.Namespace) -> str | None:
+def _how_to_go_on(options: argparse.Namespace) -> str:
     """What to say after Ctrl-C."""
     if options.command == "encode" and options.out and can_be_resumed(options.out):
         return "the same command with --resume goes on where it was"
     if options.out or options.output_dir:
         return "what was not whole is not written; give the same command to begin anew"
-    return None
+    return "the same command begins anew"
 
 
 # --- texts in, files out ------------------------------------------------------------------------------------
