@@ -658,7 +658,7 @@ class MojiPipeline:
         checked_workers(workers)
         if isinstance(self.engine, TorchEngine) and not self.engine.model.embed.weight.is_cpu:
             device = self.engine.model.embed.weight.device
-            raise ValueError(f"workers compute on the CPU, and the model is on {device}: leave workers out")
+            raise ValueError(f"workers= is for the CPU, and the model is on {device}: leave it out")
 
     def _windows(
         self,

@@ -155,7 +155,7 @@ class Workers(Generic[T, R]):
                 future.set_exception(
                     ChildProcessError(
                         f"{ATTEMPTS} worker processes died over the same texts ({status}): memory may have "
-                        "run out; fewer workers take less, and workers=None does without processes"
+                        "run out, of which fewer workers take less"
                     )
                 )
         if process:
