@@ -149,10 +149,10 @@ def test_workers_end_with_their_program(tmp_path, number):
         sent = time.monotonic()
         os.killpg(program.pid, number)
         errors = program.stderr.read()  # which the workers have as well
-        assert time.monotonic() - sent < 5
+        assert time.monotonic() - sent < 30  # each would work for a minute
     assert program.returncode == -number
     assert errors.count("Traceback") == (number == signal.SIGINT)
-    wait_for(lambda: not any(map(is_running, workers)), 5)
+    wait_for(lambda: not any(map(is_running, workers)), 20)
 
 
 # --- pipelines ----------------------------------------------------------------------------------------------
