@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _CONTAINER_SHARE = Path("/sys/fs/cgroup/cpu.max")
 _TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
+THREADS_SWITCH = "TORCHMOJI_THREADS"
+"""Environment variable with the number of threads that `torchmoji.pipeline.workers` gives its processes."""
 
 
 def require_onnx(package: str) -> Any:
@@ -39,10 +41,15 @@ def require_onnx(package: str) -> Any:
 
 
 def default_threads() -> int:
-    """How many threads an engine uses by default: torch's where it is in use, else the process's CPUs."""
+    """How many threads an engine uses by default: torch's where it is in use, else the process's CPUs.
+
+    In a worker of `torchmoji.pipeline.workers` it is what the environment says.
+    """
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "get_num_threads"):
         return int(torch.get_num_threads())
+    if share := os.environ.get(THREADS_SWITCH):
+        return int(share)
     own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(own or 1, _container_cpus())
 
