@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 OUTPUTS = ("emojis", "probabilities", "emotions", "features")
-_DTYPES = ("float32", "float16")
+DTYPES = ("float32", "float16")
 _LOADING = Lock()
 _PLAIN = re.compile("[A-Za-z0-9]")
 
@@ -87,8 +87,8 @@ class BatchEncoder:
             raise ValueError(
                 f"outputs must be some of {', '.join(OUTPUTS)}, got {', '.join(unknown) or 'none'}"
             )
-        if self.dtype not in _DTYPES:
-            raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, got {self.dtype!r}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
         if self.top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {self.top_k}")
 

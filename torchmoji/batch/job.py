@@ -8,38 +8,26 @@ not matter who makes a part, or how often: it appears under its name when it is 
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from torchmoji import __version__
-from torchmoji.batch.encoder import BatchEncoder, to_arrow
+from torchmoji.batch.encoder import BatchEncoder
 from torchmoji.batch.places import Place
 from torchmoji.files.atomic import locked
 from torchmoji.files.extras import require
-from torchmoji.files.tables import unused_name
-from torchmoji.weights.folder import find
 
-Entry = dict[str, Any]
-"""What the manifest says of a part: `name`, `rows`, `errors`, the sum of its `keys`, `bytes`, `sha256`."""
-Tick = Callable[[int], object]
-"""Gets a number of rows that were done."""
+if TYPE_CHECKING:
+    from torchmoji.batch.parts import Entry, PartWriter, Tick
 
 MANIFEST = "_manifest.json"
 """Readers of folders of Parquet pass over names that begin so."""
-KEY = "row"
-"""The column of a row's number in all of the input, from 0 on."""
-ROWS_OF_A_PART = 50_000
 ENGINES = ("local", "ray")
-_ROWS_AT_ONCE = 8192
 _SECONDS_BETWEEN_NOTES = 5.0
-_NO_RESULT = ("threads", "batch_size", "device", "strict")
-"""Settings that do not change what a part holds, and may be others when a job goes on."""
 
 
 @dataclass(frozen=True)
@@ -120,19 +108,21 @@ def encode_files(
     if engine == "local" and (address or gpus):
         raise ValueError(f"{'address' if address else 'gpus'}= is for Ray: give engine='ray' too")
     require("pyarrow", "parquet", "Parquet")
+    from torchmoji.batch.parts import PartWriter
+
     started, target = time.monotonic(), Place(folder)
     given = [Place(inputs)] if isinstance(inputs, str | os.PathLike) else list(map(Place, inputs))
     for place in given:
         if Path(str(place)) in (Path(str(target)), *Path(str(target)).parents):
             raise ValueError(f"{target} is in the input {place}: give a folder elsewhere")
+    encoder = _with_whole_paths(encoder or BatchEncoder())
+    writer = PartWriter.plan(given, target, encoder, encoding, shards, rows_per_part)
     with ExitStack() as stack:
         if target.is_local:
             os.makedirs(target.path, exist_ok=True)
             lock = Path(target.path, ".lock")
             stack.enter_context(locked(lock, f"another process writes {target}: wait for it"))
             stack.callback(lock.unlink, missing_ok=True)  # while it is held
-        encoder = _with_whole_paths(encoder or BatchEncoder())
-        writer = PartWriter.plan(given, target, encoder, encoding, shards, rows_per_part)
         manifest = Manifest(target, writer.about(), force)
         writer.known = dict(manifest.parts)
         stack.callback(manifest.write)  # what is whole is noted, also after Ctrl-C
@@ -160,8 +150,8 @@ def _with_whole_paths(encoder: BatchEncoder) -> BatchEncoder:
 
 
 def _entries(
-    writer: "PartWriter", tick: Tick, engine: str, workers: int | None, address: str | None, gpus: int
-) -> Iterator[Entry]:
+    writer: "PartWriter", tick: "Tick", engine: str, workers: int | None, address: str | None, gpus: int
+) -> "Iterator[Entry]":
     """Make the parts, in any order."""
     if engine == "local" and workers in (None, 1):
         yield from (writer(part, tick) for part in range(writer.parts))
@@ -178,7 +168,7 @@ def _entries(
         yield entry
 
 
-def _by_processes(writer: "PartWriter", workers: int) -> Iterator[Entry]:
+def _by_processes(writer: "PartWriter", workers: int) -> "Iterator[Entry]":
     from torchmoji.pipeline.workers import Workers
 
     workers = min(workers, writer.parts)
@@ -190,130 +180,6 @@ def _by_processes(writer: "PartWriter", workers: int) -> Iterator[Entry]:
 
 def _itself(writer: "PartWriter") -> "PartWriter":
     return writer
-
-
-# --- a part -------------------------------------------------------------------------------------------------
-
-
-class PartWriter:
-    """Makes the parts of a job: `writer(number)`. Small to pickle; each process reads the input for itself.
-
-    Attributes:
-        known: Parts of an earlier run, by name.
-
-    Args:
-        encoder: What computes.
-        sources: The input.
-        types: Of its columns.
-        rows: Of the input.
-        parts: How many there are to be.
-        folder: Where they go.
-        encoding: Of text files.
-    """
-
-    def __init__(
-        self,
-        encoder: BatchEncoder,
-        sources: list[Any],
-        types: dict[str, Any],
-        parts: int,
-        folder: str,
-        encoding: str | None,
-    ) -> None:
-        from torchmoji.batch.rows import Rows
-
-        self.encoder, self.types, self.parts, self.folder = encoder, types, parts, folder
-        self.rows = sum(source.rows for source in sources)
-        self.known: dict[str, Entry] = {}
-        self._sources, self._input = sources, Rows(sources, encoder.column, encoding)
-
-    @classmethod
-    def plan(
-        cls,
-        given: Sequence[Place],
-        folder: Place,
-        encoder: BatchEncoder,
-        encoding: str | None,
-        shards: int | None,
-        rows_per_part: int | None,
-    ) -> "PartWriter":
-        """Read the input once, for its rows and columns, and divide it."""
-        from torchmoji.batch.rows import Source, common_type, scan
-
-        sources, types, rows = list[Any](), dict[str, Any](), 0
-        for file in (file for place in given for file in place.tables()):
-            about = file.about()
-            found, kinds = scan(str(file), encoder.column, encoding)
-            types |= {name: common_type(types.get(name, kind), kind) for name, kind in kinds.items()}
-            sources.append(Source(str(file), rows, found, about))
-            rows += found
-        parts = shards or max(1, -(-rows // (rows_per_part or ROWS_OF_A_PART)))
-        return cls(encoder, sources, types, parts, str(folder), encoding)
-
-    def about(self) -> dict[str, Any]:
-        """What the parts are made from."""
-        settings = {name: value for name, value in asdict(self.encoder).items() if name not in _NO_RESULT}
-        model = Place(find(self.encoder.model, self.encoder.vocabulary).weights).sha256()
-        words = self.encoder.vocabulary and Place(self.encoder.vocabulary).sha256()
-        files = [[source.path, source.rows, *source.about] for source in self._sources]
-        return settings | {"model": model, "vocabulary": words, "input": files, "shards": self.parts}
-
-    def name(self, part: int) -> str:
-        """The file of a part."""
-        return f"part-{part:05}-of-{self.parts:05}.parquet"
-
-    def __call__(self, part: int, tick: Tick = lambda rows: None) -> Entry:
-        """Make a part, or find that it is whole.
-
-        Returns:
-            What the manifest says of it, and whether it was `skipped`.
-        """
-        start, stop = (self.rows * number // self.parts for number in (part, part + 1))
-        file = Place(self.folder) / self.name(part)
-        if (entry := self.known.get(self.name(part))) and entry["sha256"] == file.sha256():
-            tick(stop - start)
-            return entry | {"skipped": True}
-        entry = {"name": self.name(part), "rows": 0, "errors": 0, "keys": 0}
-        entry["bytes"], entry["sha256"] = file.write(partial(self._make, start, stop, entry, tick))
-        return entry | {"skipped": False}
-
-    def _make(self, start: int, stop: int, entry: Entry, tick: Tick, temporary: Path) -> None:
-        from pyarrow.parquet import ParquetWriter
-
-        with ExitStack() as stack:
-            writer = None
-            for at in range(start, max(stop, start + 1), _ROWS_AT_ONCE):
-                table = self._table(at, min(at + _ROWS_AT_ONCE, stop))
-                if writer is None:
-                    texts = [field.name for field in table.schema if str(field.type) == "string"]
-                    options = {"compression": "zstd", "use_dictionary": texts}  # encodings have no repeats
-                    writer = stack.enter_context(ParquetWriter(temporary, table.schema, **options))
-                writer.write_table(table)
-                entry["rows"] += len(table)
-                entry["errors"] += len(table) - table.column(table.num_columns - 1).null_count
-                entry["keys"] += int(table.column(0).to_numpy().sum(dtype=np.int64))
-                tick(len(table))
-
-    def _table(self, start: int, stop: int) -> Any:
-        """Rows with their results: the key, the columns of the input, and those of the encoder."""
-        import pyarrow
-
-        from torchmoji.batch.rows import arrow_column
-
-        records = list(self._input.between(start, stop))
-        if len(records) != stop - start:
-            raise ValueError(f"the input has changed: {stop - start - len(records)} rows fewer; begin anew")
-        columns = {unused_name(KEY, self.types): pyarrow.array(range(start, stop), pyarrow.int64())}
-        for name, kind in self.types.items():
-            columns[name] = arrow_column([record.row.get(name) for record in records], name, kind)
-        results = replace(self.encoder, strict=False).results([record.value for record in records], columns)
-        errors = list(results.values())[-1]
-        if self.encoder.strict and errors.any():
-            number = int(np.argmax(errors != None))  # noqa: E711  of each
-            raise ValueError(
-                f"{records[number].place} {errors[number]}; if not strict, the row gets an error"
-            )
-        return pyarrow.table(columns | {name: to_arrow(column) for name, column in results.items()})
 
 
 # --- the manifest -------------------------------------------------------------------------------------------
@@ -346,9 +212,10 @@ class Manifest:
         about, parts = self._read() if there else (self._about, {})
         differing = [name for name in self._about if about.get(name) != self._about[name]]
         if differing and not force:
+            names = " and ".join(f"{name}=" for name in differing)
             raise ValueError(
-                f"{folder} was made with another {' and '.join(differing)}: give another folder, or "
-                "force=True to replace what is there"
+                f"{folder} was made with another {names}: give another folder, or force= to replace "
+                "what is there"
             )
         for name, entry in parts.items():
             if not differing:
@@ -358,7 +225,7 @@ class Manifest:
                     folder.system.rm((folder / name).path)
         self.write()
 
-    def _read(self) -> tuple[dict[str, Any], dict[str, Entry]]:
+    def _read(self) -> "tuple[dict[str, Any], dict[str, Entry]]":
         """What it says the parts are made from, and the parts."""
         try:
             with self._file.system.open(self._file.path, "rb") as file:
@@ -370,7 +237,7 @@ class Manifest:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{self._file} is damaged: delete the folder to begin anew") from error
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: "Entry") -> None:
         """Note a part that is whole."""
         self.parts[entry["name"]] = entry
         if time.monotonic() - self._written > _SECONDS_BETWEEN_NOTES:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from torchmoji.batch.job import Entry, PartWriter
+from torchmoji.batch.parts import Entry, PartWriter
 from torchmoji.files.extras import require
 
 _QUIET = {

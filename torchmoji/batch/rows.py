@@ -1,6 +1,6 @@
 """The rows of files, numbered through, and the Arrow types of their columns."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from itertools import islice
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ class Source(NamedTuple):
     about: list[Any]
 
 
-def records(path: str, column: str, encoding: str | None) -> Iterator[Record]:
+def records(path: str, column: str, encoding: str | None) -> Generator[Record, None, None]:
     """The rows of a file; what cannot be read is an error in its place.
 
     Raises:

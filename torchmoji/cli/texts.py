@@ -24,6 +24,7 @@ from torchmoji.cli.arguments import (
     positive,
     show_bar,
 )
+from torchmoji.cli.batch import EXAMPLES, add_job_options, is_job, run_job
 from torchmoji.cli.models import add_model_options, load_pipeline, model_name
 from torchmoji.emojis import alias, shown
 from torchmoji.files.resumable import RESUMABLE, PartialFile, can_be_resumed, fingerprint
@@ -93,6 +94,7 @@ def add_commands(add: Any) -> None:
                 action="store_true",
                 help="go on where an interrupted run from a file to --out (.npy, .jsonl, .csv, .tsv) was",
             )
+            add_job_options(command)
 
 
 # --- results of texts ---------------------------------------------------------------------------------------
@@ -200,12 +202,16 @@ _COMMANDS: dict[str, tuple[str, Callable[..., Iterator[Result]], list[str]]] = {
             "torchmoji encode tweets.txt.gz --out features.npy",
             "torchmoji encode tweets.txt.gz --out features.npy --resume",
             'torchmoji encode "I love it" --json',
+            *EXAMPLES,
         ],
     ),
 }
 
 
 def _run_texts(options: argparse.Namespace) -> None:
+    if is_job(options):
+        run_job(options, options.input + options.texts)
+        return
     jobs = _jobs(options)
     if not jobs:
         return
@@ -297,6 +303,8 @@ def _write(
 
 def _how_to_go_on(options: argparse.Namespace) -> str | None:
     """What to say after Ctrl-C."""
+    if is_job(options):
+        return "whole parts are kept, and the same command goes on behind them"
     if options.command == "encode" and options.out and can_be_resumed(options.out):
         return "the same command with --resume goes on where it was"
     if options.out or options.output_dir:
