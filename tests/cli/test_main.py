@@ -95,7 +95,7 @@ def test_each_line_of_standard_input_is_answered_at_once_until_ctrl_c():
         assert json.loads(process.stdout.readline())["text"] == text  # blocks where it waits for more
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (130, b"")
+    assert (process.returncode, errors) == (130, b"torchmoji: stopped: the same command begins anew\n")
 
 
 def test_without_arguments_there_is_help(capsys):
@@ -178,6 +178,7 @@ def test_shells_complete_commands_and_options(capsys, shell):
         (["build-corpus", "c", "--out", "x"], "stopped: the same command goes on where it was"),
         (["download"], "stopped: the same command goes on where it was"),
         (["emojize", "a", "--out", "x.csv"], "stopped: what was not whole is not written"),
+        (["score", "a"], "stopped: the same command begins anew"),
         (["encode", "a", "--out", "half.npy"], "stopped: the same command with --resume goes on"),
     ],
 )

@@ -10,6 +10,7 @@ import sys
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import chain, count, tee
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,7 +69,9 @@ def add_commands(add: Any) -> None:
     for name, (summary, results, examples) in _COMMANDS.items():
         ending_note = "; with .npy as one array." if name == "encode" else "."
         command = add(name, summary, f"{summary.capitalize()}.\n{_INPUTS}{ending_note}", examples)
-        command.set_defaults(run=_run_texts, results=results, resume=False, stopped=_how_to_go_on)
+        command.set_defaults(
+            run=_run_texts, results=results, resume=False, workers=None, stopped=_how_to_go_on
+        )
         command.add_argument("texts", nargs="*", metavar="TEXT|FILE", help="texts, or files of them, or -")
         command.add_argument(
             "--input", action="append", default=[], metavar="FILE", help="a file of texts; may be repeated"
@@ -84,6 +87,13 @@ def add_commands(add: Any) -> None:
         command.add_argument("--quiet", action="store_true", help="no progress bar, no notes")
         add_model_options(command)
         add_compute(command, ["balance"] if name == "encode" else [])
+        if name != "explain":
+            command.add_argument(
+                "--workers",
+                type=positive,
+                metavar="N",
+                help="processes, each with the model and a share of the cores: for many texts (default: one)",
+            )
         if name in ("emojize", "predict"):
             command.add_argument(
                 "--top-k", type=positive, default=5, metavar="K", help="of a text (default: %(default)s)"
@@ -109,7 +119,7 @@ def _names(pipeline: MojiPipeline) -> tuple[str, str]:
 def _guesses(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
     name, number = ("label", "score") if options.command == "predict" else _names(pipeline)
     top_k = min(options.top_k, max(1, len(pipeline.classes)))
-    for prediction in pipeline.predict_stream(texts, top_k):
+    for prediction in pipeline.predict(texts, top_k, workers=options.workers):
         row: Result = {}
         for place in range(top_k):
             score = prediction[place] if place < len(prediction) else None
@@ -121,7 +131,7 @@ def _guesses(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Nam
 def _scores(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
     names = [shown(name) for name in pipeline.classes]
     texts, again = tee(texts)
-    for text, row in zip(texts, pipeline.predict_proba(again), strict=True):
+    for text, row in zip(texts, pipeline.predict_proba(again, workers=options.workers), strict=True):
         yield _numbers(names, text, row)
 
 
@@ -135,12 +145,12 @@ def _emotions(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Na
     from torchmoji.emojis import EMOTIONS
 
     texts, again = tee(texts)
-    for text, row in zip(texts, pipeline.emotions(again), strict=True):
+    for text, row in zip(texts, pipeline.emotions(again, workers=options.workers), strict=True):
         yield _numbers(EMOTIONS, text, row)
 
 
 def _attention(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
-    for prediction in pipeline.predict_stream(texts, 1):
+    for prediction in pipeline.predict(texts, 1, workers=options.workers):
         yield {"words": [word._asdict() | {"weight": round(word.weight, 6)} for word in prediction.words]}
 
 
@@ -154,7 +164,7 @@ def _explain(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Nam
 
 
 def _features(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
-    for row in pipeline.encode_stream(texts):
+    for row in pipeline.encode(texts, workers=options.workers):
         yield {"features": row.tolist()}
 
 
@@ -219,10 +229,11 @@ def _run_texts(options: argparse.Namespace) -> None:
     for source, target in jobs:
         with ExitStack() as files:
             windows = _windows(source, options, files)
+            bar = _bar(source, options)
             if target is None:
-                _print(_answers(pipeline, windows, options), options)
+                _print(bar(_answers(pipeline, windows, options)), options)
             else:
-                _write(pipeline, windows, source, target, options)
+                _write(pipeline, windows, source, target, options, bar)
 
 
 def _answers(
@@ -242,7 +253,20 @@ def _merged(answers: Iterable[Answer]) -> Iterator[Result]:
         yield row | {unused_name(name, row): value for name, value in result.items()}
 
 
-def _print(answers: Iterator[Answer], options: argparse.Namespace) -> None:
+def _bar(source: str | None, options: argparse.Namespace) -> Callable[..., Any]:
+    """What shows how many results of a file have passed."""
+    from tqdm import tqdm
+
+    is_shown = source is not None and show_bar(options.quiet)
+    total = None
+    if source and is_shown and os.path.isfile(source):  # reading twice takes a thousandth of the work
+        column = options.text_column or DEFAULT_COLUMN
+        with open_table(source, encoding=options.encoding, only=[column]) as table:
+            total = sum(1 for _ in table)
+    return partial(tqdm, total=total, unit=" texts", disable=not is_shown)
+
+
+def _print(answers: Iterable[Answer], options: argparse.Namespace) -> None:
     if options.json or options.command == "encode":
         write_lines(_merged(answers), sys.stdout, ".jsonl", flush=True)
     elif options.command == "score":  # a table of many columns
@@ -276,7 +300,11 @@ def _write(
     source: str | None,
     target: Path,
     options: argparse.Namespace,
+    bar: Callable[..., Any],
 ) -> None:
+    def features(items: Iterable[Item]) -> Iterator[Any]:
+        return pipeline.encode((text for text, _ in items), workers=options.workers)
+
     is_array = ending(target) == ".npy"
     if options.resume or (options.command == "encode" and source and ending(target) in RESUMABLE):
         about = {
@@ -291,17 +319,16 @@ def _write(
         with PartialFile(target, pipeline.engine.nb_features, about, options.resume) as file:
             left = file.skip(chain.from_iterable(windows))
             if is_array:
-                file.write_arrays(pipeline.encode_stream(text for text, _ in left))
+                file.write_arrays(bar(features(left), initial=file.done))
             else:
-                file.write_rows(_merged(_answers(pipeline, [left], options)))
+                file.write_rows(bar(_merged(_answers(pipeline, [left], options)), initial=file.done))
     elif is_array:
-        rows = pipeline.encode_stream(text for text, _ in chain.from_iterable(windows))
-        write_npy(rows, pipeline.engine.nb_features, target)
+        write_npy(bar(features(chain.from_iterable(windows))), pipeline.engine.nb_features, target)
     else:
-        write_rows(_merged(_answers(pipeline, windows, options)), target)
+        write_rows(bar(_merged(_answers(pipeline, windows, options))), target)
 
 
-def _how_to_go_on(options: argparse.Namespace) -> str | None:
+def _how_to_go_on(options: argparse.Namespace) -> str:
     """What to say after Ctrl-C."""
     if is_job(options):
         return "whole parts are kept, and the same command goes on behind them"
@@ -309,7 +336,7 @@ def _how_to_go_on(options: argparse.Namespace) -> str | None:
         return "the same command with --resume goes on where it was"
     if options.out or options.output_dir:
         return "what was not whole is not written; give the same command to begin anew"
-    return None
+    return "the same command begins anew"
 
 
 # --- texts in, files out ------------------------------------------------------------------------------------
@@ -401,24 +428,16 @@ def _sources(options: argparse.Namespace) -> list[str]:
 
 
 def _windows(source: str | None, options: argparse.Namespace, files: ExitStack) -> Iterable[Iterable[Item]]:
-    """The texts: of standard input as they come, of a file or the command line in one window."""
+    """The texts: of standard input as they come, of a file, the command line or for workers in one window."""
     if source is None and options.texts == ["-"]:
-        return (
+        arriving = (
             [(text, {DEFAULT_COLUMN: text}) for text in lines] for lines in _arriving_texts(options.encoding)
         )
+        return [chain.from_iterable(arriving)] if options.workers else arriving
     if source is None:
         return [[(text, {DEFAULT_COLUMN: text}) for text in options.texts]]
-    from tqdm import tqdm
-
-    column = options.text_column or DEFAULT_COLUMN
-    is_shown = show_bar(options.quiet)
-    total = None
-    if is_shown and os.path.isfile(source):  # reading twice takes a thousandth of what the model takes
-        with open_table(source, encoding=options.encoding, only=[column]) as table:
-            total = sum(1 for _ in table)
     table = files.enter_context(open_table(source, encoding=options.encoding))
-    items = table.texts(column, _NAME_ONE)
-    return [tqdm(items, total=total, unit=" texts", disable=not is_shown)]
+    return [table.texts(options.text_column or DEFAULT_COLUMN, _NAME_ONE)]
 
 
 def _arriving_texts(encoding: str | None = None) -> Iterator[list[str]]:

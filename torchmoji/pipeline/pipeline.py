@@ -129,6 +129,7 @@ class MojiPipeline:
         self.max_length = max_length
         self.windows = windows
         self.batch_size: int | None = None
+        self._threads: int | None = None
         self._tokenizer = SentenceTokenizer(vocabulary, fixed_length=max_length or LONGEST)
 
     @classmethod
@@ -208,7 +209,7 @@ class MojiPipeline:
             note_pair(files.weights, config["vocabulary"])
         options = {name: config[name] for name in given if name in config}
         pipeline = cls(engine, config["vocabulary"], windows=windows, balance=balance, **options)
-        pipeline._weights = files.weights
+        pipeline._weights, pipeline._threads = files.weights, threads
         return pipeline
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -300,23 +301,46 @@ class MojiPipeline:
 
     @overload
     def predict(  # type: ignore[overload-overlap]
-        self, texts: str, top_k: int = 5, *, device: "str | torch.device | None" = None
+        self,
+        texts: str,
+        top_k: int = 5,
+        *,
+        device: "str | torch.device | None" = None,
+        workers: int | None = None,
     ) -> Prediction: ...
     @overload
     def predict(  # type: ignore[overload-overlap]
-        self, texts: Iterator[str], top_k: int = 5, *, device: "str | torch.device | None" = None
+        self,
+        texts: Iterator[str],
+        top_k: int = 5,
+        *,
+        device: "str | torch.device | None" = None,
+        workers: int | None = None,
     ) -> Iterator[Prediction]: ...
     @overload
     def predict(
-        self, texts: Iterable[str], top_k: int = 5, *, device: "str | torch.device | None" = None
+        self,
+        texts: Iterable[str],
+        top_k: int = 5,
+        *,
+        device: "str | torch.device | None" = None,
+        workers: int | None = None,
     ) -> Predictions: ...
-    def predict(self, texts: Any, top_k: int = 5, *, device: "str | torch.device | None" = None) -> Any:
+    def predict(
+        self,
+        texts: Any,
+        top_k: int = 5,
+        *,
+        device: "str | torch.device | None" = None,
+        workers: int | None = None,
+    ) -> Any:
         """Give the likeliest classes; `pipeline(texts)` does the same.
 
         Args:
             texts: One, several, or an iterator of them.
             top_k: How many for a text, at most all.
             device: Move the model there first, where it stays; by default where it is.
+            workers: Compute in so many processes, each with the model, see `encode`.
 
         Returns:
             For each text a list of `(emoji, alias, index, probability)`, best first; equal ones in the order
@@ -326,7 +350,7 @@ class MojiPipeline:
 
         Raises:
             TypeError: A text is not a string; the message names its position.
-            ValueError: `top_k` is below 1, the model has no classes, or there is no such device.
+            ValueError: `top_k` or `workers` is below 1, the model has no classes, or there is no such device.
         """
         if not isinstance(top_k, int | np.integer):
             raise TypeError(f"top_k must be a whole number, got {top_k!r}")
@@ -334,6 +358,7 @@ class MojiPipeline:
             raise ValueError(f"top_k must be at least 1, got {top_k}")
         self._check_classes()
         self._move(device)
+        self._check_workers(workers)
 
         def run(window: Sequence[str], cut: TruncationCounter) -> list[Prediction]:
             probabilities, attention = self._probabilities(window, cut)
@@ -342,7 +367,7 @@ class MojiPipeline:
                 for text, row, weights in zip(window, probabilities, attention, strict=True)
             ]
 
-        found = self._in_shape(texts, run)
+        found = self._in_shape(texts, run, workers)
         return Predictions(found) if type(found) is list else found
 
     __call__ = predict
@@ -368,55 +393,73 @@ class MojiPipeline:
 
     @overload
     def predict_proba(  # type: ignore[overload-overlap]
-        self, texts: Iterator[str], *, device: "str | torch.device | None" = None
+        self, texts: Iterator[str], *, device: "str | torch.device | None" = None, workers: int | None = None
     ) -> Iterator[Floats]: ...
     @overload
     def predict_proba(
-        self, texts: str | Iterable[str], *, device: "str | torch.device | None" = None
+        self,
+        texts: str | Iterable[str],
+        *,
+        device: "str | torch.device | None" = None,
+        workers: int | None = None,
     ) -> Floats: ...
-    def predict_proba(self, texts: Any, *, device: "str | torch.device | None" = None) -> Any:
+    def predict_proba(
+        self, texts: Any, *, device: "str | torch.device | None" = None, workers: int | None = None
+    ) -> Any:
         """Probabilities of the classes: float32 (n, C), (C,) for one string, an iterator for an iterator.
 
-        Also of texts without words, for which they are what the output layer's bias says. `device` is as in
-        `predict`.
+        Also of texts without words, for which they are what the output layer's bias says. `device` and
+        `workers` are as in `encode`.
         """
         self._check_classes()
         self._move(device)
+        self._check_workers(workers)
 
-        return self._array(texts, lambda *window: self._probabilities(*window)[0], len(self.classes))
+        def run(window: Sequence[str], cut: TruncationCounter) -> Floats:
+            return self._probabilities(window, cut)[0]
+
+        return self._array(texts, run, len(self.classes), workers=workers)
 
     @overload
-    def emotions(self, texts: Iterator[str]) -> Iterator[Floats]: ...  # type: ignore[overload-overlap]
+    def emotions(  # type: ignore[overload-overlap]
+        self, texts: Iterator[str], *, workers: int | None = None
+    ) -> Iterator[Floats]: ...
     @overload
-    def emotions(self, texts: str | Iterable[str]) -> Floats: ...
-    def emotions(self, texts: Any) -> Any:
+    def emotions(self, texts: str | Iterable[str], *, workers: int | None = None) -> Floats: ...
+    def emotions(self, texts: Any, *, workers: int | None = None) -> Any:
         """Anger, anticipation, disgust, fear, joy, sadness, surprise and trust, 0 to 1: float32 (n, 8).
 
-        The emojis' probabilities weighted by human scores: see `torchmoji.emojis`.
+        The emojis' probabilities weighted by human scores: see `torchmoji.emojis`. `workers` is as in
+        `encode`.
 
         Raises:
             ValueError: The model predicts something else than the 64 emojis.
         """
         nothing = np.zeros((0, len(self.classes)), np.float32)
         emotion_scores(nothing, self.classes)  # complains before the work
-        probabilities = self.predict_proba(texts)
+        probabilities = self.predict_proba(texts, workers=workers)
         if isinstance(texts, Iterator):
             return (emotion_scores(row[np.newaxis], self.classes)[0] for row in probabilities)
         scores = emotion_scores(np.atleast_2d(probabilities), self.classes)
         return scores if probabilities.ndim == 2 else scores[0]
 
     @overload
-    def emojize(self, text: str, top_k: int = 1) -> str: ...  # type: ignore[overload-overlap]
+    def emojize(  # type: ignore[overload-overlap]
+        self, text: str, top_k: int = 1, *, workers: int | None = None
+    ) -> str: ...
     @overload
-    def emojize(self, text: Iterable[str], top_k: int = 1) -> list[str]: ...
-    def emojize(self, text: Any, top_k: int = 1) -> Any:
-        """Give the text with its likeliest emojis after it; a text without words stays as it is."""
+    def emojize(self, text: Iterable[str], top_k: int = 1, *, workers: int | None = None) -> list[str]: ...
+    def emojize(self, text: Any, top_k: int = 1, *, workers: int | None = None) -> Any:
+        """Give the text with its likeliest emojis after it; a text without words stays as it is.
+
+        `workers` is as in `encode`.
+        """
 
         def written(prediction: Prediction) -> str:
             text = [prediction.text] if prediction.text else []
             return " ".join([*text, *(shown(score.emoji) for score in prediction)])
 
-        found: Any = self.predict(text, top_k)
+        found: Any = self.predict(text, top_k, workers=workers)
         return written(found) if isinstance(text, str) else [written(prediction) for prediction in found]
 
     # --- features -----------------------------------------------------------------------------------------
@@ -431,6 +474,7 @@ class MojiPipeline:
         convert_to_tensor: Literal[False] = False,
         *,
         device: "str | torch.device | None" = None,
+        workers: int | None = None,
     ) -> Iterator[Floats]: ...
     @overload
     def encode(
@@ -442,6 +486,7 @@ class MojiPipeline:
         convert_to_tensor: Literal[False] = False,
         *,
         device: "str | torch.device | None" = None,
+        workers: int | None = None,
     ) -> Floats: ...
     @overload
     def encode(
@@ -453,6 +498,7 @@ class MojiPipeline:
         *,
         convert_to_tensor: Literal[True],
         device: "str | torch.device | None" = None,
+        workers: int | None = None,
     ) -> "torch.Tensor": ...
     def encode(
         self,
@@ -463,6 +509,7 @@ class MojiPipeline:
         convert_to_tensor: bool = False,
         *,
         device: "str | torch.device | None" = None,
+        workers: int | None = None,
     ) -> Any:
         """Give the features of texts.
 
@@ -473,17 +520,23 @@ class MojiPipeline:
             normalize_embeddings: Scale each row to the length 1; rows of texts without words stay zero.
             convert_to_tensor: Give torch tensors, on the model's device.
             device: Move the model there first, where it stays; by default where it is.
+            workers: Compute in so many processes, which end with the call: for many texts, since each takes
+                seconds to start and loads the model. Each has its share of the cores, or `threads` where the
+                pipeline was loaded with them. Up to `WINDOW` texts are computed in this process. Results
+                are the same, bit for bit.
 
         Returns:
             float32 (n, F), (F,) for one string, an iterator of (F,) for an iterator.
 
         Raises:
             TypeError: A text is not a string; the message names its position.
-            ValueError: `batch_size` is below 1.
+            ValueError: `batch_size` or `workers` is below 1, or `workers` are given for a GPU.
+            ChildProcessError: Worker processes died, several times over the same texts.
         """
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self._move(device)
+        self._check_workers(workers)
 
         def run(window: Sequence[str], cut: TruncationCounter) -> Floats:
             tokens = self._tokens(window, cut)
@@ -500,7 +553,7 @@ class MojiPipeline:
             device = self.engine.model.embed.weight.device if isinstance(self.engine, TorchEngine) else "cpu"
             return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
-        found = self._array(texts, run, self.engine.nb_features, show_progress_bar)
+        found = self._array(texts, run, self.engine.nb_features, show_progress_bar, workers)
         return map(converted, found) if isinstance(texts, Iterator) else converted(found)
 
     def encode_stream(self, texts: Iterable[str], batch_size: int | None = None) -> Iterator[Floats]:
@@ -597,20 +650,59 @@ class MojiPipeline:
         """The model's probabilities (n, C) with temperature and balance."""
         return self._balance(with_temperature(probabilities, self.temperature, self.engine.multi_label))
 
+    def _check_workers(self, workers: int | None) -> None:
+        if workers is None:
+            return
+        from torchmoji.pipeline.workers import checked_workers
+
+        checked_workers(workers)
+        if isinstance(self.engine, TorchEngine) and not self.engine.model.embed.weight.is_cpu:
+            device = self.engine.model.embed.weight.device
+            raise ValueError(f"workers compute on the CPU, and the model is on {device}: leave workers out")
+
     def _windows(
-        self, texts: Iterable[str], run: Callable[[Sequence[str], TruncationCounter], T]
+        self,
+        texts: Iterable[str],
+        run: Callable[[Sequence[str], TruncationCounter], T],
+        workers: int | None = None,
     ) -> Iterator[T]:
         """The results of each window of texts."""
-        with TruncationCounter(self._limit) as cut:
-            for window in checked_windows(texts):
-                yield run(window, cut)
+        limit = self._limit
+        with TruncationCounter(limit) as cut:
+            windows = checked_windows(texts)
+            first = next(windows, [])
+            if first:
+                windows = chain([first], windows)
+            if workers is None or len(first) < WINDOW:  # there is no other window
+                for window in windows:
+                    yield run(window, cut)
+                return
+            from torchmoji.pipeline.workers import Workers
 
-    def _in_shape(self, texts: Any, run: Callable[[Sequence[str], TruncationCounter], Iterable[Any]]) -> Any:
+            def load() -> Callable[[Sequence[str]], tuple[T, int, int]]:
+                def counted(window: Sequence[str]) -> tuple[T, int, int]:
+                    own = TruncationCounter(limit)
+                    return run(window, own), own.texts, own.truncated
+
+                return counted
+
+            with Workers(load, workers, self._threads) as pool:
+                for result, texts_of_window, truncated in pool.map(windows):
+                    cut.texts += texts_of_window
+                    cut.truncated += truncated
+                    yield result
+
+    def _in_shape(
+        self,
+        texts: Any,
+        run: Callable[[Sequence[str], TruncationCounter], Iterable[Any]],
+        workers: int | None = None,
+    ) -> Any:
         """A result for a string, an iterator of them for an iterator, a list for several texts."""
         if isinstance(texts, str):
             with TruncationCounter(self._limit) as cut:
                 return next(iter(run([texts], cut)))
-        results = chain.from_iterable(self._windows(texts, run))
+        results = chain.from_iterable(self._windows(texts, run, workers))
         return results if isinstance(texts, Iterator) else list(results)
 
     def _array(
@@ -619,10 +711,11 @@ class MojiPipeline:
         run: Callable[[Sequence[str], TruncationCounter], Floats],
         columns: int,
         show_progress_bar: bool | None = False,
+        workers: int | None = None,
     ) -> Any:
         """Rows in one array (n, columns), or (columns,) for a string, an iterator for an iterator."""
         if isinstance(texts, str | Iterator):
-            return self._in_shape(texts, run)
+            return self._in_shape(texts, run, workers)
         check_are_texts(texts)
         size = len(texts) if hasattr(texts, "__len__") else None
         if show_progress_bar is None:
@@ -631,7 +724,7 @@ class MojiPipeline:
 
         parts = []
         with tqdm(total=size, unit=" texts", disable=not show_progress_bar) as bar:
-            for part in self._windows(texts, run):
+            for part in self._windows(texts, run, workers):
                 parts.append(part)
                 bar.update(len(part))
         return np.concatenate(parts) if parts else np.zeros((0, columns), np.float32)

@@ -6,9 +6,9 @@
 
 A worker is a new Python that reads items from its standard input and writes results to its standard output,
 so it may be started after torch has computed, on every system, and by a program without
-`if __name__ == "__main__"`. Pools of joblib and `concurrent.futures` end as a whole when a worker is killed, and
-outlive a program that is killed itself. Here a thread for each process starts it again, and the end of its
-input tells a worker that its program has gone.
+`if __name__ == "__main__"`. Pools of joblib and `concurrent.futures` end as a whole when a worker of theirs
+is killed, and outlive a program that is killed. Here a thread for each process starts it again, and
+the end of its input tells a worker that its program has gone.
 """
 
 import os
@@ -20,8 +20,9 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
+from itertools import islice
 from queue import SimpleQueue
 from typing import IO, Any, Generic, TypeVar
 
@@ -125,6 +126,8 @@ class Workers(Generic[T, R]):
                 if isinstance(failed, StopIteration):
                     return
                 raise failed
+            while not pending[0].done():
+                wait(islice(pending, 1), timeout=1)  # without a limit Windows would not let Ctrl-C through
             result, raised, trace = pickle.loads(pending.popleft().result())
             if raised is not None:
                 raise raised from RuntimeError(f"in a worker:\n{trace}")
@@ -200,8 +203,8 @@ def serve() -> None:
     while True:
         data = items.get()
         try:
-            function = function or pickle.loads(load)()
-            load = b""
+            if function is None:
+                function, load = pickle.loads(load)(), b""
             answer = pickle.dumps((function(pickle.loads(data)), None, ""), pickle.HIGHEST_PROTOCOL)
         except Exception as error:
             answer = _told(error)
