@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.report import write_report
-from torchmoji.files.tables import read_texts, write_rows
+from torchmoji.files.tables import read_texts, write_npy, write_rows
 from torchmoji.machine import processor, versions
 
 HOW = ("plain", "processes-1", "processes-2", "ray-1", "ray-2")
@@ -94,6 +94,40 @@ def measure(how: str, texts: Path, rows: int, model: str, precision: str) -> tup
     return seconds, peak
 
 
+def sizes(file: Path, model: str, rows: int = 8192) -> str:
+    """A table of the bytes that a row takes in each format, texts included where the format has them."""
+    from torchmoji import MojiPipeline
+    from torchmoji.batch import BatchEncoder, encode_files
+
+    texts = list(islice(read_texts(file), rows))
+    lines = ["| output | bytes a row |", "|---|---|"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_rows(({"text": text} for text in texts), folder / "texts.csv")
+        found = {"texts alone, CSV": folder / "texts.csv"}
+        for output, dtype in (
+            ("emojis", "float32"),
+            ("emotions", "float32"),
+            ("probabilities", "float32"),
+            ("features", "float16"),
+            ("features", "float32"),
+        ):
+            about = f"{output}, {dtype}, Parquet"
+            encoder = BatchEncoder(model, outputs=(output,), dtype=dtype)
+            encode_files(folder / "texts.csv", folder / about, encoder, shards=1)
+            found[about] = folder / about / "part-00000-of-00001.parquet"
+        features = MojiPipeline.from_pretrained(model).encode(texts)
+        found["features, float32, .npy"] = folder / "features.npy"
+        write_npy(features, features.shape[1], folder / "features.npy")
+        for kind in (".jsonl", ".csv"):
+            found[f"features, {kind}"] = folder / f"features{kind}"
+            pairs = zip(texts, features, strict=True)
+            records = ({"text": text, "features": row.tolist()} for text, row in pairs)
+            write_rows(records, folder / f"features{kind}")
+        lines += [f"| {about} | {path.stat().st_size / len(texts):.0f} |" for about, path in found.items()]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Run all, and write a table."""
     parser = argparse.ArgumentParser(
@@ -104,11 +138,15 @@ def main() -> None:
     parser.add_argument("--how", nargs="+", choices=HOW, default=HOW, metavar="HOW", help=", ".join(HOW))
     parser.add_argument("--model", default="default", help="a name or a folder")
     parser.add_argument("--precision", default="float32", help="float32 or int8 (default: float32)")
+    parser.add_argument("--sizes", action="store_true", help="measure bytes a row of each output instead")
     parser.add_argument("--output", type=Path, metavar="FILE", help="the report (default: standard output)")
     parser.add_argument("--run", choices=HOW, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
         run(options.run, options.texts, options.output, options.model, options.precision)
+        return
+    if options.sizes:
+        write_report(sizes(options.texts, options.model), options.output)
         return
     lines = ["| rows | how | seconds | rows a second | of plain | memory, MB |", "|---|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:

@@ -99,7 +99,7 @@ def run_job(options: argparse.Namespace, sources: list[str]) -> None:
         encoder,
         shards=options.shards,
         rows_per_part=options.rows_per_part,
-        workers=getattr(options, "workers", None),
+        workers=options.workers,
         engine=options.engine or "local",
         address=options.address,
         gpus=options.gpus or 0,

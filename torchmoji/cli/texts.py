@@ -15,6 +15,7 @@ from itertools import chain, count, tee
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torchmoji.batch.encoder import names_of_classes
 from torchmoji.cli.arguments import (
     add_compute,
     add_encoding,
@@ -110,14 +111,8 @@ def add_commands(add: Any) -> None:
 # --- results of texts ---------------------------------------------------------------------------------------
 
 
-def _names(pipeline: MojiPipeline) -> tuple[str, str]:
-    """What columns of the likeliest classes are called: only emojis are called so."""
-    are_emojis = all(alias(name) != name for name in pipeline.classes)
-    return ("emoji", "probability") if are_emojis else ("label", "score")
-
-
 def _guesses(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
-    name, number = ("label", "score") if options.command == "predict" else _names(pipeline)
+    name, number = ("label", "score") if options.command == "predict" else names_of_classes(pipeline.classes)
     top_k = min(options.top_k, max(1, len(pipeline.classes)))
     for prediction in pipeline.predict(texts, top_k, workers=options.workers):
         row: Result = {}
@@ -155,7 +150,7 @@ def _attention(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.N
 
 
 def _explain(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
-    name, number = _names(pipeline)
+    name, number = names_of_classes(pipeline.classes)
     for text in texts:
         top, words = pipeline.explain(text)
         effects = [word._asdict() | {"change": round(word.change, 6)} for word in words]
