@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torchmoji import __version__
 from torchmoji.batch.encoder import BatchEncoder
 from torchmoji.batch.places import Place
-from torchmoji.files.atomic import locked
+from torchmoji.files.atomic import LARGEST_JSON, locked
 from torchmoji.files.extras import require
 
 if TYPE_CHECKING:
@@ -229,12 +229,15 @@ class Manifest:
         """What it says the parts are made from, and the parts."""
         try:
             with self._file.system.open(self._file.path, "rb") as file:
-                about = json.load(file)
+                text = file.read(LARGEST_JSON + 1)
+            if len(text) > LARGEST_JSON:
+                raise ValueError("it is too large")
+            about = json.loads(text)
             numbers = ("rows", "errors", "keys", "bytes")
             for entry in about["parts"]:
                 _ = str(entry["name"]) + entry["sha256"], sum(entry[name] for name in numbers)
             return about, {entry["name"]: entry for entry in about["parts"]}
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"{self._file} is damaged: delete the folder to begin anew") from error
 
     def add(self, entry: "Entry") -> None:

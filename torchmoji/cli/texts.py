@@ -28,7 +28,7 @@ from torchmoji.cli.arguments import (
 )
 from torchmoji.cli.batch import EXAMPLES, add_job_options, is_job, run_job
 from torchmoji.cli.models import add_model_options, load_pipeline, model_name
-from torchmoji.emojis import alias, shown
+from torchmoji.emojis import shown
 from torchmoji.files.resumable import RESUMABLE, PartialFile, can_be_resumed, fingerprint
 from torchmoji.files.tables import (
     DEFAULT_COLUMN,
