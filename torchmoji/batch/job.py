@@ -171,10 +171,7 @@ def _entries(
 def _by_processes(writer: "PartWriter", workers: int) -> "Iterator[Entry]":
     from torchmoji.pipeline.workers import Workers
 
-    workers = min(workers, writer.parts)
-    threads = writer.encoder.threads or max(1, (os.cpu_count() or 1) // workers)
-    writer.encoder = replace(writer.encoder, threads=threads)
-    with Workers(partial(_itself, writer), workers, threads) as pool:
+    with Workers(partial(_itself, writer), min(workers, writer.parts), writer.encoder.threads) as pool:
         yield from pool.map(range(writer.parts))
 
 

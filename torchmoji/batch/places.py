@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from torchmoji.files.atomic import atomic_path
 from torchmoji.files.tables import READABLE, ending
@@ -31,7 +32,7 @@ class Place:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.system, self.path = url_to_fs(os.path.expanduser(os.fspath(path)))
-        self.is_local = "file" in self.system.protocol
+        self.is_local = isinstance(self.system, LocalFileSystem)
 
     def __str__(self) -> str:
         return self.path if self.is_local else str(self.system.unstrip_protocol(self.path))
