@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import cycle, islice
 from pathlib import Path
@@ -128,7 +129,7 @@ def sizes(file: Path, model: str, rows: int = 8192) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run all, and write a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -141,7 +142,7 @@ def main() -> None:
     parser.add_argument("--sizes", action="store_true", help="measure bytes a row of each output instead")
     parser.add_argument("--output", type=Path, metavar="FILE", help="the report (default: standard output)")
     parser.add_argument("--run", choices=HOW, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.run:
         run(options.run, options.texts, options.output, options.model, options.precision)
         return
