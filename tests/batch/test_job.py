@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+from support.processes import children, needs_proc, wait_for
 
 from torchmoji import MojiPipeline
 from torchmoji.batch import BatchEncoder, encode_files
@@ -268,9 +268,9 @@ def test_ctrl_c_keeps_whole_parts(tmp_path, tiny_folder):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
-        wait_until(lambda: len(parts(out)) > 1)
+        wait_for(lambda: len(parts(out)) > 1, 100)
         process.send_signal(signal.SIGINT)
-        message = process.communicate(timeout=20)[1].decode()
+        message = process.communicate(timeout=100)[1].decode()
     finally:
         process.kill()
     assert process.returncode == 130
@@ -284,8 +284,22 @@ def test_ctrl_c_keeps_whole_parts(tmp_path, tiny_folder):
     )
 
 
-def wait_until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+@pytest.mark.nightly
+@needs_proc
+def test_a_killed_process_costs_no_row(tmp_path, tiny_folder):
+    (tmp_path / "a.txt").write_text("a day\n" * 400_000)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "torchmoji", "encode", tmp_path / "a.txt", "--out", out]
+    command += ["--model", tiny_folder, "--shards", "100", "--workers", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    try:
+        wait_for(lambda: len(parts(out)) > 1, 100)
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        assert len(parts(out)) < 90
+        message = process.communicate(timeout=200)[1].decode()
+    finally:
+        process.kill()
+    assert "400000 rows in, 400000 rows out, 0 of them with errors; 100 parts" in message
+    rows = pyarrow.parquet.read_table(out, columns=["row"])["row"].to_pylist()
+    assert rows == list(range(400_000))
+    assert sorted(os.listdir(out)) == [MANIFEST, *sorted(parts(out))]

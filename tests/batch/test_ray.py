@@ -5,12 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+from support.processes import children, needs_proc, wait_for
 
 from torchmoji.batch import BatchEncoder, encode_files
 from torchmoji.batch.job import MANIFEST
@@ -68,34 +67,18 @@ def test_the_parts_are_those_of_a_job_without_ray(job, tmp_path, tiny_folder):
     assert entries(folder) == entries(tmp_path / "local")
 
 
-def workers_of(process):
-    """The processes of actors that a process has started, by way of Ray's own."""
-    parents, actors = {}, []
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            number = int(path.name)
-            parents[number] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            if b"MapWorker" in (path / "cmdline").read_bytes():
-                actors.append(number)
-
-    def ancestors(number):
-        while number in parents:
-            number = parents[number]
-            yield number
-
-    return [actor for actor in actors if process.pid in ancestors(actor)]
+def actors_of(pid):
+    """Ray's workers with a part of a job, which its own processes have started."""
+    found = [pid] if "MapWorker" in Path(f"/proc/{pid}/cmdline").read_text() else []
+    return found + [actor for child in children(pid) for actor in actors_of(child)]
 
 
 @pytest.mark.nightly
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found in /proc")
+@needs_proc
 def test_a_killed_worker_costs_a_retry_and_no_row(job):
     process, folder = job(parts=80, workers=2)
-    end = time.monotonic() + 100
-    while len(list(folder.glob("part-*"))) < 4:
-        assert time.monotonic() < end
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    killed = workers_of(process)[0]
+    wait_for(lambda: len(list(folder.glob("part-*"))) > 3 or process.poll() is not None, 100)
+    killed = actors_of(process.pid)[0]
     os.kill(killed, signal.SIGKILL)
     assert len(list(folder.glob("part-*"))) < 70
     told, errors = process.communicate(timeout=200)
