@@ -7,9 +7,13 @@ line, gzipped or not; the weights are random, in the original's sizes. The colum
 the texts a second that bare float32 matrix products would allow, at the rate measured in the same run for a
 product of 4096 x 1024 x 2048.
 
+With --workers, `MojiPipeline.encode` is timed in place of that, with the default model: all texts of the file
+in this process and in so many workers, which have to start and to load the model first.
+
 Examples:
     encode.py texts.txt.gz --vocabulary vocabulary.json
     encode.py texts.txt.gz --vocabulary vocabulary.json --texts 512 --repeats 7 --output encode.md
+    encode.py texts.txt.gz --workers 1 2 --repeats 3
 """
 
 import argparse
@@ -33,9 +37,11 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from benchmarks.report import write_report
-from torchmoji import products
+from torchmoji import MojiPipeline, products
 from torchmoji.batching import batches_by_length
+from torchmoji.cli.arguments import positive
 from torchmoji.create_vocab import load_vocabulary, rows_of_embedding
+from torchmoji.global_variables import VOCAB_PATH
 from torchmoji.machine import processor, versions
 from torchmoji.model_def import TorchMoji
 from torchmoji.onnx import OnnxModel, export
@@ -85,20 +91,25 @@ def command_line() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("texts_file", type=Path, metavar="TEXTS", help="one text a line")
-    parser.add_argument("--vocabulary", required=True, metavar="PATH")
+    parser.add_argument("--vocabulary", default=VOCAB_PATH, metavar="PATH")
     parser.add_argument("--texts", type=int, default=1024, metavar="N", help="default: %(default)s")
     parser.add_argument("--min-tokens", type=int, default=1, metavar="N", help="leave out shorter texts")
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[1, 32, 256], metavar="N")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="default: %(default)s")
+    parser.add_argument("--workers", nargs="+", type=positive, metavar="N", help="time workers instead")
     parser.add_argument("--output", type=Path, metavar="FILE", help="Markdown; default: standard output")
     return parser
 
 
+def read_texts(path: Path) -> list[str]:
+    """The different texts."""
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return list(dict.fromkeys(content.decode("utf-8").splitlines()))
+
+
 def read_ids(path: Path, vocabulary: dict[str, int], count: int, min_tokens: int) -> npt.NDArray[np.int64]:
     """Token ids (count, 60) of the first different texts."""
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    texts = list(dict.fromkeys(content.decode("utf-8").splitlines()))
-    ids, _, _ = SentenceTokenizer(vocabulary, 60).tokenize_sentences(texts[: 4 * count])
+    ids, _, _ = SentenceTokenizer(vocabulary, 60).tokenize_sentences(read_texts(path)[: 4 * count])
     return ids[(ids != 0).sum(1) >= min_tokens][:count].astype(np.int64)
 
 
@@ -169,10 +180,34 @@ def make_engines(model: TorchMoji, size: int, folder: Path) -> dict[str, Engine]
     return engines
 
 
+def time_workers(path: Path, workers: Sequence[int], repeats: int) -> str:
+    """The table of pipelines, texts a second in this process and in workers."""
+    texts = read_texts(path)
+    numbers = (None, *workers)
+    header = ["engine", "this process", *(f"{number} worker{'s'[: number - 1]}" for number in workers)]
+    lines = [f"{len(texts)} texts.", "", f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
+    for options in ({}, {"precision": "int8"}, {"backend": "torch"}):
+        pipeline = MojiPipeline.from_pretrained(**options)
+        measured: dict[int | None, list[float]] = {number: [] for number in numbers}
+        for _ in range(repeats):
+            for number in numbers:
+                started = time.perf_counter()
+                count = sum(1 for _ in pipeline.encode(iter(texts), workers=number))
+                measured[number].append(count / (time.perf_counter() - started))
+        medians = (statistics.median(values) for values in measured.values())
+        lines.append(f"| {' | '.join([pipeline.engine.name, *(f'{value:.0f}' for value in medians)])} |")
+    about = f"{processor()}; {versions('torch', 'numpy', 'onnxruntime', 'torchmoji')}."
+    return "\n".join([*lines, "", about, ""])
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and write the tables."""
     argv = sys.argv[1:] if argv is None else argv
     arguments = command_line().parse_args(argv)
+    if arguments.workers:
+        report = time_workers(arguments.texts_file, arguments.workers, arguments.repeats)
+        write_report(report, arguments.output)
+        return
     torch.manual_seed(0)
     vocabulary = load_vocabulary(arguments.vocabulary)
     ids = read_ids(arguments.texts_file, vocabulary, arguments.texts, arguments.min_tokens)

@@ -451,6 +451,7 @@ def test_a_wrong_configuration_is_refused(tmp_path, config, message):
         ("default", {"backend": "onnx", "device": "cuda"}, ValueError, "runs on the CPU"),
         ("default", {"backend": "onnx", "dtype": "bfloat16"}, ValueError, "no precision 'bfloat16'"),
         ("default", {"device": "nothing:7"}, ValueError, "cannot use device 'nothing:7'"),
+        ("default", {"device": 3.5}, ValueError, "cannot use device '3.5'"),
         ("default", {"dtype": "int3"}, ValueError, "unknown precision 'int3' for torch: use 'float32'"),
         ("default", {"backend": "torch", "precision": "int8"}, ValueError, "backend='onnx' also has 'int8'"),
         ("default", {"dtype": "int8", "precision": "int8"}, ValueError, "are the same: give one"),

@@ -149,10 +149,10 @@ def test_workers_end_with_their_program(tmp_path, number):
         sent = time.monotonic()
         os.killpg(program.pid, number)
         errors = program.stderr.read()  # which the workers have as well
-        assert time.monotonic() - sent < 5
+        assert time.monotonic() - sent < 30  # each would work for a minute
     assert program.returncode == -number
     assert errors.count("Traceback") == (number == signal.SIGINT)
-    wait_for(lambda: not any(map(is_running, workers)), 5)
+    wait_for(lambda: not any(map(is_running, workers)), 20)
 
 
 # --- pipelines ----------------------------------------------------------------------------------------------
@@ -237,9 +237,7 @@ def test_workers_and_a_gpu_do_not_go_together(tiny_folder, monkeypatch):
     monkeypatch.setattr(
         pipeline.engine.model.embed, "weight", torch.nn.Parameter(torch.zeros(1, device="meta"))
     )
-    with pytest.raises(
-        ValueError, match="workers compute on the CPU, and the model is on meta: leave workers"
-    ):
+    with pytest.raises(ValueError, match="workers= is for the CPU, and the model is on meta: leave it out"):
         pipeline.encode(["a day"], workers=2)
 
 

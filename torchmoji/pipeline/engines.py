@@ -204,7 +204,7 @@ def torch_engine(
 def _move(model: "TorchMoji", device: "str | torch.device | None", dtype: "torch.dtype | None") -> None:
     try:
         model.to(device=device, dtype=dtype)
-    except (AssertionError, RuntimeError, NotImplementedError) as error:  # as torch says it of devices
+    except (AssertionError, RuntimeError, NotImplementedError, TypeError) as error:  # as torch says it
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"cannot use device {str(device)!r} ({reason}): leave it out for the CPU, or install a torch "

@@ -522,8 +522,8 @@ class MojiPipeline:
             device: Move the model there first, where it stays; by default where it is.
             workers: Compute in so many processes, which end with the call: for many texts, since each takes
                 seconds to start and loads the model. Each has its share of the cores, or `threads` where the
-                pipeline was loaded with them. Up to `WINDOW` texts are computed in this process. Results
-                are the same, bit for bit.
+                pipeline was loaded with them. Fewer than `WINDOW` texts are computed in this process. Results
+                are those of one process with as many threads, bit for bit.
 
         Returns:
             float32 (n, F), (F,) for one string, an iterator of (F,) for an iterator.
@@ -658,7 +658,7 @@ class MojiPipeline:
         checked_workers(workers)
         if isinstance(self.engine, TorchEngine) and not self.engine.model.embed.weight.is_cpu:
             device = self.engine.model.embed.weight.device
-            raise ValueError(f"workers compute on the CPU, and the model is on {device}: leave workers out")
+            raise ValueError(f"workers= is for the CPU, and the model is on {device}: leave it out")
 
     def _windows(
         self,

@@ -22,7 +22,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from itertools import islice
 from queue import SimpleQueue
 from typing import IO, Any, Generic, TypeVar
 
@@ -127,7 +126,7 @@ class Workers(Generic[T, R]):
                     return
                 raise failed
             while not pending[0].done():
-                wait(islice(pending, 1), timeout=1)  # without a limit Windows would not let Ctrl-C through
+                wait([pending[0]], timeout=1)  # without a limit Windows would not let Ctrl-C through
             result, raised, trace = pickle.loads(pending.popleft().result())
             if raised is not None:
                 raise raised from RuntimeError(f"in a worker:\n{trace}")
@@ -155,7 +154,7 @@ class Workers(Generic[T, R]):
                 future.set_exception(
                     ChildProcessError(
                         f"{ATTEMPTS} worker processes died over the same texts ({status}): memory may have "
-                        "run out; fewer workers take less, and workers=None does without processes"
+                        "run out, of which fewer workers take less"
                     )
                 )
         if process:
