@@ -9,6 +9,7 @@ all processes (PSS, so that what they share counts once), read once a second.
 
 Examples:
     scale.py train_text.txt.gz --rows 10000 100000
+    scale.py train_text.txt.gz --rows 10000 --sizes
     scale.py train_text.txt.gz --rows 1000000 --how plain ray-2 --precision int8 --output scale.md
 """
 
@@ -95,7 +96,7 @@ def measure(how: str, texts: Path, rows: int, model: str, precision: str) -> tup
     return seconds, peak
 
 
-def sizes(file: Path, model: str, rows: int = 8192) -> str:
+def sizes(file: Path, model: str, rows: int) -> str:
     """A table of the bytes that a row takes in each format, texts included where the format has them."""
     from torchmoji import MojiPipeline
     from torchmoji.batch import BatchEncoder, encode_files
@@ -147,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run(options.run, options.texts, options.output, options.model, options.precision)
         return
     if options.sizes:
-        write_report(sizes(options.texts, options.model), options.output)
+        write_report(sizes(options.texts, options.model, options.rows[0]), options.output)
         return
     lines = ["| rows | how | seconds | rows a second | of plain | memory, MB |", "|---|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
