@@ -127,7 +127,7 @@ def sizes(file: Path, model: str, rows: int) -> str:
             records = ({"text": text, "features": row.tolist()} for text, row in pairs)
             write_rows(records, folder / f"features{kind}")
         lines += [f"| {about} | {path.stat().st_size / len(texts):.0f} |" for about, path in found.items()]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", f"{len(texts)} texts. {versions('numpy', 'pyarrow')}.", ""])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

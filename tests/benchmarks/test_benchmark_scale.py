@@ -22,5 +22,5 @@ def test_a_row_for_each_way(repository, arguments, capsys):
 def test_sizes_of_outputs(repository, arguments, capsys):
     run(repository / "benchmarks" / "scale.py", *arguments, "--sizes")
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 11
-    assert lines[-3] == f"| features, float32, .npy | {(128 + 3 * 16 * 4) / 3:.0f} |"
+    assert len(lines) == 13
+    assert lines[-5] == f"| features, float32, .npy | {(128 + 3 * 16 * 4) / 3:.0f} |"
