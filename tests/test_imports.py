@@ -134,7 +134,7 @@ LEVELS = [
     "products batching lstm recurrence attlayer model_def weights",
     "onnx training corpus",
     "pipeline finetuning class_avg_finetuning pretraining",
-    "estimator plot server",
+    "batch estimator plot server",
     "cli __main__",
 ]
 """Rooms and modules at the top; each imports from its own line and those above it."""

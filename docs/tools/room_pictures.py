@@ -18,6 +18,7 @@ _ROOMS = {
     "pretraining": (2, 1.05, "shards to a model"),
     "pipeline": (3, 3.35, "MojiPipeline"),
     "estimator": (3, 2.2, "scikit-learn"),
+    "batch": (3, 1.05, "files to many parts"),
     "plot, server": (4, 2.2, "pictures, the page"),
     "cli": (4, 1.05, "the command"),
 }

@@ -234,7 +234,12 @@ def new_folder(
 
 # --- messages -----------------------------------------------------------------------------------------------
 
-_OTHER_NAMES = {"dtype": "precision", "epoch_size": "epochs", "name_or_path": "model"}
+_OTHER_NAMES = {
+    "column": "text_column",
+    "dtype": "precision",
+    "epoch_size": "epochs",
+    "name_or_path": "model",
+}
 """Parameters of Python whose options have other names."""
 
 
@@ -251,7 +256,7 @@ def in_options(message: str, parser: argparse.ArgumentParser | None) -> str:
     if not isinstance(parser, Parser):
         return message
     options = parser.option_names()
-    options |= {name: options[other] for name, other in _OTHER_NAMES.items() if other in options}
+    options = {name: options[other] for name, other in _OTHER_NAMES.items() if other in options} | options
     for name, option in options.items():
         free = rf"(?<![\w\"'./\\-]){name}(?![\w\"'./\\-])"
         message = re.sub(rf"{free}=(?=['\w])", f"{option} ", message)

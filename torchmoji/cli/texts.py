@@ -15,6 +15,7 @@ from itertools import chain, count, tee
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torchmoji.batch.encoder import names_of_classes
 from torchmoji.cli.arguments import (
     add_compute,
     add_encoding,
@@ -25,8 +26,9 @@ from torchmoji.cli.arguments import (
     positive,
     show_bar,
 )
+from torchmoji.cli.batch import EXAMPLES, add_job_options, is_job, run_job
 from torchmoji.cli.models import add_model_options, load_pipeline, model_name
-from torchmoji.emojis import alias, shown
+from torchmoji.emojis import shown
 from torchmoji.files.resumable import RESUMABLE, PartialFile, can_be_resumed, fingerprint
 from torchmoji.files.tables import (
     DEFAULT_COLUMN,
@@ -103,19 +105,14 @@ def add_commands(add: Any) -> None:
                 action="store_true",
                 help="go on where an interrupted run from a file to --out (.npy, .jsonl, .csv, .tsv) was",
             )
+            add_job_options(command)
 
 
 # --- results of texts ---------------------------------------------------------------------------------------
 
 
-def _names(pipeline: MojiPipeline) -> tuple[str, str]:
-    """What columns of the likeliest classes are called: only emojis are called so."""
-    are_emojis = all(alias(name) != name for name in pipeline.classes)
-    return ("emoji", "probability") if are_emojis else ("label", "score")
-
-
 def _guesses(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
-    name, number = ("label", "score") if options.command == "predict" else _names(pipeline)
+    name, number = ("label", "score") if options.command == "predict" else names_of_classes(pipeline.classes)
     top_k = min(options.top_k, max(1, len(pipeline.classes)))
     for prediction in pipeline.predict(texts, top_k, workers=options.workers):
         row: Result = {}
@@ -153,7 +150,7 @@ def _attention(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.N
 
 
 def _explain(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
-    name, number = _names(pipeline)
+    name, number = names_of_classes(pipeline.classes)
     for text in texts:
         top, words = pipeline.explain(text)
         effects = [word._asdict() | {"change": round(word.change, 6)} for word in words]
@@ -210,12 +207,16 @@ _COMMANDS: dict[str, tuple[str, Callable[..., Iterator[Result]], list[str]]] = {
             "torchmoji encode tweets.txt.gz --out features.npy",
             "torchmoji encode tweets.txt.gz --out features.npy --resume",
             'torchmoji encode "I love it" --json',
+            *EXAMPLES,
         ],
     ),
 }
 
 
 def _run_texts(options: argparse.Namespace) -> None:
+    if is_job(options):
+        run_job(options, options.input + options.texts)
+        return
     jobs = _jobs(options)
     if not jobs:
         return
@@ -324,6 +325,8 @@ def _write(
 
 def _how_to_go_on(options: argparse.Namespace) -> str:
     """What to say after Ctrl-C."""
+    if is_job(options):
+        return "whole parts are kept, and the same command goes on behind them"
     if options.command == "encode" and options.out and can_be_resumed(options.out):
         return "the same command with --resume goes on where it was"
     if options.out or options.output_dir:

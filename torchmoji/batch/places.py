@@ -1,0 +1,101 @@
+"""Files on this machine and elsewhere, as fsspec names them: "texts/", "s3://bucket/texts/"."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from torchmoji.files.atomic import atomic_path
+from torchmoji.files.tables import READABLE, ending
+
+_CHANGES = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated")
+"""What file systems say that changes with a file."""
+
+
+class Place:
+    """A file or folder.
+
+    Args:
+        path: Its name, with a protocol where it is elsewhere.
+
+    Attributes:
+        system: Its file system.
+        path: Its name there.
+        is_local: Whether it is on this machine.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.system, self.path = url_to_fs(os.path.expanduser(os.fspath(path)))
+        self.is_local = isinstance(self.system, LocalFileSystem)
+
+    def __str__(self) -> str:
+        return self.path if self.is_local else str(self.system.unstrip_protocol(self.path))
+
+    def __truediv__(self, name: str) -> "Place":
+        return Place(f"{str(self).rstrip('/')}/{name}")
+
+    def names(self) -> list[str]:
+        """What a folder holds but for hidden files; nothing where it is missing."""
+        found = self.system.ls(self.path, detail=False) if self.system.isdir(self.path) else []
+        return [name for name in map(os.path.basename, found) if not name.startswith(".")]
+
+    def tables(self) -> list["Place"]:
+        """The file, or those of texts in the folder, in order; hidden ones are left out.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        if self.is_local and os.path.isfile(self.path):
+            return [self]
+        is_folder = self.system.isdir(self.path)
+        found = self.system.find(self.path) if is_folder else self.system.glob(self.path)
+        tables = [name for name in sorted(found) if ending(name) in READABLE]
+        tables = [name for name in tables if not os.path.basename(name).startswith((".", "_"))]
+        if not tables:
+            raise FileNotFoundError(f"there is no file of texts at {self}: known are {', '.join(READABLE)}")
+        return [Place(self.system.unstrip_protocol(name)) for name in tables]
+
+    def about(self) -> list[Any]:
+        """What tells the file from another one: its size, and when it changed."""
+        info = self.system.info(self.path)
+        return [info["size"], str(next((info[name] for name in _CHANGES if name in info), ""))]
+
+    def sha256(self) -> str | None:
+        """The SHA-256 of the file; None where there is none."""
+        digest = hashlib.sha256()
+        try:
+            with self.system.open(self.path, "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except FileNotFoundError:
+            return None
+        return digest.hexdigest()
+
+    def write(self, make: Callable[[Path], object]) -> tuple[int, str]:
+        """Write the file aside and give it its name when it is whole.
+
+        Args:
+            make: Writes a file on this machine.
+
+        Returns:
+            Its bytes and SHA-256.
+        """
+        with (
+            nullcontext("") if self.is_local else tempfile.TemporaryDirectory() as folder,
+            atomic_path(self.path) if self.is_local else nullcontext(Path(folder, "file")) as temporary,
+        ):
+            make(temporary)
+            size, digest = temporary.stat().st_size, Place(temporary).sha256() or ""
+            if not self.is_local:
+                parent, name = os.path.split(self.path)
+                aside = f"{parent}/.{name}.{digest[:16]}"
+                self.system.makedirs(parent, exist_ok=True)
+                self.system.put_file(os.fspath(temporary), aside)
+                self.system.mv(aside, self.path)
+        return size, digest
