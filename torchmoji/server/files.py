@@ -1,8 +1,9 @@
 """Uploaded files, and the same rows with emojis in new columns: `emoji_1`, `probability_1`, `emoji_2`, ...
 
-Each row keeps all that it has. A file of texts without columns comes back as CSV, a JSON array as JSON lines. In
-CSV and TSV, cells that a spreadsheet would run as formulas get an apostrophe before them. A file is read through
-before its first row is computed, so that what is wrong with it is said at once, not in the middle of an answer.
+Each row keeps all that it has. A file of texts without columns comes back as CSV, a JSON array as JSON
+lines. In CSV and TSV, cells that a spreadsheet would run as formulas get an apostrophe before them. A file
+is read through before its first row is computed, so that what is wrong with it is said at once, not in the
+middle of an answer.
 """
 
 import codecs

@@ -1,7 +1,8 @@
 """What stands before the application: who may ask, how large and slow a request may be, how errors look.
 
-An ASGI middleware. Errors are JSON in the form of what is asked for: that of OpenAI under `/v1/`, elsewhere that
-of Hugging Face's text-embeddings-inference. No message of an error is logged: it may have a user's text in it.
+An ASGI middleware. Errors are JSON in the form of what is asked for: that of OpenAI under `/v1/`, elsewhere
+that of Hugging Face's text-embeddings-inference. No message of an error is logged: it may have a user's text
+in it.
 """
 
 import hmac

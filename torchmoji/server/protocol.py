@@ -1,6 +1,7 @@
 """uvicorn's HTTP protocol, which closes connections whose request does not begin in time.
 
-uvicorn itself limits the time between two requests, but not that to the first, nor that to the end of a head.
+uvicorn itself limits the time between two requests, but not that to the first, nor that to the end of a
+head.
 """
 
 import asyncio

@@ -1,9 +1,10 @@
 """One queue before the model: texts of requests that wait together are computed together, in one thread.
 
-While the model computes, texts gather, and are the next batch. A request that finds the queue idle is computed at
-once. Where there are others, it waits up to `Settings.wait_ms` for as many as were in the batch before: those
-that were just answered come again. A request of many texts takes turns with the others. Within a batch the
-engine puts texts of like length together, under its own limit of tokens (`torchmoji.batching.run_by_length`).
+While the model computes, texts gather, and are the next batch. A request that finds the queue idle is
+computed at once. Where there are others, it waits up to `Settings.wait_ms` for as many as were in the batch
+before: those that were just answered come again. A request of many texts takes turns with the others. Within
+a batch the engine puts texts of like length together, under its own limit of tokens
+(`torchmoji.batching.run_by_length`).
 """
 
 import asyncio

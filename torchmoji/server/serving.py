@@ -3,8 +3,8 @@
     torchmoji.server.serve()                                # until Ctrl-C
     with torchmoji.server.served() as address: ...          # in a thread
 
-FastAPI and uvicorn are the extra `server`: they check and describe what comes in, and are what most people know
-who would change this server. `torchmoji.demo` is another name of this room, `launch` of `serve`.
+FastAPI and uvicorn are the extra `server`: they check and describe what comes in, and are what most people
+know who would change this server. `torchmoji.demo` is another name of this room, `launch` of `serve`.
 """
 
 import errno
