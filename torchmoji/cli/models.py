@@ -112,7 +112,7 @@ def add_commands(add: Any) -> None:
         "answer requests over HTTP, with a page to try the model on",
         "Serve embeddings, emojis, emotions and attention over HTTP, in the forms of OpenAI and of\n"
         "text-embeddings-inference, and a page (extra server). Other machines reach it only with --host\n"
-        "0.0.0.0; a key from the environment variable TORCHMOJI_KEY, or --key, keeps others out. Ctrl-C ends.",
+        "0.0.0.0; a key from the environment variable TORCHMOJI_KEY, or --key, keeps others out.",
         [
             "torchmoji serve",
             "TORCHMOJI_KEY=secret torchmoji serve --host 0.0.0.0 --allow-host emojis.example.org",
