@@ -44,6 +44,8 @@ _HEADERS = [
 _OPENAI = {401: "authentication_error", 429: "rate_limit_error"}
 _TEI = {401: "Unauthorized", 429: "Overloaded", 503: "Unhealthy"}
 _DRAINED_SECONDS = 5.0
+LARGEST_HEAD = 16 << 10
+"""Bytes of a request's headers, and of its address."""
 
 
 def failure(path: str, status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -112,7 +114,7 @@ class Guard:
             self._arriving += 0 if is_file else size
             is_whole = not message.get("more_body")
             if received > most:
-                await _drain(receive, scope, is_whole)
+                await _drain(receive, is_whole)
                 is_whole = True
                 raise HTTPException(413, f"the request has more than {most} bytes: send less at once")
             if self._arriving > self._settings.max_arriving:
@@ -122,8 +124,9 @@ class Guard:
         try:
             refusal = self._refusal(scope, most)
             if refusal is not None:
-                if refusal.status_code == 413:
-                    await _drain(receive, scope, False)
+                waits = any(name == b"expect" for name, _ in scope["headers"])  # with the body, for our word
+                if refusal.status_code == 413 and not waits:
+                    await _drain(receive, False)
                 raise refusal
             await self._application(scope, counted, guarded_send)
         except HTTPException as error:
@@ -149,6 +152,10 @@ class Guard:
         headers: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name, []).append(value)
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > LARGEST_HEAD:
+            return HTTPException(431, f"the headers have more than {LARGEST_HEAD} bytes")
+        if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LARGEST_HEAD:
+            return HTTPException(414, f"the address has more than {LARGEST_HEAD} bytes")
         hosts = [value.decode("latin-1") for value in headers.get(b"host", [])]
         if len(hosts) != 1 or not self._is_ours(hosts[0]):
             return HTTPException(400, "this server does not go by that name: start it with --allow-host NAME")
@@ -192,10 +199,8 @@ class _Gone(Exception):
     """An answer that cannot be ended; the server closes the connection."""
 
 
-async def _drain(receive: Receive, scope: Message, is_whole: bool) -> None:
+async def _drain(receive: Receive, is_whole: bool) -> None:
     """Read on for a moment and keep nothing: most clients listen only after they have sent all."""
-    if any(name == b"expect" for name, _ in scope["headers"]):
-        return
     with anyio.move_on_after(_DRAINED_SECONDS):
         while not is_whole:
             is_whole = not (await receive()).get("more_body")

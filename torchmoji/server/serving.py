@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PORT = 7860
-_LARGEST_HEAD = 16 << 10
-"""Bytes of a request's line and headers."""
 
 
 def create_app(pipeline: MojiPipeline | None = None, settings: Settings | None = None) -> "FastAPI":
@@ -131,6 +129,7 @@ def _server(
         number = listener.getsockname()[1]
         name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
         address = f"http://{name}:{number}/"
+        from torchmoji.server.guard import LARGEST_HEAD
         from torchmoji.server.protocol import patient_protocol
 
         config = uvicorn.Config(
@@ -141,7 +140,7 @@ def _server(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            h11_max_incomplete_event_size=_LARGEST_HEAD,
+            h11_max_incomplete_event_size=LARGEST_HEAD,
             limit_concurrency=settings.max_connections,
             timeout_graceful_shutdown=settings.stop_seconds,
         )
