@@ -146,6 +146,7 @@ def test_texts_typed_with_the_keyboard_alone_get_emojis_and_are_compared(visit, 
     page.wait_for_function("text => document.querySelector('#first .words')?.textContent === text", arg=chip)
 
 
+@pytest.mark.nightly
 def test_balance_and_copies(visit, pipeline):
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     type_into(page, "first", TEXT)
@@ -163,6 +164,7 @@ def test_balance_and_copies(visit, pipeline):
     assert page.locator("#balance output").inner_text() == "1.00"
 
 
+@pytest.mark.nightly
 def test_the_key_is_asked_for(browser):
     with served(small(), settings=Settings(key="s3cret")) as address:
         page = browser.new_page()
@@ -219,6 +221,7 @@ def test_a_csv_file_comes_back_with_emojis(visit, pipeline, tmp_path):
 # --- for everybody ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 def test_tabs_and_files_work_with_the_keyboard_alone(visit, tmp_path):
     (tmp_path / "tweets.csv").write_text(CSV)
     page = visit()
