@@ -157,6 +157,7 @@ class _Server:
                 allow_origins=settings.origins,
                 allow_methods=["GET", "POST"],
                 allow_headers=["Authorization", "Content-Type"],
+                expose_headers=["Content-Disposition", "Retry-After", "X-Rows"],
             )
         self._add_endpoints()
 

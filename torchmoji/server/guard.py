@@ -18,6 +18,7 @@ import anyio
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from torchmoji.server.settings import Settings
 
@@ -134,6 +135,8 @@ class Guard:
                 headers = {**(error.headers or {}), "connection": "close"}
                 answer = failure(path, error.status_code, error.detail, headers)
                 await answer(scope, receive, guarded_send)
+        except ClientDisconnect:
+            pass
         except TimeoutError:
             raise _Gone from None  # there is nobody to tell; the connection is closed
         except Exception as error:
@@ -169,9 +172,8 @@ class Guard:
                     403, "pages of other sites may not ask: start it with --allow-origin SITE"
                 )
         if self._settings.key is not None and scope["path"] not in OPEN and scope["method"] != "OPTIONS":
-            given = b"".join(headers.get(b"authorization", []))
-            wanted = b"Bearer " + self._settings.key.encode()
-            if not hmac.compare_digest(given, wanted):
+            scheme, _, given = b"".join(headers.get(b"authorization", [])).partition(b" ")
+            if scheme.lower() != b"bearer" or not hmac.compare_digest(given, self._settings.key.encode()):
                 return HTTPException(
                     401,
                     "this server needs its key: Authorization: Bearer KEY",
