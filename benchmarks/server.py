@@ -1,7 +1,7 @@
 """Measure the server: requests a second of 32 clients with and without batching, and memory over time.
 
 One process serves (`torchmoji serve`, with `--batch-size 1` for no batching), this one is the clients: each
-waits for an answer before it asks again, over one connection. Every answer is compared with the pipeline's own.
+waits for an answer before it asks again, over one connection. Every answer is compared with the pipeline.
 The texts are pairs of the page's example sentences, each used once. Both take turns; the middle round counts.
 
 Examples:
