@@ -223,11 +223,11 @@ with served(small()) as address:
     send(address, gzip.compress(b"text\\ngood\\n"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     line = b"good " * 200_000 + b"\\n"
-    long = gzip.compress(b"text\\n" + line * 200)
-    wide = gzip.compress(b"text,other\\n" + (b"good," + b"x" * 100_000 + b"\\n") * 900)
+    long = gzip.compress(b"text\\n" + line * 100, 1)
+    wide = gzip.compress(b"text,other\\n" + (b"good," + b"x" * 100_000 + b"\\n") * 400, 1)
     answers = [send(address, content) for content in (long, wide)]
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(answers, max(len(long), len(wide)) < 1e6, (after - before) >> 10)
+print(answers, max(len(long), len(wide)) < 2e6, (after - before) >> 10)
 """
 
 
@@ -235,9 +235,9 @@ print(answers, max(len(long), len(wide)) < 1e6, (after - before) >> 10)
 def test_a_small_file_of_long_lines_takes_little_memory(repository):
     """1 MB of gzip took 3.7 GB and two minutes."""
     code = f"import sys; sys.path.insert(0, {str(repository / 'tests')!r})\n{MEMORY}"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250)
     assert result.returncode == 0, result.stderr
     answers, is_small, megabytes = result.stdout.rsplit(" ", 2)
     assert answers == "[422, 200]"
     assert is_small == "True"
-    assert int(megabytes) < 500
+    assert int(megabytes) < 400

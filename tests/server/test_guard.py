@@ -182,3 +182,11 @@ def test_html_in_every_field_comes_back_as_json(client):
     for path in (f"/{evil}", f"/columns?name={evil}.csv", f"/file?name=a.csv&column={evil}"):
         answer = client.post(path, content=b"text\n")
         assert answer.headers["content-type"] == "application/json"
+
+
+def test_half_a_character_is_answered(client):
+    for path in ("/attention", "/emojize", "/predict", "/embed", "/read"):
+        inputs = b'["so \\ud83d good"]'
+        headers = {"Content-Type": "application/json"}
+        answer = client.post(path, content=b'{"inputs": ' + inputs + b"}", headers=headers)
+        assert answer.status_code == 200, answer.text

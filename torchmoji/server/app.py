@@ -5,9 +5,11 @@ All texts go through one queue (`torchmoji.server.queue`); who may ask and how m
 written by orjson, since 2304 numbers take Python's own `json` about as long as the model.
 """
 
+import asyncio
 import copy
 import re
 import tempfile
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -42,6 +44,9 @@ T = TypeVar("T")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Half of a character, which JSON can bring but UTF-8 cannot take back."""
 _SMALLEST = 1e-38
+_FEW = 8
+_SHORT = 200
+"""Characters of a text that counts as one."""
 _PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/demo.css": ("demo.css", "text/css; charset=utf-8"),
@@ -256,31 +261,30 @@ class _Server:
         if request.dimensions not in (None, size):
             raise HTTPException(400, f"dimensions must be {size}, got {request.dimensions}: leave it out")
         results = await self.run("features", _several(request.input), truncate=False)
-        rows = await run_in_threadpool(_rows, results, True)
-        if request.encoding_format == "base64":
-            from base64 import b64encode
-
-            rows = [b64encode(row.astype("<f4").tobytes()).decode() for row in rows]
-        data = [{"object": "embedding", "index": n, "embedding": row} for n, row in enumerate(rows)]
         tokens = sum(result.tokens for result in results)
-        return await _json(
-            {
+
+        def answer() -> dict[str, Any]:
+            rows = _rows(results, True)
+            if request.encoding_format == "base64":
+                rows = [b64encode(row.astype("<f4").tobytes()).decode() for row in rows]
+            return {
                 "object": "list",
-                "data": data,
+                "data": [{"object": "embedding", "index": n, "embedding": row} for n, row in enumerate(rows)],
                 "model": "torchmoji",
                 "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
             }
-        )
+
+        return await _json(answer, len(results))
 
     async def models(self) -> Response:
         """The one model."""
         model = {"id": "torchmoji", "object": "model", "created": 0, "owned_by": "torchmoji"}
-        return await _json({"object": "list", "data": [model]})
+        return await _json(lambda: {"object": "list", "data": [model]})
 
     async def embed(self, request: EmbedRequest) -> Response:
         """Embeddings, a list of numbers for each text."""
         results = await self.run("features", _several(request.inputs), truncate=request.truncate)
-        return await _json(await run_in_threadpool(_rows, results, request.normalize))
+        return await _json(lambda: _rows(results, request.normalize), len(results))
 
     async def predict(self, request: PredictRequest) -> Response:
         """All classes with their scores, best first; for one text a list, for several a list of lists."""
@@ -289,42 +293,42 @@ class _Server:
             raise HTTPException(422, "pairs of texts cannot be classified: give each text alone")
         texts = [part[0] if isinstance(part, list) else part for part in _several(inputs)]
         results = await self.run("classes", texts, request.balance, request.truncate)
-        answers = []
-        for result in results:
+
+        def scored(result: Result) -> list[dict[str, Any]]:
             scores = result.values
             if request.raw_scores:
                 scores = np.log(np.maximum(scores, _SMALLEST))
                 if self.pipeline.engine.multi_label:
                     scores = scores - np.log(np.maximum(1 - result.values, _SMALLEST))
             order = np.argsort(-scores, kind="stable")
-            answers.append([{"score": float(scores[n]), "label": self.pipeline.classes[n]} for n in order])
-        return await _json(answers[0] if isinstance(inputs, str) else answers)
+            return [{"score": float(scores[n]), "label": self.pipeline.classes[n]} for n in order]
+
+        return await _each(inputs, scored, results)
 
     async def emojize(self, request: EmojisRequest) -> Response:
         """Each text with its likeliest classes after it, and these with their probabilities."""
         texts = _several(request.inputs)
         results = await self.run("classes", texts, request.balance, request.truncate)
-        answers = []
-        for text, result in zip(texts, results, strict=True):
+
+        def emojized(text: str, result: Result) -> dict[str, Any]:
             scores = self.readings.likeliest(result, request.top_k)
             written = " ".join([*([text] if text else []), *(shown(score["emoji"]) for score in scores)])
-            answers.append({"text": _whole(written), "emojis": scores})
-        return await _json(answers[0] if isinstance(request.inputs, str) else answers)
+            return {"text": _whole(written), "emojis": scores}
+
+        return await _each(request.inputs, emojized, texts, results)
 
     async def emotions(self, request: EmotionsRequest) -> Response:
         """Eight emotions of each text, from 0 to 1."""
         if self.reader is not None and not self.reader.has_emotions:
             raise HTTPException(422, "emotions are of the 64 emojis, and this model has other classes")
         results = await self.run("classes", _several(request.inputs), request.balance, request.truncate)
-        answers = [self.readings.emotions(result) for result in results]
-        return await _json(answers[0] if isinstance(request.inputs, str) else answers)
+        return await _each(request.inputs, self.readings.emotions, results)
 
     async def attention(self, request: _Texts) -> Response:
         """The words of each text as tokenized, with their weight and their place, `text[start:end]`."""
-        texts = _several(request.inputs)
+        texts = list(map(_whole, _several(request.inputs)))
         results = await self.run("classes", texts, truncate=request.truncate)
-        words = await run_in_threadpool(lambda: list(map(self.readings.words, texts, results)))
-        return await _json(words[0] if isinstance(request.inputs, str) else words)
+        return await _each(request.inputs, self.readings.words, texts, results)
 
     async def read(self, request: ReadRequest) -> Response:
         """All that the page shows of a text, or of two and their similarity."""
@@ -334,7 +338,7 @@ class _Server:
         if self.readings.has_features:
             features = await self.run("features", texts)
 
-        def read() -> dict[str, Any]:
+        def answer() -> dict[str, Any]:
             readings = [
                 self.readings.read(*found, request.top_k)
                 for found in zip(texts, classes, features, strict=True)
@@ -342,14 +346,14 @@ class _Server:
             is_pair = len(texts) == 2 and self.readings.has_features
             return {"readings": readings, **(self.readings.similarity(*features) if is_pair else {})}
 
-        return await _json(await run_in_threadpool(read))
+        return await _json(answer, sum(map(len, texts)) // _SHORT)
 
     async def info(self) -> Response:
         """The model and the limits."""
         pipeline, settings = self.pipeline, self.settings
         can_balance = pipeline.class_frequencies is not None and not pipeline.engine.multi_label
         return await _json(
-            {
+            lambda: {
                 "model_id": "torchmoji",
                 "model_dtype": pipeline.engine.name.partition(", ")[2],
                 "engine": pipeline.engine.name,
@@ -371,7 +375,7 @@ class _Server:
         """Whether the model can be asked."""
         if not self.queue.is_working:
             raise HTTPException(503, "the model has stopped: start the server again")
-        return await _json({"status": "ok"})
+        return await _json(lambda: {"status": "ok"})
 
     async def metrics_text(self) -> Response:
         """Counts and times for Prometheus."""
@@ -399,7 +403,8 @@ class _Server:
         """The columns of a file, which is the body, the likely one of its texts, and how many rows it has."""
         async with self._uploaded(request, name, None) as upload:
             columns = [] if upload.kind == ".txt" else upload.columns
-            return await _json({"columns": columns, "column": likely_column(columns), "rows": upload.rows})
+            found = {"columns": columns, "column": likely_column(columns), "rows": upload.rows}
+            return await _json(lambda: found)
 
     async def file(
         self,
@@ -441,8 +446,6 @@ class _Server:
 
     async def _patiently(self, texts: Sequence[str], pipeline: MojiPipeline) -> list[Result]:
         """Results of a part of a file, which has time where others do not."""
-        import asyncio
-
         while True:
             try:
                 return await self.queue.run("classes", texts, pipeline)
@@ -483,11 +486,22 @@ def _rows(results: Sequence[Result], normalize: bool) -> list[Any]:
     return list(np.ascontiguousarray(unit_rows(rows) if normalize else rows, dtype=np.float32))
 
 
-async def _json(value: Any) -> Response:
-    """An answer; a large one is written in another thread."""
-    write = partial(orjson.dumps, value, option=orjson.OPT_SERIALIZE_NUMPY)
-    is_large = isinstance(value, list) and len(value) > 8
-    return Response(await run_in_threadpool(write) if is_large else write(), media_type="application/json")
+async def _json(answer: Callable[[], Any], texts: int = 1) -> Response:
+    """What a function gives, as JSON; of many texts it is made in another thread."""
+
+    def written() -> bytes:
+        return orjson.dumps(answer(), option=orjson.OPT_SERIALIZE_NUMPY)
+
+    content = await run_in_threadpool(written) if texts > _FEW else written()
+    return Response(content, media_type="application/json")
+
+
+async def _each(inputs: Any, answer: Callable[..., Any], *columns: Sequence[Any]) -> Response:
+    """An answer for each text; for a text that came alone, not in a list."""
+    if isinstance(inputs, str):
+        return await _json(lambda: answer(*(column[0] for column in columns)), len(inputs) // _SHORT)
+    size = sum(map(len, inputs)) // _SHORT + len(inputs)
+    return await _json(lambda: list(map(answer, *columns)), size)
 
 
 async def _told(step: Callable[[], T]) -> T:
