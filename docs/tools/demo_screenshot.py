@@ -1,7 +1,7 @@
 """Take the pictures of the demo page that the documentation shows: demo.png and demo-phone.png.
 
-Needs the extra `demo`, playwright and Chromium (Debian: chromium), and a font with emojis in colour (Debian:
-fonts-noto-color-emoji).
+Needs the extra `server`, playwright and Chromium (Debian: chromium), and a font with emojis in colour
+(Debian: fonts-noto-color-emoji).
 
 Examples:
     demo_screenshot.py
@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from torchmoji.cli.arguments import make_parser
 from torchmoji.files.atomic import atomic_path
-from torchmoji.server import demo
+from torchmoji.server import served
 
 OUT = Path(__file__).resolve().parents[2] / "docs" / "images"
 TEXTS = ("I love mom's cooking", "not again.. my train is late")
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("there is no Chromium: install it (Debian: chromium), or name it with --browser")
     from playwright.sync_api import sync_playwright
 
-    with demo.served() as address, sync_playwright() as playwright:
+    with served() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         for name, (width, texts) in PICTURES.items():
             take(browser, address, width, texts, options.out / name)

@@ -17,7 +17,7 @@ TEXT = "I love mom's cooking"
 COMMAND = [sys.executable, "-m", "torchmoji"]
 COMMANDS = [
     *("emojize", "predict", "score", "emotions", "attention", "explain", "encode", "finetune", "evaluate"),
-    *("build-corpus", "pretrain", "info", "export", "convert", "download", "demo", "completion"),
+    *("build-corpus", "pretrain", "info", "export", "convert", "download", "serve", "demo", "completion"),
 ]
 
 

@@ -4,12 +4,12 @@ import json
 import random
 
 import pytest
-from support.demo_calls import call
+from support.requests import fetch
 from support.snippets import REPOSITORY, blocks
 
 from torchmoji import MojiPipeline
 from torchmoji.cli.main import main
-from torchmoji.server import demo
+from torchmoji.server import served
 
 pytestmark = pytest.mark.nightly  # the page itself is run by test_docs.py
 
@@ -89,14 +89,11 @@ def test_an_onnx_file_alone_has_the_classes_and_says_the_same(folder, onnx, emoj
     assert first_guesses(capsys, "--weights", str(alone)) == list(UNSEEN.values())
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.*no_silent_downcasting:DeprecationWarning",
-    "ignore:The copy keyword is deprecated:DeprecationWarning",
-)
 def test_the_demo_page_serves_them(folder, emojis):
     pipeline = MojiPipeline.from_pretrained(folder / "modell")
-    with demo.served(pipeline) as address:
-        event, (found,) = call(address, "predict", "so lecker", 20)
-    assert event == "complete"
-    assert sorted(score["emoji"] for score in found["emojis"]) == sorted(emojis)
-    assert found["emojis"][0]["emoji"] == "😋"
+    with served(pipeline) as address:
+        status, _, text = fetch(f"{address}emojize", {"inputs": "so lecker", "top_k": 20})
+    assert status == 200
+    found = json.loads(text)["emojis"]
+    assert sorted(score["emoji"] for score in found) == sorted(emojis)
+    assert found[0]["emoji"] == "😋"

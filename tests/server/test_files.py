@@ -1,15 +1,23 @@
-"""Files with emojis added: rows and columns kept, for every kind of file, and what is refused."""
+"""Uploaded files: rows and columns kept, formulas defused, what is refused, and how much memory it takes."""
 
+import bz2
 import csv
 import gzip
+import io
 import json
+import subprocess
+import sys
+import threading
 
 import pytest
 from support.small_pipeline import small
 
 from torchmoji.emojis import shown
-from torchmoji.server import files
-from torchmoji.server.files import add_emojis, columns_of, first_rows, name_of_result
+from torchmoji.server import Settings, app
+from torchmoji.server.files import defused
+
+pyarrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -18,17 +26,15 @@ def pipeline():
 
 
 @pytest.fixture
-def add(pipeline, tmp_path):
-    """Write a file, add emojis, and give the new file's content."""
+def add(pipeline, client_of):
+    """Upload a file; the answer."""
+    client = client_of(pipeline)
 
-    def run(name, content, column=None, top_k=1):
-        path, out = tmp_path / name, tmp_path / name_of_result(name)
-        data = content.encode("utf-8") if isinstance(content, str) else content
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-        *_, done = add_emojis(pipeline, path, out, column, top_k)
-        result = out.read_bytes()
-        result = gzip.decompress(result) if name.endswith(".gz") else result
-        return done, result.decode("utf-8")
+    def run(name, content, **options):
+        content = content.encode() if isinstance(content, str) else content
+        answer = client.post("/file", params={"name": name, "top_k": 1, **options}, content=content)
+        assert answer.status_code == 200, answer.text
+        return answer
 
     return run
 
@@ -39,9 +45,8 @@ def best(pipeline, text):
 
 
 def test_rows_and_columns_of_csv_stay_and_new_ones_follow(add, pipeline):
-    content = 'id,text,note\n7,"good, ""day""",\n3,,x\n5,bad\n9,"two\nlines",ü\n'
-    done, result = add("a.csv", content)
-    rows = list(csv.reader(result.splitlines(keepends=True)))
+    answer = add("a.csv", 'id,text,note\n7,"good, ""day""",\n3,,x\n5,bad\n9,"two\nlines",ü\n')
+    rows = list(csv.reader(io.StringIO(answer.text, newline="")))
     assert rows[0] == ["id", "text", "note", "emoji_1", "probability_1"]
     assert [row[:3] for row in rows[1:]] == [
         ["7", 'good, "day"', ""],
@@ -52,149 +57,187 @@ def test_rows_and_columns_of_csv_stay_and_new_ones_follow(add, pipeline):
     for row in rows[1:]:
         emoji, probability = best(pipeline, row[1])
         assert row[3:] == ([emoji, str(probability)] if row[1] else ["", ""])
-    assert done == 4
+    assert answer.headers["x-rows"] == "4"
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''a-emojis.csv"
 
 
-def test_several_emojis_a_row(add, pipeline):
-    _, result = add("a.csv", "text\ngood day\n", top_k=3)
-    header, row = csv.reader(result.splitlines())
-    assert header[1:] == [f"{name}_{k}" for k in (1, 2, 3) for name in ("emoji", "probability")]
-    expected = pipeline.predict("good day", 3)
-    assert row[1::2] == [shown(score.emoji) for score in expected]
-    assert [float(cell) for cell in row[2::2]] == [round(score.probability, 6) for score in expected]
-
-
-def test_more_emojis_than_classes_are_all(tmp_path):
-    (tmp_path / "a.csv").write_text("text\ngood\n")
-    list(add_emojis(small(2, ["no", "yes"]), tmp_path / "a.csv", tmp_path / "b.csv", top_k=9))
-    header, row = csv.reader((tmp_path / "b.csv").read_text().splitlines())
-    assert len(header) == 5
-    assert {row[1], row[3]} == {"no", "yes"}
-
-
-@pytest.mark.parametrize("name", ["a.csv.gz", "a.CSV.GZ"])
-def test_a_packed_file_comes_back_packed(tmp_path, pipeline, name):
-    path, out = tmp_path / name, tmp_path / name_of_result(name)
-    path.write_bytes(gzip.compress(b"text\ngood\n"))
-    assert list(add_emojis(pipeline, path, out)) == [1]
-    assert gzip.decompress(out.read_bytes()).decode().startswith("text,emoji_1")
-
-
-def test_tabs_and_semicolons_stay(add):
-    assert add("a.tsv", "id\ttext\n1\tgood, day\n")[1].startswith(
+def test_other_formats(add, pipeline):
+    assert add("a.tsv", "id\ttext\n1\tgood, day\n").text.startswith(
         "id\ttext\temoji_1\tprobability_1\n1\tgood, day\t"
     )
-    assert add("a.csv", "id;text\n1;good, day\n")[1].startswith("id;text;emoji_1;probability_1\n1;good, day;")
+    assert add("a.csv", "id;text\n1;good, day\n").text.startswith(
+        "id;text;emoji_1;probability_1\n1;good, day;"
+    )
+    assert add("a.csv", "\ufefftext\ngood\n").content.startswith("\ufefftext,emoji_1".encode())
+    assert add("a.CSV.GZ", gzip.compress(b"text\ngood\n")).text.startswith("text,emoji_1")
+    assert add("a.csv.bz2", bz2.compress(b"text\ngood\n")).text.startswith("text,emoji_1")
+    rows = list(csv.reader(add("a.txt", "good\n\nbad, day\r\n").text.splitlines()))
+    assert [row[0] for row in rows] == ["text", "good", "", "bad, day"]
+    header = add("a.csv", "text,emoji_1,emoji_1_\ngood,x,y\n").text.splitlines()[0]
+    assert header == "text,emoji_1,emoji_1_,emoji_1__,probability_1"
+    assert add("a.csv", "text\n").text == "text,emoji_1,probability_1\n"
+    row = list(csv.reader(add("a.csv", "text,other\ngood,bad train\n", column="other").text.splitlines()))[1]
+    assert row[2] == best(pipeline, "bad train")[0]
+    assert len(add("a.csv", "text\ngood\n", top_k=100).text.splitlines()[0].split(",")) == 129
 
 
-def test_a_byte_order_mark_stays(add):
-    assert add("a.csv", "\ufefftext\ngood\n")[1].startswith("\ufefftext,emoji_1")
-    assert add("a.csv", "text\ngood\n")[1].startswith("text,emoji_1")
-
-
-def test_json_lines_keep_their_values(add, pipeline):
+def test_json_keeps_its_values(add, pipeline):
     rows = [{"text": "good", "n": [1, None]}, {"n": {}, "text": None}, {"text": "\ud83d bad"}]
     lines = "".join(json.dumps(row) + "\n\n" for row in rows) + '"just a text"\n'
     for name, content in (("a.jsonl", lines), ("a.json", json.dumps([*rows, "just a text"], indent=1))):
-        done, result = add(name, content)
-        written = [json.loads(line) for line in result.splitlines()]
+        answer = add(name, content)
+        assert "a-emojis.jsonl" in answer.headers["content-disposition"]
+        written = [json.loads(line) for line in answer.text.splitlines()]
         emojis = [(row.pop("emoji_1"), row.pop("probability_1")) for row in written]
         assert written == [*rows, {"text": "just a text"}]
         assert emojis == [best(pipeline, row["text"] or "") for row in written]
-        assert done == 4
 
 
-def test_a_text_file_comes_back_as_csv(add):
-    done, result = add("a.txt", "good\n\nbad, day\r\n")
-    rows = list(csv.reader(result.splitlines()))
-    assert [row[0] for row in rows] == ["text", "good", "", "bad, day"]
-    assert done == 3
+def test_parquet_keeps_its_types(add, pipeline):
+    table = pyarrow.table({
+        "n": pyarrow.array([1, None, 3] * 200, pyarrow.int16()),
+        "text": ["good", "", "bad train"] * 200,
+        "list": [[1.5], [], None] * 200,
+    })  # fmt: skip
+    buffer = io.BytesIO()
+    parquet.write_table(table, buffer, row_group_size=100)
+    found = parquet.read_table(io.BytesIO(add("a.parquet", buffer.getvalue()).content))
+    assert found.select(["n", "text", "list"]).equals(table)
+    expected = [best(pipeline, text) for text in ("good", "", "bad train")]
+    pairs = zip(found["emoji_1"].to_pylist(), found["probability_1"].to_pylist(), strict=True)
+    assert list(pairs) == expected * 200
 
 
-def test_names_that_are_taken_get_underscores(add):
-    header = add("a.csv", "text,emoji_1,emoji_1_\ngood,x,y\n")[1].splitlines()[0]
-    assert header == "text,emoji_1,emoji_1_,emoji_1__,probability_1"
-    assert add("a.csv", "text\n") == (0, "text,emoji_1,probability_1\n")
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=1+1", "=HYPERLINK(\"http://evil.example\")", "+SUM(1)", "-2+3+cmd|' /C calc'!A0", "@SUM(1+1)",
+        "\t=1+1", "\r=1", "＝1+1", "-good", "@a|b",
+    ],
+)  # fmt: skip
+def test_cells_that_a_spreadsheet_would_run_get_an_apostrophe(add, cell):
+    content = io.StringIO()
+    csv.writer(content).writerows([["text", cell], [cell, cell], ["good", "x"]])
+    written = add("a.csv", content.getvalue(), column="text").text
+    rows = list(csv.reader(io.StringIO(written, newline="")))
+    assert (rows[0][1], rows[1][:2]) == ("'" + cell, ["'" + cell] * 2)
+    (row,) = add("a.jsonl", json.dumps({"text": cell})).text.splitlines()
+    assert json.loads(row)["text"] == cell
 
 
-def test_the_column_can_be_named(add, pipeline):
-    _, result = add("a.csv", "text,other\ngood,bad train\n", column="other")
-    row = list(csv.reader(result.splitlines()))[1]
-    assert row[2] == best(pipeline, "bad train")[0]
-
-
-def test_progress_is_told_after_each_window(tmp_path, pipeline, monkeypatch):
-    monkeypatch.setattr(files, "WINDOW", 2)
-    (tmp_path / "a.txt").write_text("good\n" * 5)
-    assert list(add_emojis(pipeline, tmp_path / "a.txt", tmp_path / "b.csv")) == [2, 4, 5]
+@pytest.mark.parametrize(
+    "cell", ["-5", "+1.5", "-1e-3", "-3%", "@user hello, you", "a=b", "", "'=1", "😍", None, 3]
+)
+def test_other_cells_stay(cell):
+    assert defused(cell) == cell
 
 
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [
-        ("a.csv", "id,body\n", {"column": "text"}, "a.csv has no column 'text', only 'id', 'body': cho"),
-        ("a.csv", "", {}, "a.csv has no texts: give a file with some"),
-        ("a.csv.gz", "", {}, "a.csv.gz has no texts"),
-        ("a.txt", "", {}, "a.txt has no texts"),
-        ("a.jsonl", "{}\n", {}, "a.jsonl has no texts"),
-        ("a.csv", "text\ncaf\xe9\n".encode("latin-1"), {}, "a.csv, line 2, is not UTF-8 .* in Excel as 'CSV"),
+        ("a.csv", "id,body\n", {"column": "text"}, "a.csv has no column 'text', only 'id', 'body': choose"),
+        ("a.csv", "", {}, "no column 'text', only none"),
+        ("a.txt", "", {}, "a.txt has no texts: give a file with some"),
+        ("a.jsonl", "", {}, "a.jsonl has no texts"),
+        ("a.csv", "text\ncaf\xe9\n".encode("latin-1"), {}, "a.csv, line 2, is not UTF-8"),
         ("a.csv", "id,text\n1,good\n2,bad,x\n", {}, "a.csv, line 3, has 3 cells"),
-        ("a.csv", "text\ngood\n", {"top_k": 0}, "the number of emojis must be at least 1, got 0"),
-        ("a.jsonl", '{"text": "a"}\n{"b": 1}\n', {}, "a.jsonl, line 2, has no column 'text', only 'b'"),
-        ("a.xlsx", "PK", {}, r"cannot read the file a.xlsx: use .txt, .csv, .*, .json, also"),
-        ("a.csv", "text\n" + "good\n" * 100, {}, "a.csv has more than 400 characters: split it"),
+        ("a.jsonl", '{"text": "a"}\n{"b": 1}\n', {}, "a.jsonl, line 2, has no column 'text'"),
+        ("a.xlsx", "PK", {}, "cannot read 'a.xlsx': use .txt, .csv"),
+        ("a", "PK", {}, "cannot read 'a': use .txt, .csv"),
+        ("../../etc/a.csv", "text\ncaf\xe9".encode("latin-1"), {}, "line 2, is not UTF-8"),
+        ("a.parquet", "PAR1", {}, "a.parquet is damaged or no parquet file"),
+        ("a.csv", "text\n" + "good\n" * 11, {}, "a.csv has more than 10 rows: split it"),
+        ("a.csv", "text\n" + "a" * 51 + "\n", {}, "line 2, has a text of 51 characters, more than 50"),
+        ("a.csv", "text,x\ngood," + "x" * 400, {}, "a.csv has more than 400 characters: split it"),
+        ("a.csv.gz", gzip.compress(b"text\ngood," + b"x" * 400), {}, "has more than 400 characters"),
+        ("a.csv.gz", b"text\ngood", {}, "is not a whole .gz file"),
+        ("a.csv", "text\ngood\n", {"top_k": 0}, "top_k: Input should be greater than or equal to 1"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_done_is_said_and_leaves_nothing(
-    add, tmp_path, monkeypatch, name, content, options, message
+def test_what_cannot_be_done_is_said_before_the_first_row(
+    client_of, pipeline, tmp_path, monkeypatch, name, content, options, message
 ):
-    monkeypatch.setattr(files, "LARGEST", 400)
-    with pytest.raises(ValueError, match=message):
-        add(name, content, **options)
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    client = client_of(pipeline, Settings(max_rows=10, max_characters=50, max_unpacked=400))
+    answer = client.post("/file", params={"name": name, **options}, content=content)
+    assert answer.status_code == 422
+    assert message in answer.json()["error"]
+    assert str(tmp_path) not in answer.text
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_has_gone_is_said(tmp_path, pipeline):
-    with pytest.raises(ValueError, match=r"a\.csv is no longer there: upload it again"):
-        list(add_emojis(pipeline, tmp_path / "a.csv", tmp_path / "b.csv"))
-
-
-def test_stopping_leaves_nothing(tmp_path, pipeline, monkeypatch):
-    monkeypatch.setattr(files, "WINDOW", 1)
-    (tmp_path / "a.txt").write_text("good\n" * 5)
-    rows = add_emojis(pipeline, tmp_path / "a.txt", tmp_path / "b.csv")
-    assert next(rows) == 1
-    rows.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
-
-
-@pytest.mark.parametrize(
-    ("name", "result"),
-    [
-        ("tweets.csv", "tweets-emojis.csv"),
-        ("tweets.csv.gz", "tweets-emojis.csv.gz"),
-        ("a.b.JSONL", "a.b-emojis.jsonl"),
-        ("tweets.json.gz", "tweets-emojis.jsonl.gz"),
-        ("tweets.txt.gz", "tweets-emojis.csv.gz"),
-    ],
-)
-def test_the_name_of_the_result(name, result):
-    assert name_of_result(f"/somewhere/{name}") == result
-
-
-def test_columns_of_files(tmp_path):
-    for name, content, columns in (
-        ("a.csv", "id,text\n", ["id", "text"]),
-        ("a.jsonl", '{"b": 1, "text": "x"}\n', ["b", "text"]),
-        ("a.txt", "good\n", []),
+def test_columns_of_files(client_of, pipeline):
+    client = client_of(pipeline)
+    for name, content, expected in (
+        ("a.csv", b"id,tweet\n1,good\n", {"columns": ["id", "tweet"], "column": "tweet", "rows": 1}),
+        ("a.jsonl", b'{"b": "1", "text": "x"}\n', {"columns": ["b", "text"], "column": "text", "rows": 1}),
+        ("a.txt", b"good\nbad\n", {"columns": [], "column": None, "rows": 2}),
     ):
-        (tmp_path / name).write_text(content)
-        assert columns_of(tmp_path / name) == columns
+        assert client.post("/columns", params={"name": name}, content=content).json() == expected
 
 
-def test_the_first_rows_of_a_result(add, tmp_path):
-    add("a.jsonl", '{"id": 1, "text": "good"}\n{"text": "bad"}\n', column="text")
-    columns, rows = first_rows(tmp_path / "a-emojis.jsonl", 5)
-    assert columns == ["id", "text", "emoji_1", "probability_1"]
-    assert [row[:2] for row in rows] == [["1", "good"], ["", "bad"]]
-    assert len(first_rows(tmp_path / "a-emojis.jsonl", 1)[1]) == 1
+def test_a_file_that_is_too_large_is_refused_and_so_are_too_many_at_once(
+    client_of, pipeline, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    client = client_of(pipeline, Settings(max_file=10_000, max_files=1))
+    for content in (b"a" * 10_001, (b"a" * 5000 for _ in range(3))):
+        assert client.post("/columns?name=a.txt", content=content).status_code == 413
+    going, goes_on, statuses = threading.Event(), threading.Event(), []
+    upload = app.Upload
+
+    def held(*arguments):
+        going.set()
+        goes_on.wait(20)
+        return upload(*arguments)
+
+    monkeypatch.setattr(app, "Upload", held)
+    thread = threading.Thread(
+        target=lambda: statuses.append(client.post("/file?name=a.csv", content=b"text\ngood\n").status_code)
+    )
+    thread.start()
+    assert going.wait(20)
+    answer = client.post("/file?name=a.csv", content=b"text\ngood\n")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "10")
+    goes_on.set()
+    thread.join()
+    assert statuses == [200]
+    assert client.post("/file?name=a.csv", content=b"text\ngood\n").status_code == 200
+    assert list(tmp_path.iterdir()) == []
+
+
+MEMORY = """
+import gzip, resource, urllib.request, urllib.error
+from support.small_pipeline import small
+from torchmoji.server import served
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def send(address, content):
+    try:
+        with opener.open(f"{address}file?name=a.csv.gz", content, timeout=60) as answer:
+            while answer.read(1 << 16):
+                pass
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+with served(small()) as address:
+    send(address, gzip.compress(b"text\\ngood\\n"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    line = b"good " * 200_000 + b"\\n"
+    long = gzip.compress(b"text\\n" + line * 100, 1)
+    wide = gzip.compress(b"text,other\\n" + (b"good," + b"x" * 100_000 + b"\\n") * 400, 1)
+    answers = [send(address, content) for content in (long, wide)]
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(answers, max(len(long), len(wide)) < 2e6, (after - before) >> 10)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted as on Linux")
+def test_a_small_file_of_long_lines_takes_little_memory(repository):
+    """1 MB of gzip took 3.7 GB and two minutes."""
+    code = f"import sys; sys.path.insert(0, {str(repository / 'tests')!r})\n{MEMORY}"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=250)
+    assert result.returncode == 0, result.stderr
+    answers, is_small, megabytes = result.stdout.rsplit(" ", 2)
+    assert answers == "[422, 200]"
+    assert is_small == "True"
+    assert int(megabytes) < 400

@@ -4,7 +4,7 @@ A block is `python`, `bash` or `json`. A block without a language shows the outp
 block with a title, such as ```` ```csv title="reviews.csv" ````, is a file of the working folder.
 
 `PYTHONPATH=tests:tests/documents python tests/support/snippets.py docs/index.md` runs a page and writes its
-outputs anew, to be read before they are committed. For docs/demo.md, `torchmoji demo` must run beside it.
+outputs anew, to be read before they are committed. For docs/server.md, `torchmoji serve` must run beside it.
 """
 
 import argparse

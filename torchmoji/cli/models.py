@@ -1,4 +1,4 @@
-"""The commands about models: `info`, `export`, `convert`, `download` and `demo`; and which model to use."""
+"""The commands about models: `info`, `export`, `convert`, `download`, `serve`, `demo`; and which to use."""
 
 import argparse
 import json
@@ -7,15 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from torchmoji import __version__
-from torchmoji.cli.arguments import Compute, add_compute, add_force, new_output, show_bar
+from torchmoji.cli.arguments import Compute, add_compute, add_force, new_output, note, positive, show_bar
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import original_weights_installed
 from torchmoji.onnx.model import OUTPUTS, export
 from torchmoji.pipeline.engines import ENGINES
 from torchmoji.pipeline.pipeline import MojiPipeline
+from torchmoji.server import Settings, serve
 from torchmoji.weights.folder import find
 
 _ONNX_ENDING = ".onnx"
+_LIMITS = {
+    "max_texts": "texts of a request",
+    "max_characters": "characters of a text",
+    "max_waiting": "texts that wait for the model",
+    "max_rows": "rows of a file",
+}
+"""Fields of `Settings` that are options -> what of."""
 
 
 def add_model_options(command: Any) -> None:
@@ -99,21 +107,56 @@ def add_commands(add: Any) -> None:
     )
     download.add_argument("--quiet", action="store_true", help="no progress bars")
     download.set_defaults(run=_download, stopped="the same command goes on where it was")
+    serve = add(
+        "serve",
+        "answer requests over HTTP, with a page to try the model on",
+        "Serve embeddings, emojis, emotions and attention over HTTP, in the forms of OpenAI and of\n"
+        "text-embeddings-inference, and a page (extra server). Other machines reach it only with --host\n"
+        "0.0.0.0; a key from the environment variable TORCHMOJI_KEY, or --key, keeps others out.",
+        [
+            "torchmoji serve",
+            "TORCHMOJI_KEY=secret torchmoji serve --host 0.0.0.0 --allow-host emojis.example.org",
+        ],
+    )
     demo = add(
         "demo",
         "open a page to try a model on",
-        "Serve a page on this machine where emojis appear while you type (extra demo). Nothing leaves the\n"
+        "Serve a page on this machine where emojis appear while you type (extra server). Nothing leaves the\n"
         "machine; other machines reach the page only with --host 0.0.0.0. Ctrl-C ends it.",
         ["torchmoji demo --open", "torchmoji demo --model sentiment/ --port 8000"],
     )
-    add_model_options(demo)
-    add_compute(demo)
-    demo.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address (default: %(default)s)")
-    demo.add_argument(
+    for command in (serve, demo):
+        _add_server_options(command)
+    demo.add_argument("--open", action="store_true", help="open it in the browser")
+    serve.set_defaults(open=False)
+
+
+def _add_server_options(command: Any) -> None:
+    add_model_options(command)
+    add_compute(command)
+    command.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address (default: %(default)s)")
+    command.add_argument(
         "--port", type=int, default=7860, metavar="N", help="0 takes a free one (default: %(default)s)"
     )
-    demo.add_argument("--open", action="store_true", help="open it in the browser")
-    demo.set_defaults(run=_demo)
+    group = command.add_argument_group("who may ask, and how much")
+    group.add_argument(
+        "--key", help="what clients must send as `Authorization: Bearer KEY` (default: $TORCHMOJI_KEY)"
+    )
+    group.add_argument(
+        *("--allow-host",), action="append", default=[], metavar="NAME",
+        help="a name of this server, which clients use; * for any; several times",
+    )  # fmt: skip
+    group.add_argument(
+        *("--allow-origin",), action="append", default=[], metavar="SITE",
+        help="a site whose pages may ask, such as https://example.org; several times",
+    )  # fmt: skip
+    for name, what in _LIMITS.items():
+        default = "default: %(default)s"
+        group.add_argument(
+            f"--{name.replace('_', '-')}", type=positive, default=getattr(Settings, name), metavar="N",
+            help=f"{what}, at most ({default})",
+        )  # fmt: skip
+    command.set_defaults(run=_serve)
 
 
 def _add_export(add: Any) -> None:
@@ -230,13 +273,22 @@ def _download(options: argparse.Namespace) -> None:
     print(f"weights:    {weights}\nvocabulary: {vocabulary}")
 
 
-def _demo(options: argparse.Namespace) -> None:
-    from torchmoji.server.demo import launch
-
-    launch(
+def _serve(options: argparse.Namespace) -> None:
+    key = options.key or os.environ.get("TORCHMOJI_KEY") or None
+    settings = Settings(
+        key=key,
+        hosts=tuple(options.allow_host),
+        origins=tuple(options.allow_origin),
+        batch_texts=options.batch_size or Settings.batch_texts,
+        **{name: getattr(options, name) for name in _LIMITS},
+    )
+    if key is None and options.host not in ("127.0.0.1", "localhost", "::1"):
+        note("whoever reaches this address may ask: set TORCHMOJI_KEY to keep others out")
+    serve(
         load_pipeline(options),
         host=options.host,
         port=options.port,
+        settings=settings,
         open_browser=options.open,
         ready=lambda address: print(f"{address}  (Ctrl-C ends it)", flush=True),
     )

@@ -799,10 +799,11 @@ def as_json(value: Any) -> str:
 def csv_line(values: Iterable[Any], delimiter: str = ",") -> str:
     """A line of CSV. Lists and objects become JSON, None an empty cell."""
     buffer = io.StringIO(newline="")
-    csv.writer(buffer, delimiter=delimiter, lineterminator="\n").writerow(
+    # by its line ends csv decides what to quote: a carriage return too must stay within its cell
+    csv.writer(buffer, delimiter=delimiter, lineterminator="\r\n").writerow(
         as_json(value) if isinstance(value, list | dict) else value for value in values
     )
-    return buffer.getvalue()
+    return buffer.getvalue()[:-2] + "\n"
 
 
 def _write_parquet(rows: Iterable[Row], path: Path) -> int:

@@ -1,5 +1,6 @@
-"""The page to try a model on, and its HTTP API (extra `demo`)."""
+"""The HTTP server and its page (extra `server`): `torchmoji serve`, `torchmoji demo`."""
 
-from torchmoji.server.demo import PORT, build, launch, served
+from torchmoji.server.serving import PORT, create_app, launch, serve, served
+from torchmoji.server.settings import Settings
 
-__all__ = ["PORT", "build", "launch", "served"]
+__all__ = ["PORT", "Settings", "create_app", "launch", "serve", "served"]

@@ -1,144 +1,218 @@
-"""Files with emojis added, row by row: what the page of `torchmoji.server.demo` gives back for an upload.
+"""Uploaded files, and the same rows with emojis in new columns: `emoji_1`, `probability_1`, `emoji_2`, ...
 
-Each row keeps all that it has, and gets the columns `emoji_1`, `probability_1`, `emoji_2`, ... after it,
-empty for a text without words. A file of texts without columns comes back as CSV, a JSON array as JSON lines.
+Each row keeps all that it has. A file of texts without columns comes back as CSV, a JSON array as JSON
+lines. In CSV and TSV, cells that a spreadsheet would run as formulas get an apostrophe before them. A file
+is read through before its first row is computed, so that what is wrong with it is said at once, not in the
+middle of an answer.
 """
 
 import codecs
+import io
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice, tee, zip_longest
 from pathlib import Path
 from typing import Any
 
-from torchmoji.batching import WINDOW
 from torchmoji.emojis import shown
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files.extras import require
 from torchmoji.files.tables import (
     TEXT_FORMATS,
     Table,
     as_json,
+    compression,
     csv_line,
     ending,
     open_packed,
     open_table,
     unused_name,
 )
-from torchmoji.pipeline import MojiPipeline
-from torchmoji.pipeline.results import Prediction
+from torchmoji.server.settings import Settings
 
-LARGEST = 1 << 29
-"""Characters of a file after unpacking, at most."""
+ADMITTED = (*TEXT_FORMATS, ".parquet")
+Row = dict[str, Any]
+Scores = list[dict[str, Any]]
+"""Emojis of a text, as of `torchmoji.server.reading`."""
 
-
-@contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Table]:
-    """Open an upload, which its user knows by its name alone."""
-    name = f"the file {Path(path).name}"
-    if ending(path) not in TEXT_FORMATS:
-        raise ValueError(f"cannot read {name}: use {', '.join(TEXT_FORMATS)}, also with .gz")
-    try:
-        with open_table(path, name=name, largest=LARGEST) as table:
-            if not table.columns:
-                raise ValueError(f"{name} has no texts: give a file with some")
-            yield table
-    except FileNotFoundError as error:
-        raise ValueError(f"{name} is no longer there: upload it again") from error
+_ROWS_AT_ONCE = 256
+_CHARACTERS_AT_ONCE = 1 << 22
+_STARTS = "=+-@\t\r＝＋－＠"
+_HARMLESS = re.compile(r"[+-]?[\d.,]+(?:[eE][+-]?\d+)?%?|@[^(|]*", re.DOTALL)
+"""Numbers, and mentions: what begins with @ is a formula only if it calls something."""
 
 
-def columns_of(path: str | os.PathLike[str]) -> list[str]:
-    """The columns of a file, in order; none for a file of texts, a text a line.
-
-    Raises:
-        ValueError: The file cannot be read; the message says why and what to do.
-    """
-    with _opened(path) as table:
-        return [] if table.kind == ".txt" else table.columns
-
-
-def name_of_result(path: str | os.PathLike[str]) -> str:
-    """The name of the file that comes back: `tweets.csv.gz` gives `tweets-emojis.csv.gz`."""
-    path = Path(path)
-    packed = path.suffix.lower() == ".gz"
-    stem = Path(path.stem if packed else path.name).stem
-    kind = {".txt": ".csv", ".json": ".jsonl"}.get(ending(path), ending(path))
-    return f"{stem}-emojis{kind}{'.gz' if packed else ''}"
-
-
-def add_emojis(
-    pipeline: MojiPipeline,
-    path: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    column: str | None = None,
-    top_k: int = 3,
-) -> Iterator[int]:
-    """Write a file's rows with the likeliest emojis of their texts, in order and in flat memory.
+class Upload:
+    """A file of a user, read through and found to be right.
 
     Args:
-        pipeline: A model with classes.
-        path: With one of the endings `torchmoji.files.tables.TEXT_FORMATS`, also with `.gz`.
-        out: The new file, which appears when it is whole; gzipped where its name ends in `.gz`.
+        path: Where it is; its ending says what it holds.
+        name: What its user calls it.
+        settings: Limits.
         column: The column of the texts; by default the likely one.
-        top_k: How many emojis a row, at most all.
 
-    Yields:
-        How many rows are done, after each `torchmoji.batching.WINDOW`, and at the end.
+    Attributes:
+        columns: Their names; of a file of texts "text".
+        rows: How many there are.
 
     Raises:
-        ValueError: The file cannot be read, there is no such column, or `top_k` is below 1.
+        ValueError: The file cannot be read, or is larger than may be; the message says why and what to do.
+        ModuleNotFoundError: pyarrow is missing.
     """
-    if top_k < 1:
-        raise ValueError(f"the number of emojis must be at least 1, got {top_k}")
-    top_k = min(top_k, len(pipeline.classes))
-    with (
-        _opened(path) as table,
-        atomic_path(out) as temporary,
+
+    def __init__(self, path: Path, name: str, settings: Settings, column: str | None = None) -> None:
+        self.path, self.name, self._settings, self._column = path, name, settings, column or None
+        if ending(name) not in ADMITTED:
+            raise ValueError(f"cannot read {name!r:.80}: use {', '.join(ADMITTED)}, texts also with .gz")
+        self.rows = 0
+        with self._opened() as table:
+            self.columns, self.kind, self._delimiter = list(table.columns), table.kind, table.delimiter
+            for line, text, _ in table.numbered_texts(self._column, "choose one"):
+                self.rows += 1
+                if len(text) > settings.max_characters:
+                    raise ValueError(
+                        f"{table.name}, line {line}, has a text of {len(text)} characters, more than "
+                        f"{settings.max_characters}: shorten it"
+                    )
+                if self.rows > settings.max_rows:
+                    raise ValueError(f"{table.name} has more than {settings.max_rows} rows: split it")
+        if not self.columns:
+            raise ValueError(f"the file {name} has no texts: give a file with some")
+        self.is_json, self.is_parquet = self.kind in (".jsonl", ".json"), self.kind == ".parquet"
+
+    @contextmanager
+    def _opened(self) -> Iterator[Table]:
+        with open_table(
+            self.path, name=f"the file {self.name:.80}", largest=self._settings.max_unpacked
+        ) as table:
+            yield table
+
+    @property
+    def name_of_result(self) -> str:
+        """`tweets.csv.gz` gives `tweets-emojis.csv`."""
+        path = Path(self.name)
+        stem = Path(path.stem if compression(path) else path.name).stem
+        return f"{stem}-emojis{self.kind_of_result}"
+
+    @property
+    def kind_of_result(self) -> str:
+        """Its ending."""
+        return {".txt": ".csv", ".json": ".jsonl"}.get(self.kind, self.kind)
+
+    def windows(self) -> Iterator[list[tuple[str, Row]]]:
+        """Texts with their rows, some at a time, in flat memory."""
+        window: list[tuple[str, Row]] = []
+        size = 0
+        with self._opened() as table:
+            for text, row in table.texts(self._column, "choose one"):
+                window.append((text, row))
+                size += len(as_json(row))
+                if len(window) == _ROWS_AT_ONCE or size > _CHARACTERS_AT_ONCE:
+                    yield window
+                    window, size = [], 0
+        yield window
+
+    def writer(self, top_k: int) -> "Writer":
+        """What makes the new file.
+
+        Args:
+            top_k: How many emojis a row.
+        """
+        pairs = ((f"emoji_{number}", f"probability_{number}") for number in range(1, top_k + 1))
+        names = [unused_name(name, self.columns) for pair in pairs for name in pair]
+        if self.is_parquet:
+            return _ParquetWriter(self.path, names)
+        has_mark = False
+        if not self.is_json:
+            with open_packed(self.path, "rb") as file:  # Excel reads emojis only with a byte order mark
+                has_mark = file.read(3) == codecs.BOM_UTF8
+        return Writer(self, names, has_mark)
+
+
+class Writer:
+    """Makes the new file of rows with emojis, piece by piece.
+
+    Args:
+        upload: The file.
+        names: The new columns.
+        has_mark: It begins with a byte order mark.
+    """
+
+    def __init__(self, upload: Upload, names: list[str], has_mark: bool) -> None:
+        self._is_json, self._delimiter, self._names = upload.is_json, upload._delimiter, names
+        self._head = "\ufeff" if has_mark else ""
+        if not self._is_json:
+            self._head += self._line([*upload.columns, *names])
+
+    def piece(self, rows: Iterable[tuple[Row, Scores]]) -> bytes:
+        """The bytes of rows."""
+        lines, self._head = [self._head], ""
+        for row, scores in rows:
+            row = {**row, **_cells(self._names, scores)}
+            lines.append(as_json(row) + "\n" if self._is_json else self._line(row.values()))
         # half a character in JSON goes back as it came, escaped
-        open_packed(temporary, "wt", encoding=_encoding(path), errors="backslashreplace", newline="") as file,
-    ):
-        names = _new_names(table.columns, top_k)
-        is_json = table.kind in (".jsonl", ".json")
-        if not is_json:
-            file.write(csv_line([*table.columns, *names], table.delimiter))
-        rows, again = tee(table.texts(column or None, "choose one"))
-        predictions = pipeline.predict_stream((text for text, _ in again), top_k)
-        done = 0
-        for done, ((_, row), prediction) in enumerate(zip(rows, predictions, strict=True), start=1):
-            row |= zip_longest(names, _values(prediction))  # a text without words has empty cells
-            if is_json:
-                file.write(as_json(row) + "\n")
-            else:
-                file.write(csv_line(row.values(), table.delimiter))
-            if done % WINDOW == 0:
-                yield done
-    yield done
+        return "".join(lines).encode("utf-8", "backslashreplace")
+
+    def end(self) -> bytes:
+        """What stands behind the rows."""
+        return b""
+
+    def _line(self, values: Iterable[Any]) -> str:
+        return csv_line(map(defused, values), self._delimiter)
 
 
-def first_rows(path: str | os.PathLike[str], number: int) -> tuple[list[str], list[list[str]]]:
-    """The columns of a file that `add_emojis` wrote, and the cells of its first rows."""
-    with open_table(path) as table:
-        rows = [
-            ["" if row.get(name) is None else str(row[name]) for name in table.columns]
-            for _, row in islice(table, number)
-        ]
-        return table.columns, rows
+class _ParquetWriter(Writer):
+    """The same for Parquet, whose columns keep their types."""
+
+    def __init__(self, path: Path, names: list[str]) -> None:
+        self._names = names
+        pyarrow = require("pyarrow", "parquet", "Parquet")
+        parquet = require("pyarrow.parquet", "parquet", "Parquet")
+        schema = parquet.read_schema(path).remove_metadata()
+        for name in names:
+            kind = pyarrow.string() if name.startswith("emoji_") else pyarrow.float64()
+            schema = schema.append(pyarrow.field(name, kind))
+        self._table: Callable[..., Any] = pyarrow.Table.from_pylist
+        self._schema, self._buffer = schema, io.BytesIO()
+        self._writer = parquet.ParquetWriter(self._buffer, schema)
+
+    def piece(self, rows: Iterable[tuple[Row, Scores]]) -> bytes:
+        """See `Writer`."""
+        table = self._table([{**row, **_cells(self._names, scores)} for row, scores in rows], self._schema)
+        if len(table):
+            self._writer.write_table(table)
+        return self._written()
+
+    def end(self) -> bytes:
+        """See `Writer`."""
+        self._writer.close()
+        return self._written()
+
+    def _written(self) -> bytes:
+        written = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return written
 
 
-def _encoding(path: str | os.PathLike[str]) -> str:
-    """UTF-8 with a byte order mark where the file has one: Excel reads emojis only so."""
-    with open_packed(path, "rb") as file:
-        return "utf-8-sig" if file.read(3) == codecs.BOM_UTF8 else "utf-8"
+def _cells(names: list[str], scores: Scores) -> Row:
+    """The new cells of a row; of a text without words they are empty."""
+    values = [value for score in scores for value in (shown(score["emoji"]), round(score["probability"], 6))]
+    return dict(zip(names, [*values, *[None] * (len(names) - len(values))], strict=True))
 
 
-def _values(prediction: Prediction) -> list[Any]:
-    return [value for score in prediction for value in (shown(score.emoji), round(score.probability, 6))]
+def defused(value: Any) -> Any:
+    """A cell with an apostrophe before what a spreadsheet would run as a formula."""
+    is_formula = isinstance(value, str) and value[:1] and value[0] in _STARTS
+    return f"'{value}" if is_formula and not _HARMLESS.fullmatch(value) else value
 
 
-def _new_names(columns: Sequence[str], top_k: int) -> list[str]:
-    """Names of the new columns; one that is taken gets underscores."""
-    names = []
-    for number in range(1, top_k + 1):
-        for name in (f"emoji_{number}", f"probability_{number}"):
-            names.append(unused_name(name, columns))
-    return names
+def suffix_of(name: str) -> str:
+    """The endings of a name that say what it holds, for a file of our own: ".csv.gz"."""
+    kind = ending(name)
+    return (kind if kind in ADMITTED else ".unknown") + (compression(name) or "")
+
+
+def make_private(folder: str | os.PathLike[str], name: str) -> Path:
+    """A place for an upload in a private folder, whatever its user calls it."""
+    return Path(folder) / f"upload{suffix_of(name)}"

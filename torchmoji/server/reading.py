@@ -1,17 +1,16 @@
-"""What the page of `torchmoji.server.demo` says about a text, as plain values that go through JSON."""
+"""What the page says about a text, as plain values that go through JSON."""
 
-import re
-from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.emojis import EMOJIS, EMOTIONS
-from torchmoji.pipeline.pipeline import LONGEST, MojiPipeline
-from torchmoji.pipeline.results import EmojiScore
-from torchmoji.pipeline.spans import placed_words
+from torchmoji.batching import unit_rows
+from torchmoji.emojis import EMOJIS, EMOTIONS, alias, emotion_scores
+from torchmoji.pipeline.pipeline import MojiPipeline
+from torchmoji.pipeline.results import EmojiScore, word_attention
+from torchmoji.server.queue import Result
 
 _LINES = files("torchmoji.server").joinpath("examples.txt").read_text("utf-8").splitlines()
 EXAMPLES = tuple(line for line in _LINES if line and not line.startswith("#"))
@@ -23,37 +22,56 @@ Floats = npt.NDArray[np.float32]
 
 _NO_GUESS = EmojiScore("", "", -1, 0.0)
 """Of an example that reaches no threshold of the model."""
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half of a character, which JSON can bring but UTF-8 cannot take back."""
 
 
 class Reader:
-    """A pipeline with the example sentences encoded. It may be used from several threads.
+    """Puts results of a model into words. It may be used from several threads.
 
     Args:
         pipeline: A model with classes.
         examples: Sentences to find the nearest of.
-
-    Raises:
-        ValueError: The model has no classes.
     """
 
-    def __init__(self, pipeline: MojiPipeline, examples: Sequence[str] = EXAMPLES) -> None:
-        if not pipeline.classes:
-            raise ValueError("the page shows classes, but this model gives features alone: use another")
-        self.pipeline = pipeline
-        self.examples = tuple(examples)
-        self.multi_label = bool(getattr(pipeline.engine, "multi_label", False))
+    def __init__(self, pipeline: MojiPipeline, examples: tuple[str, ...] = EXAMPLES) -> None:
+        self.pipeline, self.examples = pipeline, examples
+        self.multi_label = pipeline.engine.multi_label
         """Each class is judged on its own, so that probabilities do not sum up to 1."""
         self.has_emotions = not self.multi_label and set(pipeline.classes) <= set(EMOJIS)
-        parts = [self._readable(text) for text in examples]
-        self._encodings: Floats = pipeline.encode(parts, normalize_embeddings=True)  # (n, F)
-        self._tops = [next(iter(found), _NO_GUESS) for found in pipeline.predict(parts, 1)]
+        try:
+            self._encodings: Floats = pipeline.encode(examples, normalize_embeddings=True)  # (n, F)
+        except ValueError:  # an ONNX file without features
+            self._encodings = np.zeros((len(examples), 0), np.float32)
+        self.has_features = self._encodings.shape[1] > 0
+        self._tops = [next(iter(found), _NO_GUESS) for found in pipeline.predict(examples, 1)]
         of_pairs = (self._encodings @ self._encodings.T)[np.triu_indices(len(examples), 1)]
         self._similarities = np.sort(of_pairs)  # (n (n - 1) / 2,)
 
-    def read(self, text: str, top_k: int = 5) -> dict[str, Any]:
-        """Read one text.
+    def likeliest(self, result: Result, top_k: int) -> list[dict[str, Any]]:
+        """The classes of a text, best first, as of `MojiPipeline.predict`."""
+        if not len(result.attention):
+            return []
+        names = self.pipeline.classes
+        best = self.pipeline._best(result.values)[:top_k]
+        return [
+            {"emoji": names[i], "alias": alias(names[i]), "probability": float(result.values[i])}
+            for i in best
+        ]
+
+    def emotions(self, result: Result) -> dict[str, float]:
+        """Emotion -> score, as of `MojiPipeline.emotions`."""
+        scores = emotion_scores(result.values[np.newaxis], self.pipeline.classes)[0]
+        return dict(zip(EMOTIONS, scores.tolist(), strict=True))
+
+    def words(self, text: str, result: Result) -> list[dict[str, Any]]:
+        """The words of a text with weight and place, as of `MojiPipeline.attention`."""
+        return [word._asdict() for word in word_attention(text, result.attention)]
+
+    def is_cut(self, result: Result) -> bool:
+        """Whether the text is longer than what the model reads."""
+        return result.tokens > self.pipeline._limit and not self.pipeline.windows
+
+    def read(self, text: str, classes: Result, features: Result | None, top_k: int) -> dict[str, Any]:
+        """All about a text.
 
         Returns:
             `text`; `emojis`, the likeliest classes, none for a text without words: `emoji`, `alias` (its
@@ -61,69 +79,34 @@ class Reader:
             `emotions`, None where the classes are not the 64 emojis; `nearest`, examples with `emoji`,
             `alias` and `similarity`, none for a text without words; `cut`: the text is longer than what the
             model reads.
-
-        Raises:
-            TypeError: It is no string, or `top_k` no whole number.
-            ValueError: `top_k` is below 1.
         """
-        return self._read(text, top_k)[0]
-
-    def compare(self, first: str, second: str, top_k: int = 5) -> dict[str, Any]:
-        """Read two texts and say how similar they are; errors as of `read`.
-
-        Returns:
-            The readings `first` and `second`; `similarity`, -1 to 1; `closer_than`, the share of all pairs of
-            example sentences that are less similar, 0 to 1.
-        """
-        (one, its), (other, others) = self._read(first, top_k), self._read(second, top_k)
-        similarity = float(its @ others)
-        below = int(np.searchsorted(self._similarities, similarity))
-        closer_than = below / max(1, len(self._similarities))
-        return {"similarity": similarity, "closer_than": closer_than, "first": one, "second": other}
-
-    def _read(self, text: str, top_k: int) -> tuple[dict[str, Any], Floats]:
-        """A reading, and the text's encoding (F,) of length 1."""
-        if not isinstance(text, str):
-            raise TypeError(f"a text must be a string, got {text!r}")
-        if not isinstance(top_k, int) or isinstance(top_k, bool):
-            raise TypeError(f"top_k must be a whole number, got {top_k!r}")
-        if top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {top_k}")
-        text = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
-        part = self._readable(text)
-        prediction = self.pipeline.predict(part, top_k)
-        encoding: Floats = self.pipeline.encode(part, normalize_embeddings=True)
-        emotions = None
-        if self.has_emotions:
-            emotions = dict(zip(EMOTIONS, map(float, self.pipeline.emotions(part)), strict=True))
-        scores = [{"emoji": s.emoji, "alias": s.alias, "probability": s.probability} for s in prediction]
-        reading = {
+        return {
             "text": text,
-            "emojis": scores,
-            "words": [word._asdict() for word in prediction.words],
-            "emotions": emotions,
-            "nearest": self._nearest(encoding) if encoding.any() else [],
-            "cut": len(part) < len(text),
+            "emojis": self.likeliest(classes, top_k),
+            "words": self.words(text, classes),
+            "emotions": self.emotions(classes) if self.has_emotions else None,
+            "nearest": self._nearest(features.values) if features is not None else [],
+            "cut": self.is_cut(classes),
         }
-        return reading, encoding
 
-    def _readable(self, text: str) -> str:
-        """The part of a text that the model reads, so that it need not warn of each text that it cuts."""
-        if self.pipeline.windows:
-            return text
-        words = placed_words(text)
-        limit = self.pipeline.max_length or LONGEST
-        return text if len(words) <= limit else text[: words[limit][1]]
+    def similarity(self, first: Result, second: Result) -> dict[str, float]:
+        """How similar two texts are, -1 to 1, and the share of pairs of examples that are less so, 0 to 1."""
+        one, other = unit_rows(np.stack([first.values, second.values]))
+        similarity = float(one @ other)
+        below = int(np.searchsorted(self._similarities, similarity))
+        return {"similarity": similarity, "closer_than": below / max(1, len(self._similarities))}
 
-    def _nearest(self, encoding: Floats) -> list[dict[str, Any]]:
-        similarities = self._encodings @ encoding
+    def _nearest(self, features: Floats) -> list[dict[str, Any]]:
+        if not features.any():
+            return []
+        similarities = self._encodings @ unit_rows(features[np.newaxis])[0]
         best = np.argsort(-similarities, kind="stable")[:NEAREST]
         return [
             {
                 "text": self.examples[n],
-                "emoji": top.emoji,
-                "alias": top.alias,
+                "emoji": self._tops[n].emoji,
+                "alias": self._tops[n].alias,
                 "similarity": float(similarities[n]),
             }
-            for n, top in ((n, self._tops[n]) for n in best)
+            for n in best
         ]

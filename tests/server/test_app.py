@@ -1,0 +1,240 @@
+"""The endpoints give what the pipeline gives, in the forms of OpenAI and text-embeddings-inference."""
+
+import base64
+import math
+import re
+import sys
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+from support.small_pipeline import small
+
+from torchmoji.emojis import EMOTIONS, shown
+from torchmoji.server import Settings, create_app
+from torchmoji.server.reading import EXAMPLES, NEAREST
+
+TEXTS = ["I love mom's cooking", "", "not again.. my train is late", "so good"]
+TEXT, OTHER = TEXTS[0], TEXTS[2]
+
+
+def ask(client, path, **values):
+    answer = client.post(path, json=values)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+# --- embeddings -------------------------------------------------------------------------------------------
+
+
+def test_embeddings_are_the_pipelines(client, pipeline):
+    expected = pipeline.encode(TEXTS)
+    unit = pipeline.encode(TEXTS, normalize_embeddings=True)
+    assert np.array_equal(np.float32(ask(client, "/embed", inputs=TEXTS, normalize=False)), expected)
+    assert np.array_equal(np.float32(ask(client, "/embed", inputs=TEXTS)), unit)
+    assert np.array_equal(np.float32(ask(client, "/embed", inputs=TEXT)), unit[:1])
+
+
+def test_embeddings_in_the_form_of_openai(client, pipeline):
+    found = ask(client, "/v1/embeddings", input=TEXTS, model="any", user="me", dimensions=2304)
+    unit = pipeline.encode(TEXTS, normalize_embeddings=True)
+    assert np.array_equal(np.float32([row["embedding"] for row in found["data"]]), unit)
+    assert [row["index"] for row in found["data"]] == [0, 1, 2, 3]
+    assert (found["object"], found["usage"]) == ("list", {"prompt_tokens": 13, "total_tokens": 13})
+    found = ask(client, "/v1/embeddings", input=TEXT, encoding_format="base64")
+    (row,) = found["data"]
+    assert np.array_equal(np.frombuffer(base64.b64decode(row["embedding"]), "<f4"), unit[0])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"input": TEXT, "dimensions": 256}, "dimensions must be 2304, got 256: leave it out"),
+        ({"input": [1, 2]}, "input: must be a text or a list of texts"),
+        ({"input": [[1, 2]]}, "input: must be a text or a list of texts"),
+        ({"input": []}, "there is no text: give one or more"),
+        ({"input": TEXT, "encoding_format": "int8"}, "encoding_format: Input should be 'float' or 'base64'"),
+        ({}, "input: Field required"),
+    ],
+)
+def test_errors_of_openais_endpoint_have_its_form(client, values, message):
+    answer = client.post("/v1/embeddings", json=values)
+    assert answer.status_code in (400, 422)
+    assert answer.json()["error"] == {
+        "message": message,
+        "type": "invalid_request_error",
+        "param": None,
+        "code": None,
+    }
+
+
+# --- classes ----------------------------------------------------------------------------------------------
+
+
+def test_predictions_are_the_pipelines(client, pipeline):
+    expected = pipeline.predict_proba(TEXTS)
+    for inputs in (TEXTS, [[text] for text in TEXTS]):
+        found = ask(client, "/predict", inputs=inputs)
+        for row, scores in zip(found, expected, strict=True):
+            order = np.argsort(-scores, kind="stable")
+            assert [s["label"] for s in row] == [pipeline.classes[n] for n in order]
+            assert np.array_equal(np.float32([s["score"] for s in row]), scores[order])
+    (alone,) = (ask(client, "/predict", inputs=TEXT),)
+    assert alone == found[0]
+    raw = ask(client, "/predict", inputs=TEXT, raw_scores=True)
+    assert [math.exp(s["score"]) for s in raw] == pytest.approx([s["score"] for s in alone], rel=1e-5)
+
+
+def test_pairs_are_refused(client):
+    answer = client.post("/predict", json={"inputs": [["a", "b"]]})
+    assert (answer.status_code, answer.json()["error_type"]) == (422, "Validation")
+
+
+def test_emojis_emotions_and_attention_are_the_pipelines(client, pipeline):
+    found = ask(client, "/emojize", inputs=TEXTS, top_k=2)
+    assert [row["text"] for row in found] == pipeline.emojize(TEXTS, 2)
+    assert [[tuple(s.values()) for s in row["emojis"]] for row in found] == [
+        [(s.emoji, s.alias, s.probability) for s in prediction] for prediction in pipeline.predict(TEXTS, 2)
+    ]
+    found = ask(client, "/emotions", inputs=TEXTS)
+    assert [list(row) for row in found] == [list(EMOTIONS)] * 4
+    np.testing.assert_allclose([list(row.values()) for row in found], pipeline.emotions(TEXTS), atol=1e-6)
+    found = ask(client, "/attention", inputs=TEXTS)
+    assert [[tuple(word.values()) for word in row] for row in found] == [
+        [tuple(word) for word in row] for row in pipeline.attention(TEXTS)
+    ]
+    for path in ("/emojize", "/emotions", "/attention"):
+        assert ask(client, path, inputs=TEXT) == ask(client, path, inputs=[TEXT])[0]
+
+
+def test_balance_is_that_of_a_pipeline_made_with_it(client, pipeline):
+    from torchmoji import MojiPipeline
+
+    balanced = MojiPipeline.from_pretrained(backend="onnx", balance=0.5)
+    found = ask(client, "/predict", inputs=TEXT, balance=0.5)
+    expected = balanced.predict(TEXT, 64)
+    assert [s["score"] for s in found] == [s.probability for s in expected]
+    assert found != ask(client, "/predict", inputs=TEXT)
+
+
+def test_long_texts_are_cut_or_refused(client_of):
+    pipeline = small(max_length=3)
+    client = client_of(pipeline)
+    text = "good day bad train late"
+    assert client.post("/embed", json={"inputs": text}).status_code == 413
+    assert "text 0 has 5 tokens, more than 3" in client.post("/predict", json={"inputs": text}).text
+    assert client.post("/v1/embeddings", json={"input": text}).status_code == 413
+    cut = ask(client, "/embed", inputs=text, truncate=True, normalize=False)
+    assert np.allclose(cut, pipeline.encode(["good day bad"]), atol=1e-6)
+    found = ask(client, "/read", inputs=[text])["readings"][0]
+    assert ([word["word"] for word in found["words"]], found["cut"]) == (["good", "day", "bad"], True)
+    windows = client_of(small(max_length=3, windows=True))
+    found = ask(windows, "/read", inputs=[text])["readings"][0]
+    assert (len(found["words"]), found["cut"]) == (5, False)
+    assert windows.post("/embed", json={"inputs": text}).status_code == 200
+
+
+def test_models_of_other_kinds(client_of):
+    several = client_of(small(3, ["😀", "🦖", "other_things"], multi_label=True))
+    found = ask(several, "/read", inputs=["good day"], top_k=9)["readings"][0]
+    assert {s["emoji"]: s["alias"] for s in found["emojis"]} == {
+        "😀": "grinning_face",
+        "🦖": "T-Rex",
+        "other_things": "other_things",
+    }
+    assert (found["emotions"], several.get("/info").json()["balance"]) == (None, None)
+    assert several.post("/emotions", json={"inputs": "a"}).status_code == 422
+    assert several.post("/predict", json={"inputs": "a", "balance": 0.5}).status_code == 422
+    strict = client_of(small(3, ["a", "b", "c"], multi_label=True, thresholds=[1, 1, 1]))
+    assert ask(strict, "/emojize", inputs="good") == {"text": "good", "emojis": []}
+    features = client_of(small(None))
+    assert len(ask(features, "/embed", inputs="good")) == 1
+    assert "gives features alone" in features.post("/predict", json={"inputs": "good"}).text
+    assert features.get("/").status_code == 404
+
+
+# --- the page's endpoint ----------------------------------------------------------------------------------
+
+
+def test_a_reading_is_what_the_pipeline_gives(client, pipeline):
+    found = ask(client, "/read", inputs=[OTHER, TEXT], top_k=2)
+    first, second = found["readings"]
+    assert [s["probability"] for s in first["emojis"]] == [s.probability for s in pipeline.predict(OTHER, 2)]
+    assert [word["word"] for word in second["words"]] == ["i", "love", "mom's", "cooking"]
+    assert list(first["emotions"]) == list(EMOTIONS)
+    similarities = pipeline.similarity(OTHER, list(EXAMPLES))
+    best = np.argsort(-similarities)[:NEAREST]
+    assert [near["text"] for near in first["nearest"]] == [EXAMPLES[n] for n in best]
+    assert found["similarity"] == pytest.approx(pipeline.similarity(TEXT, OTHER), abs=1e-5)
+    pairs = pipeline.similarity(list(EXAMPLES), list(EXAMPLES))[np.triu_indices(len(EXAMPLES), 1)]
+    assert found["closer_than"] == pytest.approx((pairs < found["similarity"]).mean(), abs=1e-3)
+    blank = ask(client, "/read", inputs=["  "])
+    assert blank["readings"][0]["emojis"] == blank["readings"][0]["nearest"] == []
+    assert "similarity" not in blank
+
+
+# --- about the server -------------------------------------------------------------------------------------
+
+
+def test_health_info_models_and_metrics(client, pipeline):
+    assert client.get("/health").json() == {"status": "ok"}
+    info = client.get("/info").json()
+    assert (info["dimensions"], info["classes"]) == (2304, list(pipeline.classes))
+    assert (info["model_dtype"], info["max_input_length"], info["balance"]) == ("float32", 512, 0)
+    assert client.get("/v1/models").json()["data"][0]["object"] == "model"
+    ask(client, "/emojize", inputs=TEXTS)
+    client.get("/no/such/path")
+    metrics = client.get("/metrics").text
+    assert re.search(r'torchmoji_requests_total\{path="/emojize",status="200"\} [\d.]+', metrics)
+    assert re.search(r'torchmoji_requests_total\{path="other",status="404"\}', metrics)
+    assert "torchmoji_batch_texts_bucket" in metrics
+
+
+def test_the_description_loads_nothing_from_elsewhere(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {"/v1/embeddings", "/embed", "/predict", "/emojize", "/emotions", "/attention", "/file"} < set(
+        paths
+    )
+    assert "$ref" in str(paths["/embed"]["post"]["requestBody"])
+    for path in ("/docs", "/redoc"):
+        assert client.get(path).status_code == 404
+
+
+def test_the_page_is_ours_alone(client):
+    for path in ("/", "/demo.js", "/demo.css", "/icon.svg"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        policy = answer.headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert "default-src 'none'" in policy
+        text = answer.text.replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"(src|href)=.?(\w+:)?//|@import|url\(", text)
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b| style=", text)
+    assert '<html lang="en">' in client.get("/").text
+
+
+def test_create_app_takes_the_default_model(pipeline):
+    app = create_app()
+    with TestClient(app, base_url="http://localhost") as client:
+        assert client.get("/info").json()["classes"] == list(pipeline.classes)
+
+
+def test_a_missing_extra_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "torchmoji\[server\]"'):
+        create_app(small())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"max_texts": 0}, "max_texts must be at least 1, got 0"), ({"key": "a\n"}, "key must have ASCII")],
+)
+def test_wrong_settings_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Settings(**options)
+
+
+def test_hearts_are_written_in_colour(client_of):
+    found = ask(client_of(small(2, ["❤", "😂"])), "/emojize", inputs="good", top_k=2)
+    assert shown("❤") in found["text"]
+    assert "❤" in [score["emoji"] for score in found["emojis"]]

@@ -1,0 +1,253 @@
+"""What stands before the application: who may ask, how large and slow a request may be, how errors look.
+
+An ASGI middleware. Errors are JSON in the form of what is asked for: that of OpenAI under `/v1/`, elsewhere
+that of Hugging Face's text-embeddings-inference. No message of an error is logged: it may have a user's text
+in it.
+"""
+
+import hmac
+import ipaddress
+import logging
+import time
+import traceback
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from torchmoji.server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+OPEN = ("/", "/health", "/demo.css", "/demo.js", "/icon.svg")
+"""What needs no key: it has no texts, and computes nothing."""
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+]
+_OPENAI = {401: "authentication_error", 429: "rate_limit_error"}
+_TEI = {401: "Unauthorized", 429: "Overloaded", 503: "Unhealthy"}
+_DRAINED_SECONDS = 5.0
+LARGEST_HEAD = 16 << 10
+"""Bytes of a request's headers, and of its address."""
+
+
+def failure(path: str, status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """An error as JSON, in the form that clients of a path know."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    content: dict[str, Any] = {"error": message, "error_type": _TEI.get(status, "Validation")}
+    if status >= 500:
+        content["error_type"] = _TEI.get(status, "Backend")
+    if path.startswith("/v1/"):
+        code = "invalid_api_key" if status == 401 else None
+        told = {"message": message, "type": _OPENAI.get(status, kind), "param": None, "code": code}
+        content = {"error": told}
+    return JSONResponse(content, status, headers)
+
+
+class Guard:
+    """Refuses requests before they reach the application, and sees to it that each gets an answer.
+
+    Args:
+        application: What it guards.
+        settings: Limits and access.
+        observe: Called with path, status and seconds of each request.
+    """
+
+    def __init__(
+        self, application: Any, settings: Settings, observe: Callable[[str, int, float], object]
+    ) -> None:
+        self._application, self._settings, self._observe = application, settings, observe
+        self._hosts = {name.lower().strip("[]") for name in (*LOOPBACK, *settings.hosts)}
+        self._arriving = 0
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+        received = 0
+
+        async def guarded_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = {name for name, _ in message.get("headers", [])}
+                added = [pair for pair in _HEADERS if pair[0] not in own]
+                message = {**message, "headers": [*message.get("headers", []), *added]}
+            with anyio.fail_after(self._settings.body_seconds):  # else a client that does not read keeps it
+                await send(message)
+
+        path = scope["path"]
+        is_file = path in ("/file", "/columns")
+        most = self._settings.max_file if is_file else self._settings.max_body
+        seconds = self._settings.file_seconds if is_file else self._settings.body_seconds
+        deadline, is_whole = time.monotonic() + seconds, False
+
+        async def counted() -> Message:
+            nonlocal received, is_whole
+            if is_whole:  # what comes now is that the client has gone
+                return await receive()
+            with anyio.move_on_after(deadline - time.monotonic()) as limit:
+                message = await receive()
+            if limit.cancelled_caught:
+                raise HTTPException(408, f"the body did not arrive within {seconds:g} seconds")
+            size = len(message.get("body", b""))
+            received += size
+            self._arriving += 0 if is_file else size
+            is_whole = not message.get("more_body")
+            if received > most:
+                await _drain(receive, is_whole)
+                is_whole = True
+                raise HTTPException(413, f"the request has more than {most} bytes: send less at once")
+            if self._arriving > self._settings.max_arriving:
+                raise HTTPException(503, "too much arrives at once", {"Retry-After": "1"})
+            return message
+
+        try:
+            refusal = self._refusal(scope, most)
+            if refusal is not None:
+                waits = any(name == b"expect" for name, _ in scope["headers"])  # with the body, for our word
+                if refusal.status_code == 413 and not waits:
+                    await _drain(receive, False)
+                raise refusal
+            await self._application(scope, counted, guarded_send)
+        except HTTPException as error:
+            if not status:
+                headers = {**(error.headers or {}), "connection": "close"}
+                answer = failure(path, error.status_code, error.detail, headers)
+                await answer(scope, receive, guarded_send)
+        except ClientDisconnect:
+            pass
+        except TimeoutError:
+            raise _Gone from None  # there is nobody to tell; the connection is closed
+        except Exception as error:
+            if isinstance(error, _Gone):
+                raise
+            logger.error("%s", _told(error))
+            if status:
+                raise _Gone from None
+            await failure(path, 500, "the server failed: its log says where")(scope, receive, guarded_send)
+        finally:
+            self._arriving -= 0 if is_file else received
+            self._observe(path, status, time.perf_counter() - started)
+
+    def _refusal(self, scope: Message, most: int) -> HTTPException | None:
+        """Why a request is not answered."""
+        headers: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name, []).append(value)
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > LARGEST_HEAD:
+            return HTTPException(431, f"the headers have more than {LARGEST_HEAD} bytes")
+        if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LARGEST_HEAD:
+            return HTTPException(414, f"the address has more than {LARGEST_HEAD} bytes")
+        hosts = [value.decode("latin-1") for value in headers.get(b"host", [])]
+        if len(hosts) != 1 or not self._is_ours(hosts[0]):
+            return HTTPException(400, "this server does not go by that name: start it with --allow-host NAME")
+        origin = b"".join(headers.get(b"origin", [])).decode("latin-1")
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            is_own = urlsplit(origin).netloc.lower() == hosts[0].lower() if origin else True
+            sites = headers.get(b"sec-fetch-site", [])
+            is_foreign = not is_own or (not origin and sites not in ([], [b"same-origin"], [b"none"]))
+            if is_foreign and origin not in self._settings.origins and "*" not in self._settings.origins:
+                return HTTPException(
+                    403, "pages of other sites may not ask: start it with --allow-origin SITE"
+                )
+        if self._settings.key is not None and scope["path"] not in OPEN and scope["method"] != "OPTIONS":
+            scheme, _, given = b"".join(headers.get(b"authorization", [])).partition(b" ")
+            if scheme.lower() != b"bearer" or not hmac.compare_digest(given, self._settings.key.encode()):
+                return HTTPException(
+                    401,
+                    "this server needs its key: Authorization: Bearer KEY",
+                    {"WWW-Authenticate": "Bearer"},
+                )
+        size = b"".join(headers.get(b"content-length", [])) or b"0"
+        if not size.isdigit() or len(size) > 18 or int(size) > most:
+            return HTTPException(413, f"the request has more than {most} bytes: send less at once")
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and ":" in host else host
+        name = name.lower().strip("[]")
+        if name in self._hosts or "*" in self._hosts:
+            return True
+        if not self._hosts & {"0.0.0.0", "::"}:
+            return False
+        try:  # a name can be made to lead here, an address in numbers cannot
+            return bool(ipaddress.ip_address(name))
+        except ValueError:
+            return False
+
+
+class _Gone(Exception):
+    """An answer that cannot be ended; the server closes the connection."""
+
+
+async def _drain(receive: Receive, is_whole: bool) -> None:
+    """Read on for a moment and keep nothing: most clients listen only after they have sent all."""
+    with anyio.move_on_after(_DRAINED_SECONDS):
+        while not is_whole:
+            is_whole = not (await receive()).get("more_body")
+
+
+def _told(error: Exception) -> str:
+    """Where an error was raised, without its message."""
+    places = [
+        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    return f"{type(error).__name__}: " + " > ".join(places[-8:])
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Give errors of an application their form."""
+    from fastapi.exceptions import RequestValidationError
+    from starlette.requests import Request
+
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        path = request.url.path
+        headers = {**(error.headers or {})}
+        if error.status_code in (408, 413, 503):
+            headers["connection"] = "close"
+        message = {404: f"there is no {path[:80]}: /openapi.json has what there is"}.get(error.status_code)
+        return failure(path, error.status_code, message or error.detail, headers)
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        wrong = error.errors()[0]
+        place = [str(part) for part in wrong["loc"]]
+        if wrong["type"] == "json_invalid":
+            message, status = "the body is not JSON", 400
+        else:
+            name = place[1] if len(place) > 1 else "the body"
+            is_text = name in ("inputs", "input")
+            said = (
+                "must be a text or a list of texts"
+                if is_text and wrong["type"] != "missing"
+                else wrong["msg"]
+            )
+            message, status = f"{name}: {said}", 422
+        if request.url.path.startswith("/v1/"):
+            status = 400
+        return failure(request.url.path, status, message)
+
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
