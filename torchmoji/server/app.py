@@ -335,7 +335,7 @@ class _Server:
         texts = [_whole(text) for text in request.inputs]
         classes = await self.run("classes", texts, request.balance)
         features: list[Any] = [None] * len(texts)
-        if self.readings.has_features:
+        if self.readings.needs_features:
             features = await self.run("features", texts)
 
         def answer() -> dict[str, Any]:
@@ -343,8 +343,8 @@ class _Server:
                 self.readings.read(*found, request.top_k)
                 for found in zip(texts, classes, features, strict=True)
             ]
-            is_pair = len(texts) == 2 and self.readings.has_features
-            return {"readings": readings, **(self.readings.similarity(*features) if is_pair else {})}
+            is_pair = len(texts) == 2 and self.readings.has_similarities
+            return {"readings": readings, **(self.readings.similarity(classes, features) if is_pair else {})}
 
         return await _json(answer, sum(map(len, texts)) // _SHORT)
 

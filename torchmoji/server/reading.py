@@ -1,5 +1,6 @@
 """What the page says about a text, as plain values that go through JSON."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -37,13 +38,19 @@ class Reader:
         self.multi_label = pipeline.engine.multi_label
         """Each class is judged on its own, so that probabilities do not sum up to 1."""
         self.has_emotions = not self.multi_label and set(pipeline.classes) <= set(EMOJIS)
-        try:
-            self._encodings: Floats = pipeline.encode(examples, normalize_embeddings=True)  # (n, F)
-        except ValueError:  # an ONNX file without features
-            self._encodings = np.zeros((len(examples), 0), np.float32)
-        self.has_features = self._encodings.shape[1] > 0
+        self.needs_features = self.multi_label
+        """For similarities, which of other models are the overlap of probabilities."""
+        self._rows: Floats  # of length 1, whose products are similarities, or of no numbers: (n, F), (n, C)
+        if self.multi_label:
+            try:
+                self._rows = pipeline.encode(examples, normalize_embeddings=True)
+            except ValueError:  # an ONNX file without features
+                self._rows, self.needs_features = np.zeros((len(examples), 0), np.float32), False
+        else:
+            self._rows = np.sqrt(pipeline.predict_proba(examples))
+        self.has_similarities = self._rows.shape[1] > 0
         self._tops = [next(iter(found), _NO_GUESS) for found in pipeline.predict(examples, 1)]
-        of_pairs = (self._encodings @ self._encodings.T)[np.triu_indices(len(examples), 1)]
+        of_pairs = (self._rows @ self._rows.T)[np.triu_indices(len(examples), 1)]
         self._similarities = np.sort(of_pairs)  # (n (n - 1) / 2,)
 
     def likeliest(self, result: Result, top_k: int) -> list[dict[str, Any]]:
@@ -85,21 +92,32 @@ class Reader:
             "emojis": self.likeliest(classes, top_k),
             "words": self.words(text, classes),
             "emotions": self.emotions(classes) if self.has_emotions else None,
-            "nearest": self._nearest(features.values) if features is not None else [],
+            "nearest": self._nearest(self._row(classes, features)) if self.has_similarities else [],
             "cut": self.is_cut(classes),
         }
 
-    def similarity(self, first: Result, second: Result) -> dict[str, float]:
-        """How similar two texts are, -1 to 1, and the share of pairs of examples that are less so, 0 to 1."""
-        one, other = unit_rows(np.stack([first.values, second.values]))
+    def similarity(self, classes: Sequence[Result], features: Sequence[Result | None]) -> dict[str, float]:
+        """The `similarity` of two texts, as of `MojiPipeline.similarity`, and `closer_than`.
+
+        The latter is the share of pairs of examples that are less similar, 0 to 1.
+        """
+        one, other = map(self._row, classes, features)
         similarity = float(one @ other)
         below = int(np.searchsorted(self._similarities, similarity))
         return {"similarity": similarity, "closer_than": below / max(1, len(self._similarities))}
 
-    def _nearest(self, features: Floats) -> list[dict[str, Any]]:
-        if not features.any():
+    def _row(self, classes: Result, features: Result | None) -> Floats:
+        """What similarities are computed from, of length 1; zeros for a text without words."""
+        if features is not None:
+            rows: Floats = unit_rows(features.values[np.newaxis])
+            return rows[0]
+        roots: Floats = np.sqrt(classes.values) * (len(classes.attention) > 0)
+        return roots
+
+    def _nearest(self, row: Floats) -> list[dict[str, Any]]:
+        if not row.any():
             return []
-        similarities = self._encodings @ unit_rows(features[np.newaxis])[0]
+        similarities = self._rows @ row
         best = np.argsort(-similarities, kind="stable")[:NEAREST]
         return [
             {
