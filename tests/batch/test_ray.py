@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet
@@ -57,9 +58,10 @@ def entries(folder):
     return json.loads((folder / MANIFEST).read_text("utf-8"))["parts"]
 
 
+@pytest.mark.nightly
 def test_the_parts_are_those_of_a_job_without_ray(job, tmp_path, tiny_folder):
     process, folder = job(parts=3, workers=2)
-    told, errors = process.communicate(timeout=100)
+    told, errors = process.communicate(timeout=300)
     assert told.splitlines()[-1] == "False", errors
     assert told.startswith("6000 rows in, 6000 rows out, 0 of them with errors; 3 parts in")
     assert len(errors.splitlines()) <= 2, errors
@@ -69,7 +71,9 @@ def test_the_parts_are_those_of_a_job_without_ray(job, tmp_path, tiny_folder):
 
 def actors_of(pid):
     """Ray's workers with a part of a job, which its own processes have started."""
-    found = [pid] if "MapWorker" in Path(f"/proc/{pid}/cmdline").read_text() else []
+    found = []
+    with suppress(OSError):  # of one that has ended
+        found = [pid] if "MapWorker" in Path(f"/proc/{pid}/cmdline").read_text() else []
     return found + [actor for child in children(pid) for actor in actors_of(child)]
 
 
@@ -77,11 +81,11 @@ def actors_of(pid):
 @needs_proc
 def test_a_killed_worker_costs_a_retry_and_no_row(job):
     process, folder = job(parts=80, workers=2)
-    wait_for(lambda: len(list(folder.glob("part-*"))) > 3 or process.poll() is not None, 100)
+    wait_for(lambda: len(list(folder.glob("part-*"))) > 3 or process.poll() is not None, 300)
     killed = actors_of(process.pid)[0]
     os.kill(killed, signal.SIGKILL)
     assert len(list(folder.glob("part-*"))) < 70
-    told, errors = process.communicate(timeout=200)
+    told, errors = process.communicate(timeout=300)
     assert "160000 rows in, 160000 rows out, 0 of them with errors; 80 parts" in told, errors
     rows = pyarrow.parquet.read_table(folder, columns=["row"])["row"].to_pylist()
     assert rows == list(range(160_000))
@@ -91,7 +95,7 @@ def test_a_killed_worker_costs_a_retry_and_no_row(job):
 @pytest.mark.nightly
 def test_a_machine_that_is_too_small_is_told(job):
     process, _ = job(parts=300, workers=200)
-    told, _ = process.communicate(timeout=100)
+    told, _ = process.communicate(timeout=300)
     assert "CPUs on 1 machines), not for workers=200: give fewer workers or threads" in told
     assert told.splitlines()[-1] == "False"
 
