@@ -79,9 +79,9 @@ on 1.2 billion tweets.""",
         training_section(report),
         f"""## Sentences
 
-After training the model has learned {sentences} sentences of our own with the emojis that a reader would
-accept (`research/sentences.jsonl`), beside texts of the corpus of which it was to say what it said
-before. They are no measure, and neither are the hard sentences below, kinds of which are among them.""",
+Beside these texts the model has learned {sentences} sentences of our own with the emojis that a reader would
+accept (`research/sentences.jsonl`). They are no measure, and neither are the hard sentences below, kinds of
+which are among them.""",
         scores_section(report, [row("fastText on texts like these", FASTTEXT)] if is_known else []),
         f"""## Everyday sentences
 

@@ -22,7 +22,7 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -32,10 +32,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from card import KNOWN_VALIDATION_TEXTS, default_model_card
 from encoder import Teacher, as_wordpieces, embeddings_of, encoder_files, guesses_of, load_encoder
 from everyday import hits, table
-from sentences import learn_sentences, read_sentences
+from sentences import REPEATS, Sentence, fitting, read_sentences, target_of, with_sentences
 from wanted_rows import write_wanted_rows
 
 from torchmoji.cli.arguments import make_parser, positive
@@ -57,7 +58,7 @@ from torchmoji.pretraining.card import Report
 from torchmoji.pretraining.data_order import DataOrder
 from torchmoji.pretraining.distributed import Processes, joined_processes
 from torchmoji.pretraining.loop import CHECKPOINT_NAME, train_model
-from torchmoji.pretraining.pretraining import STORED, new_model
+from torchmoji.pretraining.pretraining import STORED
 from torchmoji.pretraining.scores import Scores, score_emojis
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.weights.folder import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, find, save
@@ -71,7 +72,7 @@ BEGINNING = "the model that it began with"
 MARK_SHARE = 0.6
 """Of an emoji or emoticon in a text, in what a torchMoji model as teacher says of it."""
 AGAIN = Settings(
-    passes=0.6,
+    passes=1.0,
     batch_size=1024,
     max_length=30,
     learning_rate=6e-4,
@@ -169,15 +170,24 @@ class Recipe:
             validation_inputs=self.cleaned("valid"),
             progress=sys.stderr.isatty(),
         )
-        return Corpus.load(self.work / "corpus")
+        return with_sentences(Corpus.load(self.work / "corpus"), self.sentences)
+
+    @cached_property
+    def sentences(self) -> list[Sentence]:
+        """Those for training."""
+        return read_sentences("sentences.jsonl")
+
+    def texts(self, split: str) -> Iterator[str]:
+        """The texts of the corpus, and the sentences after those for training."""
+        yield from shard_texts(self.corpus.shard_paths(split))
+        if split == "train":
+            yield from [sentence.text for sentence in self.sentences] * REPEATS
 
     @cached_property
     def pieces(self) -> dict[str, TokenRows]:
         """The texts as the encoder's tokens."""
         return {
-            split: as_wordpieces(
-                self.encoder, shard_texts(self.corpus.shard_paths(split)), self.corpus.rows(split)
-            )
+            split: as_wordpieces(self.encoder, self.texts(split), self.corpus.rows(split))
             for split in ("train", "validation")
         }
 
@@ -212,13 +222,16 @@ class Recipe:
     def ask_start(self, start: str) -> None:
         """Write what a torchMoji model says of the texts without emojis and emoticons, and what these say.
 
-        A class of which lines were left out is so much less likely: the model has learned these lines.
+        Of a sentence it is the emojis that fit, weighed by the model's guesses. A class of which lines were
+        left out is so much less likely: the model has learned these lines.
         """
         corpus = self.corpus
         pipeline = MojiPipeline.from_pretrained(start, precision="int8")
         if list(pipeline.classes) != list(corpus.classes):
             raise ValueError(f"{start} has other classes than the corpus: give a model of the 64 emojis")
-        texts = list(shard_texts(corpus.shard_paths("train")))
+        texts = list(self.texts("train"))
+        first = len(texts) - REPEATS * len(self.sentences)
+        fitting_ones = fitting(self.sentences, corpus.classes)
         finders = EmojiFinder(corpus.classes), EmoticonFinder(corpus.classes)
         kept = class_counts(self.cleaned("train")) / class_counts(self.options.data / "train.tsv.gz").clip(1)
 
@@ -234,7 +247,11 @@ class Recipe:
             guesses /= guesses.sum(1, keepdims=True)
             count = fits.sum(1, keepdims=True)
             share = MARK_SHARE * (count > 0)
-            return (1 - share) * guesses + share * fits / count.clip(1)
+            said = (1 - share) * guesses + share * fits / count.clip(1)
+            own = numbers >= first
+            which = (numbers[own] - first) % len(self.sentences)
+            said[own] = target_of(torch.from_numpy(guesses[own]), fitting_ones[which]).numpy()
+            return said
 
         self._write("targets.npy", answer, len(corpus.classes), self.is_seen)
 
@@ -287,19 +304,14 @@ class Recipe:
         return reports[0]
 
     def finish(self, report: Report) -> None:
-        """Teach sentences, and write the model with its card."""
+        """Write the model with its card."""
         corpus, trained, out = self.corpus, self.work / "student", self.options.out
         held_out = corpus.rows("validation")
-        model = new_model(self.student, corpus.nb_tokens, len(corpus.classes))
-        model.load_state_dict(load_model(trained / WEIGHTS_NAME).state_dict())
-        model = model.to(self.device).eval()
-        scores = {"before the sentences": score_emojis(model, held_out, len(corpus.classes))}
-        taught = learn_sentences(model, corpus, read_sentences("sentences.jsonl"), self.student.seed)
         config = json.loads((trained / CONFIG_NAME).read_text("utf-8"))
+        model = load_model(trained / WEIGHTS_NAME)
         save(out, model.state_dict(), corpus.vocabulary, config, int8=True)
         stored: TorchMoji = load_model(out / WEIGHTS_NAME).to(self.device)
-        if self.start:
-            scores[BEGINNING] = self._scores_of_start(self.start)
+        scores = {BEGINNING: self._scores_of_start(self.start)} if self.start else {}
         earlier = {name: value for name, value in report.scores.items() if name != STORED}
         whole: dict[str, Scores] = {
             STORED: score_emojis(stored, held_out, len(corpus.classes)),
@@ -316,7 +328,7 @@ class Recipe:
         by_kind = table(found, everyday)
         is_known = sha256(self.options.data / "valid.tsv.gz") == KNOWN_VALIDATION_TEXTS
         hard = read_sentences("hard_sentences.jsonl")
-        card = default_model_card(report, pipeline, hard, by_kind, taught, is_known)
+        card = default_model_card(report, pipeline, hard, by_kind, len(self.sentences), is_known)
         atomic_write_text(out / CARD_NAME, card)
         logger.info("%s: %s", out, whole[STORED].summary())
 

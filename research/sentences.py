@@ -1,37 +1,25 @@
-"""Sentences of our own, which the default model learns after its training beside texts of the corpus.
+"""Sentences of our own, which the default model and its teachers learn beside the texts of the corpus.
 
 Those of `sentences.jsonl` say what texts with emojis seldom say in so many words, or what their writers'
-emojis hide. All weights learn them; of as many texts of the corpus the model is to say what it said before.
+emojis hide. They stand after the texts, as often as it takes for so few to be learned.
 """
 
 import json
-import logging
-from collections.abc import Iterator, Sequence
-from itertools import compress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from torchmoji.corpus import Corpus
 from torchmoji.corpus.emoji_finder import fold
-from torchmoji.model_def import TorchMoji
-from torchmoji.products import has_fast_bfloat16
+from torchmoji.corpus.shards import TokenRows, in_memory
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 
-PASSES, BATCH_SIZE, TEXTS_BESIDE, LEARNING_RATE = 8, 128, 192, 3e-4
-"""Passes over the sentences, how many of them and how many texts in a step, and the peak of Adam's rate."""
-WEIGHT = 0.5
-"""Of a sentence, beside 1 for a text of the corpus."""
-LABEL_SHARE = 0.1
-"""Of the labels in what is asked for texts of the corpus; the rest is what the model said before."""
-MAX_LENGTH = 30
-
-logger = logging.getLogger(__name__)
+REPEATS = 6
+"""How often each sentence stands in the corpus."""
+_MOST_TOKENS = 100
 
 
 class Sentence(NamedTuple):
@@ -74,80 +62,19 @@ def target_of(guesses: Tensor, fits: Tensor) -> Tensor:
     return (own / own.sum(1, keepdim=True) + fits / fits.sum(1, keepdim=True)) / 2
 
 
-def learn_sentences(
-    model: TorchMoji,
-    corpus: Corpus,
-    sentences: Sequence[Sentence],
-    seed: int,
-    passes: int = PASSES,
-    weight: float = WEIGHT,
-) -> int:
-    """Let a model learn sentences, in place.
+def with_sentences(corpus: Corpus, sentences: Sequence[Sentence]) -> Corpus:
+    """A corpus that has sentences after its training texts; its manifest counts the texts alone.
 
-    Args:
-        model: Gives logits of the corpus's emojis.
-        corpus: With the model's words.
-        sentences: Those without an emoji of the model are left out.
-        seed: Decides which texts are taken, which together, and dropout.
-        passes: Over the sentences.
-        weight: Of a sentence, beside 1 for a text.
-
-    Returns:
-        How many sentences there were.
+    Raises:
+        ValueError: No emoji of a sentence is one of the corpus.
     """
-    fits = fitting(sentences, corpus.classes)
-    sentences, fits = list(compress(sentences, fits.any(1))), fits[fits.any(1)]
-    if not sentences:
-        return 0
-    device = model.embed.weight.device
-    tokenizer = SentenceTokenizer(corpus.vocabulary, MAX_LENGTH)
+    tokenizer = SentenceTokenizer(corpus.vocabulary, _MOST_TOKENS)
     ids, _, _ = tokenizer.tokenize_sentences([sentence.text for sentence in sentences])
-    generator, rows = np.random.default_rng(seed), corpus.rows("train")
-    steps = passes * -(-len(sentences) // BATCH_SIZE)
-    numbers = generator.permutation(len(rows))[: steps * TEXTS_BESIDE]
-    texts = rows.token_ids(numbers, MAX_LENGTH)
-    labels = torch.from_numpy(rows.label_table(numbers, len(corpus.classes)))
-    before = _guesses(model, texts).lerp(labels / labels.sum(1, keepdim=True), LABEL_SHARE)
-    target = target_of(_guesses(model, ids), fits)
-
-    def divergence(rows: npt.NDArray[np.int64], wanted: Tensor) -> Tensor:
-        rows = rows[:, : max(1, int((rows != 0).sum(1).max()))]
-        output = model(torch.from_numpy(rows).to(device)).float()
-        return F.kl_div(torch.log_softmax(output, dim=1), wanted.to(device), reduction="batchmean")
-
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    model.train().requires_grad_(True)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for step, own in enumerate(_batches(len(sentences), steps, generator)):
-            for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * (1 - step / steps)
-            beside = np.arange(step * TEXTS_BESIDE, (step + 1) * TEXTS_BESIDE) % len(texts)
-            with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
-                kept, taught = divergence(texts[beside], before[beside]), divergence(ids[own], target[own])
-            optimizer.zero_grad()
-            (kept + weight * taught).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            if step % 50 == 0 or step == steps - 1:
-                logger.info(
-                    "sentences, step %d of %d: loss %.4f of texts, %.4f of sentences",
-                    *(step + 1, steps, kept.item(), taught.item()),
-                )
-    model.eval().requires_grad_(False)
-    return len(sentences)
-
-
-def _guesses(model: TorchMoji, ids: npt.NDArray[np.int64]) -> Tensor:
-    """Probabilities (n, C), on the CPU."""
-    return torch.softmax(torch.from_numpy(model.run_ids(ids)[0]).float(), dim=1)
-
-
-def _batches(count: int, steps: int, generator: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
-    """Numbers of sentences for each step, all of them once before any comes again."""
-    waiting = np.zeros(0, dtype=np.int64)
-    for _ in range(steps):
-        if len(waiting) < BATCH_SIZE:
-            waiting = np.concatenate([waiting, generator.permutation(count)])
-        yield waiting[:BATCH_SIZE]
-        waiting = waiting[BATCH_SIZE:]
+    labels = [row.nonzero()[:, 0].tolist() for row in fitting(sentences, corpus.classes)]
+    if [] in labels:
+        raise ValueError(f"{sentences[labels.index([])].text!r} has no emoji of the corpus")
+    tokens = [row[row != 0].tolist() for row in ids]
+    whole = Corpus(corpus.folder, corpus.manifest)
+    rows = [corpus.rows("train"), TokenRows([in_memory(tokens * REPEATS, labels * REPEATS)])]
+    whole._rows.update(train=TokenRows.join(rows), validation=corpus.rows("validation"))
+    return whole

@@ -15,9 +15,6 @@ from support.small_corpus import small_corpus
 from torchmoji import MojiPipeline
 from torchmoji.create_vocab import words_by_id
 from torchmoji.emojis import EMOJIS, EXAMPLE_TEXTS
-from torchmoji.pretraining import Settings
-from torchmoji.pretraining.pretraining import new_model
-from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.weights import load_state_dict
 
 WORDS = [first + second for first in "bdfgklmnprst" for second in ("an", "el", "im", "or", "ud", "ay", "ee")]
@@ -75,7 +72,7 @@ def test_the_program_makes_a_model_with_its_card_and_leaves_out_what_is_done(mak
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     for part in ("157 texts for training, 40 for validation", "make_default_model.py", "4982 sentences"):
         assert part in card
-    assert card.index("| this model, as stored |") < card.index("| before the sentences |")
+    assert "| this model, as stored |" in card
     assert "fastText" not in card  # these are other texts than those that it was measured on
     monkeypatch.setattr("torchmoji.pretraining.loop.Stepper.step", None)
     before = weights_of(tmp_path)
@@ -112,20 +109,19 @@ def test_a_torchmoji_model_may_be_the_teacher(make, tmp_path):
 # --- sentences ----------------------------------------------------------------------------------------------
 
 
-def test_sentences_get_what_fits(sentences, tmp_path, monkeypatch):
-    monkeypatch.setattr(sentences, "LEARNING_RATE", 0.02)
+def test_sentences_stand_after_the_texts_of_a_corpus(sentences, tmp_path):
     corpus = small_corpus(tmp_path, count=300, keep_text=True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = new_model(Settings(embedding_dim=12, hidden_size=8), corpus.nb_tokens, len(corpus.classes))
-    model.eval()
-    state = torch.get_rng_state()
-    own = [sentences.Sentence("game game game", ("😡", "🔫")), sentences.Sentence("no emoji of it", ("🎧",))]
-    assert sentences.learn_sentences(model, corpus, own, seed=0, passes=40, weight=1) == 1
-    ids, _, _ = SentenceTokenizer(corpus.vocabulary, 10).tokenize_sentences(["game game game"])
-    assert corpus.classes[model.run_ids(ids)[0][0].argmax()] == "😡"
-    assert torch.equal(torch.get_rng_state(), state)
-    assert not model.training
+    own = [sentences.Sentence("game game", ("😡", "🔫")), sentences.Sentence("so loud", ("🔫",))]
+    both = sentences.with_sentences(corpus, own)
+    count, rows = len(corpus.rows("train")), both.rows("train")
+    assert len(rows) == count + 2 * sentences.REPEATS
+    assert len(both.rows("validation")) == len(corpus.rows("validation"))
+    game = corpus.vocabulary["game"]
+    assert rows.token_ids(np.array([count, count + 2])).tolist() == [[game, game]] * 2
+    angry = corpus.classes.index("😡")
+    assert rows.label_table(np.arange(count, count + 2), len(corpus.classes))[:, angry].tolist() == [1, 0]
+    with pytest.raises(ValueError, match="'hm' has no emoji of the corpus"):
+        sentences.with_sentences(corpus, [sentences.Sentence("hm", ("🎧",))])
 
 
 def test_what_is_asked_for_is_among_what_fits(sentences):

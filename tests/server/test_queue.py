@@ -159,6 +159,7 @@ def test_a_request_that_is_given_up_is_not_computed(queues, gate):
         gone = asyncio.create_task(queue.run("classes", TEXTS))
         await asyncio.sleep(0.05)
         gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)  # it has reached the queue
         gate.set()
         await first
         await queue.run("classes", ["day"])

@@ -201,6 +201,11 @@ class TokenRows:
         """
         return cls([batch for path in paths for batch in map_shard(path)])
 
+    @classmethod
+    def join(cls, parts: Iterable["TokenRows"]) -> "TokenRows":
+        """The texts of all, one after the other."""
+        return cls([batch for part in parts for batch in part._batches])
+
     def __len__(self) -> int:
         return int(self._starts[-1])
 
