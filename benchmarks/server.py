@@ -52,8 +52,10 @@ def server(options: list[str]) -> Iterator[tuple[str, int]]:
     command = [sys.executable, "-m", "torchmoji", "serve", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stdout is not None
-        yield process.stdout.readline().split()[0], process.pid
-        process.terminate()
+        try:
+            yield process.stdout.readline().split()[0], process.pid
+        finally:
+            process.terminate()
 
 
 async def client(
@@ -94,7 +96,8 @@ def ask(
         await asyncio.gather(*(client(address, endpoint, texts, until, answers) for _ in range(clients)))
         return time.perf_counter() - started
 
-    return len(answers) / asyncio.run(run()), answers
+    elapsed = asyncio.run(run())
+    return len(answers) / elapsed, answers
 
 
 def difference(pipeline: MojiPipeline, endpoint: str, answers: list[tuple[str, float, Any]]) -> float:

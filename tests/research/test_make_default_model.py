@@ -111,7 +111,7 @@ def test_a_torchmoji_model_may_be_the_teacher(make, tmp_path):
 
 def test_sentences_stand_after_the_texts_of_a_corpus(sentences, tmp_path):
     corpus = small_corpus(tmp_path, count=300, keep_text=True)
-    own = [sentences.Sentence("game game", ("😡", "🔫")), sentences.Sentence("so loud", ("🔫",))]
+    own = [sentences.Sentence("game game", ("😡", "🔫")), sentences.Sentence("so loud", ("😂",))]
     both = sentences.with_sentences(corpus, own)
     count, rows = len(corpus.rows("train")), both.rows("train")
     assert len(rows) == count + 2 * sentences.REPEATS
