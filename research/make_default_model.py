@@ -82,7 +82,6 @@ AGAIN = Settings(
     evaluate_every=130,
     evaluation_texts=3000,
     bfloat16=True,
-    seed=42,
 )
 """How to train from a torchMoji model on."""
 STUDENT = Settings(
@@ -100,7 +99,6 @@ STUDENT = Settings(
     evaluate_every=800,
     seed=52,
 )
-ENCODER_FILES = {"word_vectors": "words.npy", "embedding_targets": "embeddings.npy"}
 TEACHER = Settings(passes=2, batch_size=512, learning_rate=4e-4, average=0.999)
 
 logger = logging.getLogger(__name__)
@@ -123,16 +121,15 @@ class Recipe:
         is_ours = options.teacher == "default" or (Path(options.teacher) / VOCABULARY_NAME).is_file()
         self.start: str | None = options.teacher if is_ours else None
         self.encoder = Path(options.teacher)
-        files = {"soft_targets": str(self.work / "targets.npy")}
-        if self.start:
-            self.student = replace(again, start_from=self.start, **files)
-        else:
-            files |= {name: str(self.work / file) for name, file in ENCODER_FILES.items()}
-            self.student = replace(student, **files)
-        if options.passes is not None:
-            self.student = replace(self.student, passes=options.passes)
-        if options.seed is not None:
-            self.student = replace(self.student, seed=options.seed)
+        files = ["targets.npy"] if self.start else ["targets.npy", "words.npy", "embeddings.npy"]
+        names = ("soft_targets", "word_vectors", "embedding_targets")
+        given = {name: getattr(options, name) for name in ("passes", "seed")}
+        self.student = replace(
+            again if self.start else student,
+            start_from=self.start,
+            **{name: str(self.work / file) for name, file in zip(names, files, strict=False)},
+            **{name: value for name, value in given.items() if value is not None},
+        )
         self.teacher = replace(teacher, passes=options.teacher_passes)
 
     def cleaned(self, split: str) -> Path:

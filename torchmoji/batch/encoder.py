@@ -4,7 +4,6 @@ encoder = BatchEncoder(column="tweet", outputs=("emojis", "features"), dtype="fl
 dataset.map_batches(encoder)                        # Ray Data, Dask, Daft, a loop: batch in, batch out
 """
 
-import re
 import reprlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ import numpy.typing as npt
 
 from torchmoji.emojis import EMOTIONS, alias, emotion_scores, shown
 from torchmoji.files.tables import DEFAULT_COLUMN, LONGEST_LINE, unused_name
-from torchmoji.pipeline.spans import placed_words
 
 if TYPE_CHECKING:
     from torchmoji.pipeline.pipeline import MojiPipeline
@@ -26,8 +24,9 @@ Array = npt.NDArray[Any]
 
 OUTPUTS = ("emojis", "probabilities", "emotions", "features")
 DTYPES = ("float32", "float16")
+ENGINES = ("local", "ray")
+"""What runs an encoder over files: see `torchmoji.batch.job`, which takes longer to import than this."""
 _LOADING = Lock()
-_PLAIN = re.compile("[A-Za-z0-9]")
 
 
 @dataclass(frozen=True)
@@ -202,10 +201,7 @@ class BatchEncoder:
         pipeline = self.pipeline()
         if set(self.outputs) != {"features"}:
             probabilities = pipeline.predict_proba(texts)
-            wordless = np.array(
-                [not (_PLAIN.search(text) or placed_words(text)) for text in texts], dtype=bool
-            )
-            probabilities[wordless] = np.nan
+            probabilities[~pipeline._has_words(texts)] = np.nan
         for output in self.outputs:
             if output == "features":
                 yield output, pipeline.encode(texts, show_progress_bar=False).astype(self.dtype, copy=False)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from torchmoji import __version__
-from torchmoji.batch.encoder import BatchEncoder
+from torchmoji.batch.encoder import ENGINES, BatchEncoder
 from torchmoji.batch.places import Place
 from torchmoji.files.atomic import LARGEST_JSON, locked
 from torchmoji.files.extras import require
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 MANIFEST = "_manifest.json"
 """Readers of folders of Parquet pass over names that begin so."""
-ENGINES = ("local", "ray")
 _SECONDS_BETWEEN_NOTES = 5.0
 
 

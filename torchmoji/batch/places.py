@@ -1,6 +1,5 @@
 """Files on this machine and elsewhere, as fsspec names them: "texts/", "s3://bucket/texts/"."""
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import Any
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from torchmoji.files.atomic import atomic_path
+from torchmoji.files.atomic import atomic_path, sha256_of
 from torchmoji.files.tables import READABLE, ending
 
 _CHANGES = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated")
@@ -68,14 +67,11 @@ class Place:
 
     def sha256(self) -> str | None:
         """The SHA-256 of the file; None where there is none."""
-        digest = hashlib.sha256()
         try:
             with self.system.open(self.path, "rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+                return sha256_of(file)
         except FileNotFoundError:
             return None
-        return digest.hexdigest()
 
     def write(self, make: Callable[[Path], object]) -> tuple[int, str]:
         """Write the file aside and give it its name when it is whole.

@@ -1,9 +1,10 @@
 """`torchmoji encode` with a folder of parts: `--shards`, `--rows-per-part` or `--engine`."""
 
 import argparse
+from dataclasses import asdict
 from typing import Any
 
-from torchmoji.batch.encoder import DTYPES, OUTPUTS
+from torchmoji.batch.encoder import DTYPES, ENGINES, OUTPUTS
 from torchmoji.cli.arguments import Compute, note, positive, show_bar
 from torchmoji.cli.models import model_name
 from torchmoji.files.tables import DEFAULT_COLUMN
@@ -12,7 +13,6 @@ EXAMPLES = [
     "torchmoji encode tweets.parquet --out features/ --shards 100 --dtype float16",
     "torchmoji encode --input tweets/ --out emojis/ --engine ray --outputs emojis emotions",
 ]
-_ENGINES = ("local", "ray")
 _ONLY_HERE = ("outputs", "top_k", "dtype", "strict", "address", "gpus")
 
 
@@ -26,7 +26,7 @@ def add_job_options(command: Any) -> None:
     )
     group.add_argument("--shards", type=positive, metavar="N", help="write so many parts")
     group.add_argument("--rows-per-part", type=positive, metavar="N", help="rows of a part (default: 50000)")
-    group.add_argument("--engine", choices=_ENGINES, help="processes here, or Ray (extra ray)")
+    group.add_argument("--engine", choices=ENGINES, help="processes here, or Ray (extra ray)")
     group.add_argument(
         "--outputs",
         nargs="+",
@@ -74,9 +74,6 @@ def run_job(options: argparse.Namespace, sources: list[str]) -> None:
     for name in ("output_dir", "resume", "json"):
         if getattr(options, name):
             raise ValueError(f"--{name.replace('_', '-')} is not for a folder of parts: leave it out")
-    if options.model and options.weights:
-        raise ValueError("give --model or --weights, not both")
-    compute = Compute.of(options)
     encoder = BatchEncoder(
         model_name(options),
         options.text_column or DEFAULT_COLUMN,
@@ -86,12 +83,7 @@ def run_job(options: argparse.Namespace, sources: list[str]) -> None:
         bool(options.strict),
         vocabulary=options.vocabulary,
         backend=options.backend,
-        device=compute.device,
-        precision=compute.precision,
-        threads=compute.threads,
-        max_length=compute.max_length,
-        windows=compute.windows,
-        batch_size=compute.batch_size,
+        **asdict(Compute.of(options)),
     )
     report = encode_files(
         sources,

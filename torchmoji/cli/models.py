@@ -53,12 +53,9 @@ def load_pipeline(options: argparse.Namespace) -> MojiPipeline:
         ValueError: The options do not go together.
         OSError: There is no such model, or it cannot be fetched.
     """
-    weights = options.weights
-    if options.model and weights:
-        raise ValueError("give --model or --weights, not both")
+    name, compute, weights = model_name(options), Compute.of(options), options.weights
     if weights is None and options.vocabulary is not None and not options.model:
         raise ValueError("--weights and --vocabulary belong together: give both or neither")
-    name, compute = model_name(options), Compute.of(options)
     is_onnx = name.endswith(_ONNX_ENDING)
     if is_onnx and options.backend == "torch":
         raise ValueError(f"torch cannot run {name}: use --backend onnx, or weights for torch")
@@ -81,7 +78,13 @@ def load_pipeline(options: argparse.Namespace) -> MojiPipeline:
 
 
 def model_name(options: argparse.Namespace) -> str:
-    """The name of the model, for `torchmoji.weights.folder.find`."""
+    """The name of the model, for `torchmoji.weights.folder.find`.
+
+    Raises:
+        ValueError: There are two.
+    """
+    if options.model and options.weights:
+        raise ValueError("give --model or --weights, not both")
     installed = "deepmoji" if original_weights_installed() else "default"
     return str(options.weights or options.model or installed)
 

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 try:
     import fcntl
@@ -224,8 +224,13 @@ def read_json(path: str | os.PathLike[str], most: int = LARGEST_JSON) -> Any:
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(_READ_BYTES):
-            digest.update(block)
+        return sha256_of(file)
+
+
+def sha256_of(file: IO[bytes]) -> str:
+    """The same of an open file, from where it stands to its end."""
+    digest = hashlib.sha256()
+    while block := file.read(_READ_BYTES):
+        digest.update(block)
     return digest.hexdigest()

@@ -256,6 +256,16 @@ ENGINES: dict[str, Callable[..., Engine]] = {"onnx": onnx_engine, "torch": torch
 """Backend -> what loads it, with the arguments of `torch_engine`."""
 
 
+def check_threads(threads: int | None) -> None:
+    """Complain of a number of threads that is none.
+
+    Raises:
+        ValueError: It is not None and no whole number from 1 on.
+    """
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise ValueError(f"threads must be a whole number from 1 on, got {threads!r}")
+
+
 def chosen_backend(
     backend: str,
     weights: str | os.PathLike[str],

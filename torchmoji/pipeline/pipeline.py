@@ -36,7 +36,15 @@ from torchmoji.batching import (
 from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import alias, emotion_scores, fold_emojis, shown, unnamed_classes
 from torchmoji.global_variables import default_weights_file
-from torchmoji.pipeline.engines import ENGINES, Backend, Engine, TorchEngine, chosen_backend, torch_engine
+from torchmoji.pipeline.engines import (
+    ENGINES,
+    Backend,
+    Engine,
+    TorchEngine,
+    check_threads,
+    chosen_backend,
+    torch_engine,
+)
 from torchmoji.pipeline.results import (
     EmojiScore,
     Explanation,
@@ -184,8 +192,7 @@ class MojiPipeline:
         if precision is not None and dtype is not None:
             raise ValueError("precision and dtype are the same: give one of them")
         precision = dtype if precision is None else precision
-        if threads is not None and (type(threads) is not int or threads < 1):
-            raise ValueError(f"threads must be a whole number from 1 on, got {threads!r}")
+        check_threads(threads)
         chosen_backend(backend, "", device, precision)  # complains before a download
         files = name_or_path
         if not isinstance(files, pretrained.Files):
@@ -540,9 +547,7 @@ class MojiPipeline:
 
         def run(window: Sequence[str], cut: TruncationCounter) -> Floats:
             tokens = self._tokens(window, cut)
-            rows = merge_rows(
-                self.engine.features(tokens.ids, batch_size or self.batch_size), tokens.texts, len(window)
-            )
+            rows = self._features_of(tokens, len(window), batch_size)
             return np.asarray(unit_rows(rows), dtype=np.float32) if normalize_embeddings else rows
 
         def converted(array: Floats) -> Any:
@@ -602,8 +607,8 @@ class MojiPipeline:
         """Square roots of probabilities, rows of length 1; zeros for a text without words."""
         roots: Floats = np.sqrt(self.predict_proba(texts))
         if isinstance(texts, str):
-            return roots * (len(self._ids(texts)) > 0)
-        return roots * np.array([len(self._ids(text)) > 0 for text in texts], np.float32)[:, np.newaxis]
+            return roots * self._has_words([texts])
+        return roots * self._has_words(texts)[:, np.newaxis]
 
     # --- words --------------------------------------------------------------------------------------------
 
@@ -670,12 +675,24 @@ class MojiPipeline:
 
     def _probabilities(self, texts: Sequence[str], cut: TruncationCounter) -> tuple[Floats, list[Floats]]:
         """Probabilities (texts, C), and for each text the attention of its words."""
-        tokens = self._tokens(texts, cut)
+        return self._probabilities_of(self._tokens(texts, cut), len(texts))
+
+    def _probabilities_of(self, tokens: TextWindows, count: int) -> tuple[Floats, list[Floats]]:
+        """The same of so many texts that are tokenized."""
         probabilities, attention = self.engine.probabilities(tokens.ids, self.batch_size)
         return (
-            merge_rows(self._adjusted(probabilities), tokens.texts, len(texts)),
-            merge_attention(attention, tokens, len(texts)),
+            merge_rows(self._adjusted(probabilities), tokens.texts, count),
+            merge_attention(attention, tokens, count),
         )
+
+    def _features_of(self, tokens: TextWindows, count: int, batch_size: int | None = None) -> Floats:
+        """Features (texts, F)."""
+        rows = self.engine.features(tokens.ids, batch_size or self.batch_size)
+        return merge_rows(rows, tokens.texts, count)
+
+    def _has_words(self, texts: Iterable[str]) -> npt.NDArray[np.bool_]:
+        """Which texts have a word (n,)."""
+        return np.array([len(self._ids(text)) > 0 for text in texts], dtype=bool)
 
     def _adjusted(self, probabilities: Floats) -> Floats:
         """The model's probabilities (n, C) with temperature and balance."""

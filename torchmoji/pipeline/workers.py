@@ -28,6 +28,7 @@ from typing import IO, Any, Generic, TypeVar
 from joblib import cpu_count, wrap_non_picklable_objects
 
 from torchmoji.onnx.session import THREADS_SWITCH
+from torchmoji.pipeline.engines import check_threads
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -75,8 +76,7 @@ class Workers(Generic[T, R]):
         self, load: Callable[[], Callable[[T], R]], workers: int, threads: int | None = None
     ) -> None:
         self.workers = checked_workers(workers)
-        if threads is not None and (type(threads) is not int or threads < 1):
-            raise ValueError(f"threads must be a whole number from 1 on, got {threads!r}")
+        check_threads(threads)
         self.threads = threads or max(1, cpu_count() // self.workers)
         self._load = pickle.dumps(wrap_non_picklable_objects(load))
         self._jobs: SimpleQueue[tuple[bytes, Future[bytes]] | None] = SimpleQueue()

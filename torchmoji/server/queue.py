@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.batching import TruncationCounter, merge_attention, merge_rows, split_texts
+from torchmoji.batching import TruncationCounter, split_texts
 from torchmoji.pipeline.pipeline import MojiPipeline
 from torchmoji.server.settings import Settings
 
@@ -48,13 +48,9 @@ def compute(pipeline: MojiPipeline, output: Output, texts: Sequence[str]) -> lis
     ids = [pipeline._ids(text) for text in texts]
     rows = split_texts(ids, pipeline.windows, TruncationCounter(pipeline._limit))
     if output == "features":
-        values = pipeline.engine.features(rows.ids, pipeline.batch_size)
-        attention = [np.zeros(0, np.float32)] * len(texts)
+        values, attention = pipeline._features_of(rows, len(texts)), [np.zeros(0, np.float32)] * len(texts)
     else:
-        values, weights = pipeline.engine.probabilities(rows.ids, pipeline.batch_size)
-        values = pipeline._adjusted(values)
-        attention = merge_attention(weights, rows, len(texts))
-    values = merge_rows(values, rows.texts, len(texts))
+        values, attention = pipeline._probabilities_of(rows, len(texts))
     return [Result(*found) for found in zip(values, attention, map(len, ids), strict=True)]
 
 
