@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import urllib.error
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -145,6 +145,26 @@ def test_slow_requests_are_ended(hasty):
     assert talk(hasty, upload).startswith(b"HTTP/1.1 408 ")
     assert time.monotonic() - started < 15
     assert fetch(f"{hasty}embed", {"inputs": "good"})[0] == 200
+
+
+def test_an_answer_that_nobody_takes_is_dropped(hasty):
+    place = urlsplit(hasty)
+    body = json.dumps({"inputs": ["good day"] * 2048}).encode()
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        connection.connect((place.hostname, place.port))
+        connection.sendall(
+            HEAD.replace(b"/embed", b"/predict") + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        )
+        head = connection.recv(1000)
+        whole = int(re.search(rb"content-length: (\d+)", head)[1])
+        time.sleep(2)
+        taken = len(head)
+        with suppress(ConnectionResetError):
+            while block := connection.recv(1 << 16):
+                taken += len(block)
+    assert taken < whole
 
 
 def test_a_chunked_body_without_end_is_refused(hasty):

@@ -93,8 +93,7 @@ class Guard:
                 own = {name for name, _ in message.get("headers", [])}
                 added = [pair for pair in _HEADERS if pair[0] not in own]
                 message = {**message, "headers": [*message.get("headers", []), *added]}
-            with anyio.fail_after(self._settings.body_seconds):  # else a client that does not read keeps it
-                await send(message)
+            await send(message)
 
         path = scope["path"]
         is_file = path in ("/file", "/columns")
@@ -137,8 +136,6 @@ class Guard:
                 await answer(scope, receive, guarded_send)
         except ClientDisconnect:
             pass
-        except TimeoutError:
-            raise _Gone from None  # there is nobody to tell; the connection is closed
         except Exception as error:
             if isinstance(error, _Gone):
                 raise

@@ -44,7 +44,7 @@ class Settings:
     wait_ms: float = 3.0
     """Milliseconds that a request waits for others, at most, while there are others."""
     body_seconds: float = 30.0
-    """For the head of a request, for its body, and for each piece of the answer to be taken."""
+    """For the head of a request, for its body, and for each 1 MB of the answer to be taken."""
     file_seconds: float = 300.0
     """For an uploaded file to arrive."""
     stop_seconds: int = 5
