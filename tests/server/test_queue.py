@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.small_pipeline import small
 
-from torchmoji.server import queue as queue_module
+from torchmoji import MojiPipeline
 from torchmoji.server.queue import BatchQueue, QueueClosed, QueueFull
 from torchmoji.server.settings import Settings
 
@@ -33,13 +33,13 @@ def queues():
 @pytest.fixture
 def gate(monkeypatch):
     """Holds the model until it is set."""
-    event, compute = threading.Event(), queue_module.compute
+    event, compute = threading.Event(), MojiPipeline.results
 
     def waiting(*arguments):
         assert event.wait(20)
         return compute(*arguments)
 
-    monkeypatch.setattr(queue_module, "compute", waiting)
+    monkeypatch.setattr(MojiPipeline, "results", waiting)
     return event
 
 
@@ -130,15 +130,15 @@ def test_a_full_queue_refuses_and_a_closed_one_too(queues, gate):
 
 def test_a_failure_is_that_of_one_request(queues, monkeypatch):
     queue, _ = queues()
-    compute, gate = queue_module.compute, threading.Event()
+    compute, gate = MojiPipeline.results, threading.Event()
 
-    def failing(pipeline, output, texts):
+    def failing(pipeline, texts, features):
         assert gate.wait(20)
         if "bad" in texts:
             raise MemoryError
-        return compute(pipeline, output, texts)
+        return compute(pipeline, texts, features)
 
-    monkeypatch.setattr(queue_module, "compute", failing)
+    monkeypatch.setattr(MojiPipeline, "results", failing)
 
     async def run():
         tasks = [asyncio.create_task(queue.run("classes", [text])) for text in ("day", "good", "bad", "love")]

@@ -201,7 +201,7 @@ class BatchEncoder:
         pipeline = self.pipeline()
         if set(self.outputs) != {"features"}:
             probabilities = pipeline.predict_proba(texts)
-            probabilities[~pipeline._has_words(texts)] = np.nan
+            probabilities[~pipeline.has_words(texts)] = np.nan
         for output in self.outputs:
             if output == "features":
                 yield output, pipeline.encode(texts, show_progress_bar=False).astype(self.dtype, copy=False)

@@ -13,7 +13,7 @@ EXAMPLES = [
     "torchmoji encode tweets.parquet --out features/ --shards 100 --dtype float16",
     "torchmoji encode --input tweets/ --out emojis/ --engine ray --outputs emojis emotions",
 ]
-_ONLY_HERE = ("outputs", "top_k", "dtype", "strict", "address", "gpus")
+_ONLY_HERE = ("outputs", "top_k", "dtype", "strict", "address", "gpus", "balance")
 
 
 def add_job_options(command: Any) -> None:
@@ -36,7 +36,7 @@ def add_job_options(command: Any) -> None:
     )
     group.add_argument("--top-k", type=positive, metavar="K", help="emojis of a text (default: 5)")
     group.add_argument("--dtype", choices=DTYPES, help="of the features (default: float32)")
-    group.add_argument("--strict", action="store_true", default=None, help="stop at a row without a text")
+    group.add_argument("--strict", action="store_true", help="stop at a row without a text")
     group.add_argument("--address", metavar="A", help="of a Ray cluster (default: one on this machine)")
     group.add_argument("--gpus", type=positive, metavar="N", help="with Ray: a worker on each")
 
@@ -50,7 +50,7 @@ def is_job(options: argparse.Namespace) -> bool:
     if any(getattr(options, name, None) for name in ("shards", "rows_per_part", "engine")):
         return True
     for name in _ONLY_HERE:
-        if options.command == "encode" and getattr(options, name, None) is not None:
+        if options.command == "encode" and getattr(options, name, None):
             raise ValueError(f"--{name.replace('_', '-')} is for a folder of parts: give --shards N too")
     return False
 

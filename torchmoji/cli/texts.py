@@ -87,7 +87,7 @@ def add_commands(add: Any) -> None:
         command.add_argument("--json", action="store_true", help="JSON lines on standard output")
         command.add_argument("--quiet", action="store_true", help="no progress bar, no notes")
         add_model_options(command)
-        add_compute(command, ["balance"] if name == "encode" else [])
+        add_compute(command)
         if name != "explain":
             command.add_argument(
                 "--workers",

@@ -9,6 +9,7 @@ A string gives one result, a list (or tuple, array, series) as many, an iterator
 that reads a window ahead, in flat memory. Results are in the order of the texts, also of empty ones.
 """
 
+import copy
 import os
 import sys
 import tempfile
@@ -50,6 +51,7 @@ from torchmoji.pipeline.results import (
     Explanation,
     Prediction,
     Predictions,
+    Result,
     WordAttention,
     WordEffect,
     word_attention,
@@ -124,14 +126,10 @@ class MojiPipeline:
             raise ValueError(
                 f"classes are {len(classes)} names, but the model has {engine.nb_classes or 'no'} classes"
             )
-        if balance and engine.multi_label:
-            raise ValueError("each of this model's classes is judged on its own: leave balance out")
         self.thresholds = None if thresholds is None else checked_thresholds(thresholds, engine.nb_classes)
         self.temperature = checked_temperature(temperature)
-        self._balance = Balance(balance, class_frequencies, engine.nb_classes)
-        self.balance = balance
-        self.class_frequencies = self._balance.frequencies
         self.engine = engine
+        self._set_balance(balance, class_frequencies)
         self._weights: Path | None = None
         self.classes: tuple[str, ...] = tuple(classes or ())
         self.max_length = max_length
@@ -139,6 +137,13 @@ class MojiPipeline:
         self.batch_size: int | None = None
         self._threads: int | None = None
         self._tokenizer = SentenceTokenizer(vocabulary, fixed_length=max_length or LONGEST)
+
+    def _set_balance(self, balance: float, class_frequencies: Sequence[float] | None) -> None:
+        if balance and self.engine.multi_label:
+            raise ValueError("each of this model's classes is judged on its own: leave balance out")
+        self._balance = Balance(balance, class_frequencies, self.engine.nb_classes)
+        self.balance = balance
+        self.class_frequencies = self._balance.frequencies
 
     @classmethod
     def from_pretrained(
@@ -299,6 +304,40 @@ class MojiPipeline:
         """Word -> id."""
         return self._tokenizer.vocabulary
 
+    @property
+    def limit(self) -> int:
+        """Tokens of a text that are read at once, at most."""
+        return self.max_length or LONGEST
+
+    def with_balance(self, balance: float) -> "MojiPipeline":
+        """A pipeline on the same model with another balance.
+
+        Raises:
+            ValueError: As for the class.
+        """
+        other = copy.copy(self)
+        other._set_balance(balance, self.class_frequencies)
+        return other
+
+    def has_words(self, texts: Iterable[str]) -> npt.NDArray[np.bool_]:
+        """Which texts have a word (n,)."""
+        return np.array([len(self._ids(text)) > 0 for text in texts], dtype=bool)
+
+    def results(self, texts: Sequence[str], features: bool = False) -> list[Result]:
+        """Give all that a run of the model says of texts, for servers, which share runs between requests.
+
+        Args:
+            texts: Several.
+            features: Of the features in place of the classes.
+        """
+        ids = [self._ids(text) for text in texts]
+        rows = split_texts(ids, self.windows, TruncationCounter(self.limit))
+        if features:
+            values, attention = self._features_of(rows, len(texts)), [np.zeros(0, np.float32)] * len(texts)
+        else:
+            values, attention = self._probabilities_of(rows, len(texts))
+        return [Result(*found) for found in zip(values, attention, map(len, ids), strict=True)]
+
     def __repr__(self) -> str:
         return (
             f"<MojiPipeline: {self.engine.name}, {len(self.classes)} classes, {len(self.vocabulary)} words>"
@@ -370,7 +409,9 @@ class MojiPipeline:
         def run(window: Sequence[str], cut: TruncationCounter) -> list[Prediction]:
             probabilities, attention = self._probabilities(window, cut)
             return [
-                Prediction(self._scores(row, self._best(row)[:top_k] if len(weights) else ()), text, weights)
+                Prediction(
+                    self._scores(row, self.best_classes(row)[:top_k] if len(weights) else ()), text, weights
+                )
                 for text, row, weights in zip(window, probabilities, attention, strict=True)
             ]
 
@@ -383,8 +424,8 @@ class MojiPipeline:
         """`predict` for any number of texts, a window at a time, in order."""
         return self.predict(iter(texts), top_k)
 
-    def _best(self, row: Floats) -> npt.NDArray[np.intp]:
-        """The classes of a text, best first; with thresholds those above theirs."""
+    def best_classes(self, row: Floats) -> npt.NDArray[np.intp]:
+        """Give the numbers of the classes above their thresholds, best first, by probabilities (C,)."""
         order = np.argsort(-row, kind="stable")
         if self.thresholds is None:
             return order
@@ -607,8 +648,8 @@ class MojiPipeline:
         """Square roots of probabilities, rows of length 1; zeros for a text without words."""
         roots: Floats = np.sqrt(self.predict_proba(texts))
         if isinstance(texts, str):
-            return roots * self._has_words([texts])
-        return roots * self._has_words(texts)[:, np.newaxis]
+            return roots * self.has_words([texts])
+        return roots * self.has_words(texts)[:, np.newaxis]
 
     # --- words --------------------------------------------------------------------------------------------
 
@@ -643,7 +684,7 @@ class MojiPipeline:
         if not isinstance(text, str):
             raise TypeError(f"explain takes one text, got {type(text).__name__}: call it for each of several")
         self._check_classes()
-        ids = self._ids(text)[: self._limit]
+        ids = self._ids(text)[: self.limit]
         rows = np.zeros((len(ids) + 1, max(1, len(ids))), dtype=np.int64)
         rows[:, : len(ids)] = ids
         rows[np.arange(1, len(ids) + 1), np.arange(len(ids))] = 0  # the model leaves padding out anywhere
@@ -658,10 +699,6 @@ class MojiPipeline:
         return Explanation(self._scores(probabilities[0], [best])[0], effects)
 
     # --- texts to rows and back ---------------------------------------------------------------------------
-
-    @property
-    def _limit(self) -> int:
-        return self.max_length or LONGEST
 
     def _check_classes(self) -> None:
         if not self.classes:
@@ -690,10 +727,6 @@ class MojiPipeline:
         rows = self.engine.features(tokens.ids, batch_size or self.batch_size)
         return merge_rows(rows, tokens.texts, count)
 
-    def _has_words(self, texts: Iterable[str]) -> npt.NDArray[np.bool_]:
-        """Which texts have a word (n,)."""
-        return np.array([len(self._ids(text)) > 0 for text in texts], dtype=bool)
-
     def _adjusted(self, probabilities: Floats) -> Floats:
         """The model's probabilities (n, C) with temperature and balance."""
         return self._balance(with_temperature(probabilities, self.temperature, self.engine.multi_label))
@@ -715,7 +748,7 @@ class MojiPipeline:
         workers: int | None = None,
     ) -> Iterator[T]:
         """The results of each window of texts."""
-        limit = self._limit
+        limit = self.limit
         with TruncationCounter(limit) as cut:
             windows = checked_windows(texts)
             first = next(windows, [])
@@ -748,7 +781,7 @@ class MojiPipeline:
     ) -> Any:
         """A result for a string, an iterator of them for an iterator, a list for several texts."""
         if isinstance(texts, str):
-            with TruncationCounter(self._limit) as cut:
+            with TruncationCounter(self.limit) as cut:
                 return next(iter(run([texts], cut)))
         results = chain.from_iterable(self._windows(texts, run, workers))
         return results if isinstance(texts, Iterator) else list(results)

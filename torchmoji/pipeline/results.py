@@ -22,6 +22,17 @@ class EmojiScore(NamedTuple):
     probability: float
 
 
+class Result(NamedTuple):
+    """What one run of the model gives for a text."""
+
+    values: npt.NDArray[np.float32]
+    """Probabilities (C,) or features (F,)."""
+    attention: npt.NDArray[np.float32]
+    """Of its words, (words,); of features none."""
+    tokens: int
+    """Of the whole text, also of what was cut."""
+
+
 class WordAttention(NamedTuple):
     """A word as tokenized, with the weight that attention gives it, 0 to 1, and its place in the text."""
 

@@ -6,7 +6,6 @@ written by orjson, since 2304 numbers take Python's own `json` about as long as 
 """
 
 import asyncio
-import copy
 import re
 import tempfile
 from base64 import b64encode
@@ -28,14 +27,14 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from torchmoji import __version__
-from torchmoji.balancing import Balance
 from torchmoji.batching import unit_rows
 from torchmoji.emojis import shown
 from torchmoji.files.tables import likely_column
 from torchmoji.pipeline.pipeline import MojiPipeline
+from torchmoji.pipeline.results import Result
 from torchmoji.server.files import Upload, make_private
 from torchmoji.server.guard import Guard, add_handlers
-from torchmoji.server.queue import BatchQueue, Output, QueueClosed, QueueFull, Result
+from torchmoji.server.queue import BatchQueue, Output, QueueClosed, QueueFull
 from torchmoji.server.reading import Reader
 from torchmoji.server.settings import Settings
 
@@ -198,7 +197,7 @@ class _Server:
                     "shorten it",
                 )
         results = await self.queued(output, texts, self._balanced(balance))
-        limit = self.pipeline._limit
+        limit = self.pipeline.limit
         for number, result in enumerate(results):
             if not truncate and not self.pipeline.windows and result.tokens > limit:
                 raise HTTPException(
@@ -222,10 +221,7 @@ class _Server:
             return pipeline
         if pipeline.engine.multi_label or pipeline.class_frequencies is None:
             raise HTTPException(422, "this model's classes cannot be balanced: leave balance out")
-        other = copy.copy(pipeline)
-        other._balance = Balance(balance, pipeline.class_frequencies, len(pipeline.classes))
-        other.balance = balance
-        return other
+        return pipeline.with_balance(balance)
 
     @property
     def readings(self) -> Reader:
@@ -363,7 +359,7 @@ class _Server:
                 "multi_label": pipeline.engine.multi_label,
                 "has_emotions": self.reader is not None and self.reader.has_emotions,
                 "balance": pipeline.balance if can_balance else None,
-                "max_input_length": pipeline._limit,
+                "max_input_length": pipeline.limit,
                 "max_client_batch_size": settings.max_texts,
                 "max_characters": settings.max_characters,
                 "max_file": settings.max_file,

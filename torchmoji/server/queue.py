@@ -14,16 +14,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from torchmoji.batching import TruncationCounter, split_texts
 from torchmoji.pipeline.pipeline import MojiPipeline
+from torchmoji.pipeline.results import Result
 from torchmoji.server.settings import Settings
 
-Floats = npt.NDArray[np.float32]
 Output = Literal["classes", "features"]
 
 
@@ -33,25 +29,6 @@ class QueueFull(Exception):
 
 class QueueClosed(Exception):
     """The server is being stopped."""
-
-
-class Result(NamedTuple):
-    """What the model gives for a text."""
-
-    values: Floats  # probabilities (C,) or features (F,)
-    attention: Floats  # of its words (words,); of features none
-    tokens: int  # of the whole text, also of what was cut
-
-
-def compute(pipeline: MojiPipeline, output: Output, texts: Sequence[str]) -> list[Result]:
-    """The results of texts, as of the pipeline's own methods."""
-    ids = [pipeline._ids(text) for text in texts]
-    rows = split_texts(ids, pipeline.windows, TruncationCounter(pipeline._limit))
-    if output == "features":
-        values, attention = pipeline._features_of(rows, len(texts)), [np.zeros(0, np.float32)] * len(texts)
-    else:
-        values, attention = pipeline._probabilities_of(rows, len(texts))
-    return [Result(*found) for found in zip(values, attention, map(len, ids), strict=True)]
 
 
 class _Job:
@@ -192,7 +169,7 @@ class BatchQueue:
         first = batch[0][0]
         texts = [text for job, start, end in batch for text in job.texts[start:end]]
         try:
-            results = iter(compute(first.pipeline, first.output, texts))
+            results = iter(first.pipeline.results(texts, first.output == "features"))
         except Exception as error:
             if len(batch) == 1:
                 _fail(first, error)

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from torchmoji.batching import unit_rows
 from torchmoji.emojis import EMOJIS, EMOTIONS, alias, emotion_scores
 from torchmoji.pipeline.pipeline import MojiPipeline
-from torchmoji.pipeline.results import EmojiScore, word_attention
-from torchmoji.server.queue import Result
+from torchmoji.pipeline.results import EmojiScore, Result, word_attention
 
 _LINES = files("torchmoji.server").joinpath("examples.txt").read_text("utf-8").splitlines()
 EXAMPLES = tuple(line for line in _LINES if line and not line.startswith("#"))
@@ -58,7 +57,7 @@ class Reader:
         if not len(result.attention):
             return []
         names = self.pipeline.classes
-        best = self.pipeline._best(result.values)[:top_k]
+        best = self.pipeline.best_classes(result.values)[:top_k]
         return [
             {"emoji": names[i], "alias": alias(names[i]), "probability": float(result.values[i])}
             for i in best
@@ -75,7 +74,7 @@ class Reader:
 
     def is_cut(self, result: Result) -> bool:
         """Whether the text is longer than what the model reads."""
-        return result.tokens > self.pipeline._limit and not self.pipeline.windows
+        return result.tokens > self.pipeline.limit and not self.pipeline.windows
 
     def read(self, text: str, classes: Result, features: Result | None, top_k: int) -> dict[str, Any]:
         """All about a text.
