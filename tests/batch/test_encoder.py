@@ -80,6 +80,8 @@ def test_frames_keep_their_kind_and_index(encoder):
     assert out["probabilities"]["x"].shape == (64,)
     assert out["probabilities"]["y"] is None
     assert "no value" in out["error"]["y"]
+    assert (out["error"].dtype, out["emoji_1"].dtype) == ("string", "string")  # Dask asks what they are
+    assert encoder(frame.head(0)).dtypes.equals(out.dtypes)
 
 
 def test_names_that_are_taken_get_underscores(tiny_folder):

@@ -114,7 +114,8 @@ class BatchEncoder:
             batch: A pyarrow table or record batch, a pandas frame, or a dict of columns (lists or arrays).
 
         Returns:
-            The same kind. Lists are fixed-size lists in Arrow, arrays in pandas, (n, C) or (n, F) in a dict.
+            The same kind. Lists are fixed-size lists in Arrow, arrays in pandas, (n, C) or (n, F) in a dict;
+            emojis and errors are of pandas' type "string".
             What a row does not have is null, or NaN in an array: all results of a row without a text, and
             those of a text without words but its features, which are zeros.
 
@@ -146,14 +147,8 @@ class BatchEncoder:
             values = [
                 None if no_value else value for value, no_value in zip(series, series.isna(), strict=True)
             ]
-            return batch.assign(
-                **{
-                    name: column
-                    if column.ndim == 1
-                    else [None if np.isnan(row[0]) else row for row in column]
-                    for name, column in self.results(values, names).items()
-                }
-            )
+            columns = self.results(values, names)
+            return batch.assign(**{name: _to_pandas(column, batch.index) for name, column in columns.items()})
         raise TypeError(
             f"a batch must be a pyarrow table or record batch, a pandas frame or a dict of columns, got "
             f"{type(batch).__name__}"
@@ -256,6 +251,18 @@ def _error(value: Any) -> str | None:
     if len(value) > LONGEST_LINE:
         return f"has {len(value)} characters, more than {LONGEST_LINE}: split the text"
     return None
+
+
+def _to_pandas(column: Array, index: Any) -> Any:
+    """A column of a frame: strings, which engines can tell from other objects, numbers, or arrays."""
+    import pandas
+
+    if column.dtype == object:
+        return pandas.array(column, dtype="string")
+    if column.ndim == 1:
+        return column
+    rows = [None if np.isnan(row[0]) else row for row in column]
+    return pandas.Series(rows, index=index, dtype=object)
 
 
 def to_arrow(column: Array) -> Any:
