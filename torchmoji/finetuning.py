@@ -258,8 +258,11 @@ def _metric(evaluate: str) -> str:
     return metric
 
 
+_SCORES = {"acc": evaluate_using_acc, "weighted": evaluate_using_weighted_f1}
+
+
 def _evaluate(model: nn.Module, test_gen: Batches, metric: str, verbose: int) -> float:
-    score = (evaluate_using_acc if metric == "acc" else evaluate_using_weighted_f1)(model, test_gen)
+    score = _SCORES[metric](model, test_gen)
     if verbose:
         logger.info("%s on the test part: %.4f", metric, score)
     return score

@@ -70,7 +70,7 @@ def test_other_formats(add, pipeline):
     )
     assert add("a.csv", "\ufefftext\ngood\n").content.startswith("\ufefftext,emoji_1".encode())
     assert add("a.CSV.GZ", gzip.compress(b"text\ngood\n")).text.startswith("text,emoji_1")
-    assert add("a.csv.bz2", bz2.compress(b"text\ngood\n")).text.startswith("text,emoji_1")
+    assert add("a.csv.bz2", bz2.compress("\ufefftext\ngood\n".encode())).text.startswith("\ufefftext,emoji_1")
     rows = list(csv.reader(add("a.txt", "good\n\nbad, day\r\n").text.splitlines()))
     assert [row[0] for row in rows] == ["text", "good", "", "bad, day"]
     header = add("a.csv", "text,emoji_1,emoji_1_\ngood,x,y\n").text.splitlines()[0]

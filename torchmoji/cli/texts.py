@@ -48,8 +48,8 @@ from torchmoji.weights.folder import find
 
 _INPUTS = """
 Arguments are texts, or files where they name some; - is standard input, whose lines are answered as they
-come. Files are .txt, .csv, .tsv, .jsonl, .json, also gzipped, or .parquet; all columns of a table are kept.
-Results go to standard output, or to a file (--out): .csv, .tsv, .jsonl or .parquet"""
+come. Files are .txt, .csv, .tsv, .jsonl, .json, also compressed, or .parquet; all columns of a table are
+kept. Results go to standard output, or to a file (--out): .csv, .tsv, .jsonl or .parquet"""
 
 _CHUNK_BYTES = 1 << 18
 _NAME_ONE = "name one with --text-column"

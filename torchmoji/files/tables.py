@@ -254,10 +254,14 @@ def open_table(
         yield Table(name, kind, list(first[0][1]) if first else [], chain(first, rows), report=report)
 
 
-def open_packed(path: str | os.PathLike[str], mode: str, **options: Any) -> Any:
-    """`open`, or `gzip.open` for a path that ends in `.gz`."""
-    opener: Any = gzip.open if compression(path) == ".gz" else open
-    return opener(path, mode, **options)
+@contextmanager
+def open_bytes(path: str | os.PathLike[str], filesystem: Any = None) -> Iterator[Any]:
+    """The bytes of a file, unpacked; arguments as of `open_table`."""
+    with (
+        open(path, "rb") if filesystem is None else filesystem.open(os.fspath(path), "rb") as raw,
+        closing(_unpacked(raw, compression(path))) as file,
+    ):
+        yield file
 
 
 class _Bz2(io.RawIOBase):
@@ -320,8 +324,7 @@ def _read(
     packed_as = compression(path)
     try:
         with (
-            open(path, "rb") if filesystem is None else filesystem.open(os.fspath(path), "rb") as raw,
-            closing(_unpacked(raw, packed_as)) as unpacked,
+            open_bytes(path, filesystem) as unpacked,
             io.TextIOWrapper(
                 unpacked,
                 "utf-8-sig" if is_utf_8 else encoding,

@@ -18,13 +18,14 @@ from typing import Any
 from torchmoji.emojis import shown
 from torchmoji.files.extras import require
 from torchmoji.files.tables import (
+    COMPRESSIONS,
     TEXT_FORMATS,
     Table,
     as_json,
     compression,
     csv_line,
     ending,
-    open_packed,
+    open_bytes,
     open_table,
     unused_name,
 )
@@ -63,7 +64,8 @@ class Upload:
     def __init__(self, path: Path, name: str, settings: Settings, column: str | None = None) -> None:
         self.path, self.name, self._settings, self._column = path, name, settings, column or None
         if ending(name) not in ADMITTED:
-            raise ValueError(f"cannot read {name!r:.80}: use {', '.join(ADMITTED)}, texts also with .gz")
+            packed = f"texts also with {', '.join(COMPRESSIONS)}"
+            raise ValueError(f"cannot read {name!r:.80}: use {', '.join(ADMITTED)}, {packed}")
         self.rows = 0
         with self._opened() as table:
             self.columns, self.kind, self._delimiter = list(table.columns), table.kind, table.delimiter
@@ -124,7 +126,7 @@ class Upload:
             return _ParquetWriter(self.path, names)
         has_mark = False
         if not self.is_json:
-            with open_packed(self.path, "rb") as file:  # Excel reads emojis only with a byte order mark
+            with open_bytes(self.path) as file:  # Excel reads emojis only with a byte order mark
                 has_mark = file.read(3) == codecs.BOM_UTF8
         return Writer(self, names, has_mark)
 
