@@ -126,6 +126,35 @@ def test_another_job_is_refused_and_replaces_only_if_forced(texts, tmp_path, enc
     assert sorted(parts(out)) == [f"part-0000{number}-of-00003.parquet" for number in range(3)]
 
 
+def test_parts_that_a_killed_job_did_not_note_do_not_stay(texts, tmp_path, encoder):
+    out = tmp_path / "out"
+    encode_files(texts, out, encoder, shards=6)
+    about = manifest(out)
+    (out / MANIFEST).write_text(json.dumps(about | {"parts": []}))
+    encode_files(texts, out, encoder, shards=2, force=True)
+    assert len(pyarrow.parquet.read_table(out)) == 300
+    (out / "another.parquet").write_bytes((out / "part-00000-of-00002.parquet").read_bytes())
+    with pytest.raises(RuntimeError, match=r"has another\.parquet, which readers would take for a part"):
+        encode_files(texts, out, encoder, shards=2)
+
+
+def test_the_encoding_is_part_of_what_a_job_is(tmp_path, encoder):
+    (tmp_path / "a.txt").write_text("café", encoding="utf-8")
+    encode_files(tmp_path / "a.txt", tmp_path / "out", encoder, encoding="latin-1")
+    with pytest.raises(ValueError, match="made with another encoding="):
+        encode_files(tmp_path / "a.txt", tmp_path / "out", encoder)
+
+
+def test_no_row_is_read_twice_and_hidden_folders_are_not_read(tmp_path, encoder):
+    for name in ("a::b.txt", ".ipynb_checkpoints/a.txt", "_temporary/0/a.txt"):
+        file = tmp_path / "in" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("a day\n")
+    assert encode_files(tmp_path / "in", tmp_path / "out", encoder).rows_in == 1
+    with pytest.raises(ValueError, match=r"a::b\.txt is named twice"):
+        encode_files([tmp_path / "in" / "a::b.txt", tmp_path / "in"], tmp_path / "two", encoder)
+
+
 def test_foreign_folders_and_damaged_manifests_are_refused(texts, tmp_path, encoder):
     out = tmp_path / "out"
     out.mkdir()
@@ -159,6 +188,8 @@ def test_strict_stops_with_the_place_and_keeps_whole_parts(texts, tmp_path, tiny
     assert len(os.listdir(tmp_path / "out")) == 2
     later = encode_files(texts, tmp_path / "out", BatchEncoder(tiny_folder), shards=6)
     assert (later.skipped, later.rows_out) == (1, 300)
+    with pytest.raises(ValueError, match=r"a\.csv, line 100, has 3 cells"):
+        encode_files(texts, tmp_path / "out", strict, shards=6)
 
 
 def test_more_shards_than_rows_and_no_rows(tmp_path, encoder):
@@ -179,6 +210,20 @@ def test_columns_of_several_types_become_texts(tmp_path, encoder):
     assert table["n"].to_pylist() == ["1", "x", str(2**70)]
     assert table["row"].to_pylist() == ["[1]", "y", None]
     assert table["row_"].to_pylist() == [0, 1, 2]
+
+
+def test_objects_without_members_and_halves_of_characters_in_names_become_texts(tmp_path, encoder):
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "meta": {}, "\\ud83d": [{"\\ud83d": 1}]}')
+    encode_files(tmp_path / "a.jsonl", tmp_path / "out", encoder)
+    (row,) = pyarrow.parquet.read_table(tmp_path / "out").to_pylist()
+    assert (row["meta"], row["\\ud83d"]) == ("{}", [{"\\ud83d": 1}])
+
+
+def test_columnar_files_keep_their_types(tmp_path, encoder):
+    feather = pytest.importorskip("pyarrow.feather")
+    feather.write_feather(pyarrow.table({"text": ["a day"], "n": [2**60]}), tmp_path / "a.feather")
+    encode_files(tmp_path / "a.feather", tmp_path / "out", encoder)
+    assert pyarrow.parquet.read_table(tmp_path / "out")["n"].to_pylist() == [2**60]
 
 
 def test_an_input_that_changes_meanwhile_is_told(texts, tmp_path, encoder, monkeypatch):
@@ -228,6 +273,10 @@ def test_wrong_inputs(texts, tmp_path, encoder, tiny_folder):
         encode_files(tmp_path / "nothing", tmp_path / "out", encoder)
     with pytest.raises(ValueError, match=r"a\.csv has no column 'tweet', only 'n', 'text'"):
         encode_files(texts, tmp_path / "out", BatchEncoder(tiny_folder, "tweet"))
+    with pytest.raises(ValueError, match=r"b\.jsonl has no column 'tweet', only 'n', 'text', 'at'"):
+        encode_files(texts / "b.jsonl", tmp_path / "out", BatchEncoder(tiny_folder, "tweet"))
+    (tmp_path / "a.txt").write_text("a day\n")
+    assert encode_files(tmp_path / "a.txt", tmp_path / "out", BatchEncoder(tiny_folder, "tweet")).errors == 0
 
 
 def test_processes_make_the_same_parts(texts, tmp_path, encoder):

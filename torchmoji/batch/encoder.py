@@ -141,7 +141,7 @@ class BatchEncoder:
                 schema = schema.append(pyarrow.field(name, array.type))
             return type(batch).from_arrays([*batch.columns, *arrays.values()], schema=schema)
         if kind == "pandas" and hasattr(batch, "columns"):
-            names = list(map(str, batch.columns))
+            names = list(batch.columns)
             self._check_column(names)
             series = batch[self.column]
             values = [

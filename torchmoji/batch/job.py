@@ -7,11 +7,11 @@ not matter who makes a part, or how often: it appears under its name when it is 
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MANIFEST = "_manifest.json"
 """Readers of folders of Parquet pass over names that begin so."""
 _SECONDS_BETWEEN_NOTES = 5.0
+_PART = re.compile(r"part-\d+-of-\d+\.parquet")
 
 
 @dataclass(frozen=True)
@@ -170,12 +171,8 @@ def _entries(
 def _by_processes(writer: "PartWriter", workers: int) -> "Iterator[Entry]":
     from torchmoji.pipeline.workers import Workers
 
-    with Workers(partial(_itself, writer), min(workers, writer.parts), writer.encoder.threads) as pool:
+    with Workers(lambda: writer, min(workers, writer.parts), writer.encoder.threads) as pool:
         yield from pool.map(range(writer.parts))
-
-
-def _itself(writer: "PartWriter") -> "PartWriter":
-    return writer
 
 
 # --- the manifest -------------------------------------------------------------------------------------------
@@ -213,10 +210,10 @@ class Manifest:
                 f"{folder} was made with another {names}: give another folder, or force= to replace "
                 "what is there"
             )
-        for name, entry in parts.items():
-            if not differing:
-                self.parts[name] = entry
-            elif os.path.basename(name) == name:
+        if not differing:
+            self.parts = parts
+        for name in there if differing else ():
+            if _PART.fullmatch(name):  # noted or not: a job that was killed leaves more than it noted
                 with suppress(FileNotFoundError):
                     folder.system.rm((folder / name).path)
         self.write()
@@ -260,7 +257,13 @@ class Manifest:
         Raises:
             RuntimeError: They have not, or are not seen from this machine.
         """
-        unseen = set(names) - set(self._folder.names())
+        there = set(self._folder.names())
+        strays = [name for name in there - set(names) if name.endswith(".parquet")]
+        if strays:
+            raise RuntimeError(
+                f"{self._folder} has {min(strays)}, which readers would take for a part: remove it"
+            )
+        unseen = set(names) - there
         if unseen:
             raise RuntimeError(
                 f"{min(unseen)} was written, but is not in {self._folder} as this machine sees it: name a "

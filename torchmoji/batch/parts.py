@@ -58,6 +58,7 @@ class PartWriter:
         self.encoder, self.types, self.parts, self.folder = encoder, types, parts, folder
         self.rows = sum(source.rows for source in sources)
         self.known: dict[str, Entry] = {}
+        self.encoding = encoding
         self._sources, self._input = sources, Rows(sources, encoder.column, encoding)
 
     @classmethod
@@ -73,6 +74,8 @@ class PartWriter:
         """Read the input once, for its rows and columns, and divide it."""
         sources, types, rows = list[Source](), dict[str, Any](), 0
         for file in (file for place in given for file in place.tables()):
+            if str(file) in (source.path for source in sources):
+                raise ValueError(f"{file} is named twice, so that its rows would be there twice")
             about = file.about()
             found, kinds = scan(str(file), encoder.column, encoding)
             types |= {name: common_type(types.get(name, kind), kind) for name, kind in kinds.items()}
@@ -87,7 +90,8 @@ class PartWriter:
         model = Place(find(self.encoder.model, self.encoder.vocabulary).weights).sha256()
         words = self.encoder.vocabulary and Place(self.encoder.vocabulary).sha256()
         files = [[source.path, source.rows, *source.about] for source in self._sources]
-        return settings | {"model": model, "vocabulary": words, "input": files, "shards": self.parts}
+        settings |= {"model": model, "vocabulary": words, "encoding": self.encoding}
+        return settings | {"input": files, "shards": self.parts}
 
     def name(self, part: int) -> str:
         """The file of a part."""
@@ -101,7 +105,9 @@ class PartWriter:
         """
         start, stop = (self.rows * number // self.parts for number in (part, part + 1))
         file = Place(self.folder) / self.name(part)
-        if (entry := self.known.get(self.name(part))) and entry["sha256"] == file.sha256():
+        entry = self.known.get(self.name(part), {})
+        is_good = not (self.encoder.strict and entry.get("errors"))
+        if entry and is_good and entry["sha256"] == file.sha256():
             tick(stop - start)
             return entry | {"skipped": True}
         entry = {"name": self.name(part), "rows": 0, "errors": 0, "keys": 0}

@@ -30,7 +30,11 @@ class Place:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.system, self.path = url_to_fs(os.path.expanduser(os.fspath(path)))
+        name = os.path.expanduser(os.fspath(path))
+        if "::" in name and os.path.exists(name):  # which fsspec takes for one protocol in another
+            self.system, self.path = LocalFileSystem(), os.path.abspath(name)
+        else:
+            self.system, self.path = url_to_fs(name)
         self.is_local = isinstance(self.system, LocalFileSystem)
 
     def __str__(self) -> str:
@@ -55,10 +59,16 @@ class Place:
         is_folder = self.system.isdir(self.path)
         found = self.system.find(self.path) if is_folder else self.system.glob(self.path)
         tables = [name for name in sorted(found) if ending(name) in READABLE]
-        tables = [name for name in tables if not os.path.basename(name).startswith((".", "_"))]
+        start = len(self.path) if is_folder else 0
+
+        def is_hidden(name: str) -> bool:
+            inside = name[start:] if is_folder else os.path.basename(name)
+            return any(part.startswith((".", "_")) for part in inside.split("/"))
+
+        tables = [name for name in tables if not is_hidden(name)]
         if not tables:
             raise FileNotFoundError(f"there is no file of texts at {self}: known are {', '.join(READABLE)}")
-        return [Place(self.system.unstrip_protocol(name)) for name in tables]
+        return [Place(name if self.is_local else self.system.unstrip_protocol(name)) for name in tables]
 
     def about(self) -> list[Any]:
         """What tells the file from another one: its size, and when it changed."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from torchmoji.batch.parts import Entry, PartWriter
 from torchmoji.files.extras import require
+from torchmoji.pipeline.workers import told
 
 _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -32,13 +33,10 @@ class _Actor:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         try:
-            made: object = self.writer(int(batch["part"][0]))
+            made = pickle.dumps((self.writer(int(batch["part"][0])), None, ""))
         except Exception as error:
-            made = error
-        try:
-            return {"made": [pickle.dumps(made)]}
-        except Exception:  # of an error that cannot be pickled
-            return {"made": [pickle.dumps(RuntimeError(f"{type(made).__name__}: {made}"))]}
+            made = told(error)
+        return {"made": [made]}
 
 
 def run(writer: PartWriter, workers: int | None, address: str | None, gpus: int) -> Iterator[Entry]:
@@ -87,9 +85,9 @@ def run(writer: PartWriter, workers: int | None, address: str | None, gpus: int)
             num_gpus=1 if gpus else None,
         )
         for row in made.iter_rows():
-            entry = pickle.loads(row["made"])
-            if isinstance(entry, Exception):
-                raise entry
+            entry, error, _ = pickle.loads(row["made"])
+            if error is not None:
+                raise error
             yield entry
 
 

@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 
 from torchmoji.batch.places import Place
-from torchmoji.files.tables import Row, as_json, ending, open_table
+from torchmoji.files.tables import DEFAULT_COLUMN, Row, as_json, ending, open_table
 
 _ROWS_AT_ONCE = 8192
 _NEXT = "name the texts' as column="
@@ -47,9 +47,13 @@ def records(path: str, column: str, encoding: str | None) -> Generator[Record, N
 
     with open_table(file.path, name=path, encoding=encoding, filesystem=file.system, report=report) as table:
         name = table.column(column, _NEXT) if table.has_header else column
+        if not table.has_header and table.kind not in (".json", ".jsonl"):
+            name = DEFAULT_COLUMN
         for line, row in table:
             yield from unread
             unread.clear()
+            if not all(map(str.isascii, row)):
+                row = {_clean(key): value for key, value in row.items()}
             yield Record(
                 row, row.get(name, ValueError(f"has no column {name!r:.80}")), f"{path}, line {line},"
             )
@@ -62,6 +66,8 @@ def scan(path: str, column: str, encoding: str | None) -> tuple[int, dict[str, A
     with open_table(file.path, name=path, encoding=encoding, filesystem=file.system) as table:
         if table.has_header:
             table.column(column, _NEXT)
+        is_text, is_json = table.kind in (".csv", ".tsv"), table.kind in (".json", ".jsonl")
+        if is_text:
             types = dict.fromkeys(table.columns, pyarrow.string())
     if ending(path) == ".parquet":
         with pyarrow.parquet.ParquetFile(file.path, filesystem=file.system) as parquet:
@@ -69,16 +75,20 @@ def scan(path: str, column: str, encoding: str | None) -> tuple[int, dict[str, A
     with closing(records(path, column, encoding)) as remaining:
         while chunk := list(islice(remaining, _ROWS_AT_ONCE)):
             rows += len(chunk)
-            if ending(path) not in (".csv", ".tsv"):
+            if not is_text:
                 for name in dict.fromkeys(name for record in chunk for name in record.row):
                     kind = _type_of([record.row.get(name) for record in chunk])
                     types[name] = common_type(types.get(name, kind), kind)
+    if is_json and rows and column not in types:
+        names = ", ".join(map(repr, types)) or "none"
+        raise ValueError(f"{path} has no column {column!r:.80}, only {names:.200}: {_NEXT}")
     return rows, types
 
 
 def _type_of(values: list[Any]) -> Any:
     try:
-        return pyarrow.array(_clean(values)).type
+        kind = pyarrow.array(_clean(values)).type
+        return _MIXED if "struct<>" in str(kind) else kind  # which Parquet does not know
     except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):
         return _MIXED
 
@@ -119,7 +129,7 @@ def _clean(value: Any) -> Any:
     if isinstance(value, list):
         return [_clean(member) for member in value]
     if isinstance(value, dict):
-        return {name: _clean(member) for name, member in value.items()}
+        return {_clean(name): _clean(member) for name, member in value.items()}
     return value
 
 

@@ -143,7 +143,10 @@ class Workers(Generic[T, R]):
             data, future = job
             for _ in range(1 if self._is_closed else ATTEMPTS):
                 try:
-                    process = process or self._start()
+                    if process is None:
+                        process = self._start()
+                        _send(process.stdin, pickle.dumps(sys.path), with_size=False)
+                        _send(process.stdin, self._load)
                     _send(process.stdin, data)
                     future.set_result(_receive(process.stdout))
                     break
@@ -172,9 +175,6 @@ class Workers(Generic[T, R]):
                 start_new_session=True,  # the terminal's Ctrl-C is for the program alone
             )
             self._processes.add(process)
-        assert process.stdin
-        process.stdin.write(pickle.dumps(sys.path))
-        _send(process.stdin, self._load)
         return process
 
     def _end(self, process: "subprocess.Popen[bytes]") -> str:
@@ -206,7 +206,7 @@ def serve() -> None:
                 function, load = pickle.loads(load)(), b""
             answer = pickle.dumps((function(pickle.loads(data)), None, ""), pickle.HIGHEST_PROTOCOL)
         except Exception as error:
-            answer = _told(error)
+            answer = told(error)
         _send(answers, answer)
 
 
@@ -219,7 +219,7 @@ def _read(source: IO[bytes], items: "SimpleQueue[bytes]") -> None:
         os._exit(0)
 
 
-def _told(error: Exception) -> bytes:
+def told(error: Exception) -> bytes:
     """An error, or what it says where it cannot be pickled and back."""
     trace = traceback.format_exc()
     try:
@@ -233,8 +233,9 @@ def _told(error: Exception) -> bytes:
 # --- messages -----------------------------------------------------------------------------------------------
 
 
-def _send(file: Any, data: bytes) -> None:
-    file.write(len(data).to_bytes(8, "big"))
+def _send(file: Any, data: bytes, with_size: bool = True) -> None:
+    if with_size:
+        file.write(len(data).to_bytes(8, "big"))
     file.write(data)
     file.flush()
 
