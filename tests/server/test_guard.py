@@ -2,11 +2,14 @@
 
 import json
 import logging
+import time
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 from support.small_pipeline import small
 
+from torchmoji import MojiPipeline
 from torchmoji.server import Settings, create_app, queue
 
 GOOD = {"inputs": "good day"}
@@ -56,6 +59,7 @@ def test_a_server_for_other_machines_goes_by_addresses(client_of):
         {"Origin": "http://localhost:1234"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Origin": "http://localhost.evil.example"},
+        {"Origin": "http://["},
     ],
 )
 def test_pages_of_other_sites_may_not_ask(client, headers):
@@ -123,6 +127,30 @@ def test_what_is_too_large_or_malformed_is_refused(client, path, content, status
     assert client.post("/embed", json=GOOD).status_code == 200
 
 
+def test_a_list_of_numbers_makes_one_error_not_one_for_each(client_of):
+    client = client_of(small())
+    for path, field in (("/predict", "inputs"), ("/read", "inputs"), ("/v1/embeddings", "input")):
+        started = time.process_time()
+        answer = client.post(path, json={field: [1] * 300_000})
+        assert answer.status_code in (400, 422)
+        assert f"{field}: must be a text or a list of texts" in answer.text
+        assert time.process_time() - started < 2  # it was five seconds and 600 MB
+
+
+def test_mounted_in_another_application_it_is_the_same():
+    outer = FastAPI()
+    outer.mount("/moji", create_app(small(), Settings(key="s3cret", max_body=50)))
+    client = TestClient(outer, base_url="http://localhost")
+    assert client.get("/moji/health").status_code == 200
+    assert (
+        client.post("/moji/v1/embeddings", json={"input": "a"}).json()["error"]["code"] == "invalid_api_key"
+    )
+    key = {"Authorization": "Bearer s3cret"}
+    body = "text\n" + "good day\n" * 20
+    assert client.post("/moji/file?name=a.csv", content=body, headers=key).status_code == 200
+    assert client.post("/moji/embed", json={"inputs": "a" * 60}, headers=key).status_code == 413
+
+
 def test_a_request_that_finds_the_queue_full_is_asked_to_come_again(client, monkeypatch):
     async def full(*arguments):
         raise queue.QueueFull
@@ -159,10 +187,10 @@ def test_malformed_calls_leave_no_text_in_a_log_or_an_answer(client, caplog, cap
 def test_a_fault_is_an_answer_without_a_traceback_and_a_line_in_the_log_without_texts(
     client, monkeypatch, caplog
 ):
-    def failing(pipeline, output, texts):
+    def failing(pipeline, texts, features):
         raise RuntimeError(f"cannot compute {texts}")
 
-    monkeypatch.setattr(queue, "compute", failing)
+    monkeypatch.setattr(MojiPipeline, "results", failing)
     for path, values in (("/embed", {"inputs": "secret"}), ("/v1/embeddings", {"input": "secret"})):
         answer = client.post(path, json=values)
         assert answer.status_code == 500

@@ -21,9 +21,9 @@ import pytest
 from support.requests import fetch
 from support.small_pipeline import small
 
-from torchmoji import demo
+from torchmoji import MojiPipeline, demo
 from torchmoji.cli.main import main
-from torchmoji.server import Settings, serve, served
+from torchmoji.server import Settings, protocol, serve, served
 
 TEXTS = ["I love mom's cooking", "not again.. my train is late"]
 PROGRAM = (
@@ -147,7 +147,51 @@ def test_slow_requests_are_ended(hasty):
     assert fetch(f"{hasty}embed", {"inputs": "good"})[0] == 200
 
 
-def test_an_answer_that_nobody_takes_is_dropped(hasty):
+@pytest.fixture
+def slow_model(monkeypatch):
+    """A model that takes a twentieth of a second for a batch."""
+    compute = MojiPipeline.results
+
+    def slowly(*arguments):
+        time.sleep(0.05)
+        return compute(*arguments)
+
+    monkeypatch.setattr(MojiPipeline, "results", slowly)
+
+
+def waiting(address):
+    return float(re.search(r"^torchmoji_waiting_texts (\S+)", fetch(f"{address}metrics")[2], re.M)[1])
+
+
+def test_what_a_client_that_has_gone_asked_for_is_not_computed(slow_model):
+    with served(small(), settings=Settings(batch_texts=8)) as address:
+        body = json.dumps({"inputs": ["good day"] * 2000}).encode()
+        place = urlsplit(address)
+        with socket.create_connection((place.hostname, place.port)) as connection:
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            time.sleep(0.5)
+            assert waiting(address) > 1000
+        time.sleep(0.5)
+        assert waiting(address) == 0
+
+
+def test_a_request_that_is_stopped_with_the_server_gets_an_answer(slow_model, caplog, capfd):
+    answers = []
+    with served(small(), settings=Settings(batch_texts=8, stop_seconds=1)) as address:
+        data = {"inputs": ["good day"] * 2000}
+        thread = threading.Thread(target=lambda: answers.append(fetch(f"{address}embed", data)))
+        thread.start()
+        time.sleep(0.5)
+    thread.join()
+    assert answers[0][0] == 503
+    assert "the server is being stopped" in answers[0][2]
+    assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("most", [protocol._MOST, 1 << 20])
+def test_an_answer_that_nobody_takes_is_dropped(hasty, monkeypatch, most):
+    """After half a second here, or at once where all such answers together are too much."""
+    monkeypatch.setattr(protocol, "_MOST", most)
     place = urlsplit(hasty)
     body = json.dumps({"inputs": ["good day"] * 2048}).encode()
     with socket.socket() as connection:
@@ -159,7 +203,7 @@ def test_an_answer_that_nobody_takes_is_dropped(hasty):
         )
         head = connection.recv(1000)
         whole = int(re.search(rb"content-length: (\d+)", head)[1])
-        time.sleep(2)
+        time.sleep(2 if most > 1 << 20 else 0.2)
         taken = len(head)
         with suppress(ConnectionResetError):
             while block := connection.recv(1 << 16):

@@ -22,7 +22,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response, StreamingResponse
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PlainValidator, WithJsonSchema
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -54,7 +54,32 @@ _PAGE = {
 }
 _AGAIN = {"Retry-After": "1"}
 
-Many = Annotated[str | list[str], Field(description="A text, or several.")]
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _checked(is_item: Callable[[Any], bool], most: int | None = None) -> PlainValidator:
+    """Takes a list of texts, or without `most` also one text; pydantic would make an error of each number."""
+
+    def check(value: Any) -> Any:
+        is_list = isinstance(value, list) and (most is None or 1 <= len(value) <= most)
+        if (is_list and all(map(is_item, value))) or (most is None and _is_text(value)):
+            return value
+        raise ValueError
+
+    return PlainValidator(check)
+
+
+_TEXTS_SCHEMA = {"type": "array", "items": {"type": "string"}}
+_MANY_SCHEMA = {"anyOf": [{"type": "string"}, _TEXTS_SCHEMA]}
+_LISTS_SCHEMA = {"anyOf": [*_MANY_SCHEMA["anyOf"], {"type": "array", "items": _TEXTS_SCHEMA}]}
+
+Many = Annotated[
+    str | list[str],
+    _checked(_is_text),
+    WithJsonSchema(_MANY_SCHEMA | {"description": "A text, or several."}),
+]
 TopK = Annotated[int, Field(ge=1, description="How many classes, at most all.")]
 Share = Annotated[
     float | None,
@@ -86,9 +111,11 @@ class EmbedRequest(_Texts):
 class PredictRequest(_Options):
     """As in text-embeddings-inference."""
 
-    inputs: str | list[str] | list[list[str]] = Field(
-        description="A text, several, or several in lists of one."
-    )
+    inputs: Annotated[
+        str | list[str] | list[list[str]],
+        _checked(lambda value: _is_text(value) or (isinstance(value, list) and all(map(_is_text, value)))),
+        WithJsonSchema(_LISTS_SCHEMA | {"description": "A text, several, or several in lists of one."}),
+    ]
     truncate: bool = False
     raw_scores: bool = Field(
         False, description="Logarithms of probabilities, of classes judged alone log-odds."
@@ -121,7 +148,11 @@ class EmotionsRequest(_Texts):
 class ReadRequest(BaseModel):
     """One text, or two to compare."""
 
-    inputs: list[str] = Field(min_length=1, max_length=2)
+    inputs: Annotated[
+        list[str],
+        _checked(_is_text, most=2),
+        WithJsonSchema(_TEXTS_SCHEMA | {"minItems": 1, "maxItems": 2}),
+    ]
     top_k: TopK = 5
     balance: Share = None
 

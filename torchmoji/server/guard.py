@@ -5,6 +5,7 @@ that of Hugging Face's text-embeddings-inference. No message of an error is logg
 in it.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import logging
@@ -12,7 +13,6 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 from fastapi import FastAPI
@@ -47,6 +47,12 @@ _TEI = {401: "Unauthorized", 429: "Overloaded", 503: "Unhealthy"}
 _DRAINED_SECONDS = 5.0
 LARGEST_HEAD = 16 << 10
 """Bytes of a request's headers, and of its address."""
+
+
+def route_path(scope: Message) -> str:
+    """The path of a request, without that at which the application is mounted in another."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def failure(path: str, status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -86,8 +92,22 @@ class Guard:
         started, status = time.perf_counter(), 0
         received = 0
 
+        is_gone = is_answered = False
+        request = asyncio.current_task()
+        watcher: asyncio.Task[None] | None = None
+
+        async def watch() -> None:
+            """Give a request up when its client goes, which computes for nobody then."""
+            nonlocal is_gone
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            if request is not None and not is_answered:
+                is_gone = True
+                request.cancel()
+
         async def guarded_send(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_answered
+            is_answered = message["type"] == "http.response.body" and not message.get("more_body")
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = {name for name, _ in message.get("headers", [])}
@@ -95,14 +115,14 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", []), *added]}
             await send(message)
 
-        path = scope["path"]
+        path = route_path(scope)
         is_file = path in ("/file", "/columns")
         most = self._settings.max_file if is_file else self._settings.max_body
         seconds = self._settings.file_seconds if is_file else self._settings.body_seconds
         deadline, is_whole = time.monotonic() + seconds, False
 
         async def counted() -> Message:
-            nonlocal received, is_whole
+            nonlocal received, is_whole, watcher
             if is_whole:  # what comes now is that the client has gone
                 return await receive()
             with anyio.move_on_after(deadline - time.monotonic()) as limit:
@@ -119,6 +139,8 @@ class Guard:
                 raise HTTPException(413, f"the request has more than {most} bytes: send less at once")
             if self._arriving > self._settings.max_arriving:
                 raise HTTPException(503, "too much arrives at once", {"Retry-After": "1"})
+            if is_whole:
+                watcher = asyncio.create_task(watch())
             return message
 
         try:
@@ -136,14 +158,18 @@ class Guard:
                 await answer(scope, receive, guarded_send)
         except ClientDisconnect:
             pass
+        except asyncio.CancelledError:
+            if not is_gone and not status:
+                answer = failure(path, 503, "the server is being stopped", {"connection": "close"})
+                await answer(scope, receive, guarded_send)
         except Exception as error:
-            if isinstance(error, _Gone):
-                raise
             logger.error("%s", _told(error))
-            if status:
-                raise _Gone from None
-            await failure(path, 500, "the server failed: its log says where")(scope, receive, guarded_send)
+            if not status:  # else the answer cannot be ended, and the server closes the connection
+                answer = failure(path, 500, "the server failed: its log says where")
+                await answer(scope, receive, guarded_send)
         finally:
+            if watcher is not None:
+                watcher.cancel()
             self._arriving -= 0 if is_file else received
             self._observe(path, status, time.perf_counter() - started)
 
@@ -161,14 +187,14 @@ class Guard:
             return HTTPException(400, "this server does not go by that name: start it with --allow-host NAME")
         origin = b"".join(headers.get(b"origin", [])).decode("latin-1")
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            is_own = urlsplit(origin).netloc.lower() == hosts[0].lower() if origin else True
+            is_own = not origin or origin.lower().partition("://")[2] == hosts[0].lower()
             sites = headers.get(b"sec-fetch-site", [])
             is_foreign = not is_own or (not origin and sites not in ([], [b"same-origin"], [b"none"]))
             if is_foreign and origin not in self._settings.origins and "*" not in self._settings.origins:
                 return HTTPException(
                     403, "pages of other sites may not ask: start it with --allow-origin SITE"
                 )
-        if self._settings.key is not None and scope["path"] not in OPEN and scope["method"] != "OPTIONS":
+        if self._settings.key is not None and route_path(scope) not in OPEN and scope["method"] != "OPTIONS":
             scheme, _, given = b"".join(headers.get(b"authorization", [])).partition(b" ")
             if scheme.lower() != b"bearer" or not hmac.compare_digest(given, self._settings.key.encode()):
                 return HTTPException(
@@ -194,10 +220,6 @@ class Guard:
             return False
 
 
-class _Gone(Exception):
-    """An answer that cannot be ended; the server closes the connection."""
-
-
 async def _drain(receive: Receive, is_whole: bool) -> None:
     """Read on for a moment and keep nothing: most clients listen only after they have sent all."""
     with anyio.move_on_after(_DRAINED_SECONDS):
@@ -220,7 +242,7 @@ def add_handlers(app: FastAPI) -> None:
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        path = request.url.path
+        path = route_path(request.scope)
         headers = {**(error.headers or {})}
         if error.status_code in (408, 413, 503):
             headers["connection"] = "close"
@@ -242,9 +264,8 @@ def add_handlers(app: FastAPI) -> None:
                 else wrong["msg"]
             )
             message, status = f"{name}: {said}", 422
-        if request.url.path.startswith("/v1/"):
-            status = 400
-        return failure(request.url.path, status, message)
+        path = route_path(request.scope)
+        return failure(path, 400 if path.startswith("/v1/") else status, message)
 
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, invalid)

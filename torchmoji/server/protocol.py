@@ -10,6 +10,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+_MOST = 1 << 28
+"""Bytes of all answers that are being taken; of more the one that has taken longest is dropped."""
 _LEAST = 1 << 20
 """Bytes of an answer that a client is to take in a period, where so many are left."""
 
@@ -21,6 +23,7 @@ def patient_protocol(seconds: float) -> type[H11Protocol]:
         seconds: From the connection, or the first byte of a further request, to the end of its head; and the
             period in which a client takes 1 MB of an answer, or the rest.
     """
+    slow: dict[Any, None] = {}  # in the order in which they began to wait for their clients
 
     class Protocol(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
@@ -59,6 +62,9 @@ def patient_protocol(seconds: float) -> type[H11Protocol]:
                 self._timer = None
 
         def _watch_taking(self) -> None:
+            slow[self] = None
+            if sum(other.transport.get_write_buffer_size() for other in slow) > _MOST:
+                next(iter(slow)).transport.abort()
             left = self.transport.get_write_buffer_size()
             self._taking = self.loop.call_later(seconds, self._check_taking, left)
 
@@ -72,5 +78,6 @@ def patient_protocol(seconds: float) -> type[H11Protocol]:
             if self._taking is not None:
                 self._taking.cancel()
                 self._taking = None
+                del slow[self]
 
     return Protocol
