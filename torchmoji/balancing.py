@@ -9,7 +9,7 @@ frequency,
 takes some of that off: b = 0 changes nothing, b = 1 gives the guesses for classes that are all alike
 frequent. That is what DeepMoji was trained for, on tweets sampled so that emojis were alike.
 
-Source: Saerens, Latinne and Decaestecker 2002 for b = 1; Menon et al. 2021 for the power.
+Source: Saerens, Latinne and Decaestecker 2002 for b = 1; Menon et al. 2021 for the power (logit adjustment).
 
 A fine-tuned classifier may come with a temperature, chosen on texts that training did not see, by which its
 logits are divided: above 1 it is less sure of itself, and its order of classes stays. And it may come with a

@@ -130,8 +130,9 @@ On {stored.texts} validation texts. {scores_table(rows + list(further_rows))}
 def scores_table(rows: Sequence[str]) -> str:
     """What the scores mean, and a table of lines of `row` or `scores_row`."""
     lines = "\n".join(rows)
-    return f"""A guess is right where it is one of the text's emojis; "averaged" is the mean over the
-emojis of the share of an emoji's texts for which it is guessed.
+    return f"""A guess is right where it is one of the text's emojis: "first guess" is top-1 accuracy, "first
+five" top-5. "Averaged" is the macro average, the mean over the emojis of the share of an emoji's texts for
+which it is guessed.
 
 | | first guess | first five | first guess, averaged | first five, averaged |
 |---|---|---|---|---|
