@@ -123,7 +123,7 @@ class Recipe:
         self.encoder = Path(options.teacher)
         files = ["targets.npy"] if self.start else ["targets.npy", "words.npy", "embeddings.npy"]
         names = ("soft_targets", "word_vectors", "embedding_targets")
-        given = {name: getattr(options, name) for name in ("passes", "seed")}
+        given = {name: getattr(options, name) for name in ("passes", "prior_adjustment", "seed")}
         self.student = replace(
             again if self.start else student,
             start_from=self.start,
@@ -387,6 +387,14 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.ArgumentPars
     )
     parser.add_argument(
         "--nb-tokens", type=positive, default=NB_TOKENS, metavar="N", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--prior-adjustment",
+        type=float,
+        metavar="B",
+        help="take so much of their head start off common emojis, see torchmoji.pretraining.Settings "
+        f"(default: {AGAIN.prior_adjustment}, with an encoder {STUDENT.prior_adjustment}); another needs no "
+        "new training",
     )
     parser.add_argument(
         "--seed",

@@ -53,6 +53,10 @@ def test_scores_are_those_of_each_stage(corpus, tmp_path):
         "before the adjustment to the prior",
         "always the commonest emojis",
     ]
+    other = pretrain(corpus, tmp_path, changed(passes=0.5, prior_adjustment=0.5), int8=True)
+    assert other.seconds == result.seconds  # it is the same training, stored in another way
+    stage = "before the adjustment to the prior"
+    assert other.scores[stage] == result.scores[stage]
 
 
 def test_the_card_says_what_was_done_and_measured(pretrained, corpus, tmp_path):

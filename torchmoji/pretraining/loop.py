@@ -192,7 +192,8 @@ class _Run:
         was, now = notes.get("identity"), self.identity
         if not isinstance(was, dict):
             raise _damaged(path, "it has no settings")
-        differing = [name for name in {**now, **was} if was.get(name) != now.get(name)]
+        names = {**now, **was}.keys() - {"prior_adjustment"}  # which comes after training
+        differing = [name for name in sorted(names) if was.get(name) != now.get(name)]
         if differing:
             parts = "; ".join(f"{name} was {was.get(name)!r}, is {now.get(name)!r}" for name in differing)
             raise ValueError(

@@ -43,7 +43,7 @@ class Settings:
         embedding_weight: Weight of the squared distance to them, beside 1 for the emojis.
         prior_adjustment: The logarithm of a class's frequency in the training texts is taken off its output
             so many times when the model is stored: 1 makes the guesses those for classes that are all equally
-            frequent (Menon et al. 2021).
+            frequent (Menon et al. 2021). It may be another when a finished run is stored again.
         seed: Of the weights, the order of texts and dropout.
         bfloat16: Compute matrix products in bfloat16; None for where that is fast, see
             `torchmoji.products.has_fast_bfloat16`.
