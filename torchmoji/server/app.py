@@ -157,18 +157,13 @@ class ReadRequest(BaseModel):
     balance: Share = None
 
 
-def create_app(pipeline: MojiPipeline, settings: Settings | None = None) -> FastAPI:
-    """Make the application, to be served by any ASGI server; `serve` adds limits to slow and large heads.
+class Application:
+    """The endpoints, and what they share; `app` is for an ASGI server.
 
     Args:
         pipeline: The model. Without classes it has no page, and gives embeddings alone.
         settings: Access and limits.
     """
-    return _Server(pipeline, settings or Settings()).app
-
-
-class _Server:
-    """The endpoints, and what they share."""
 
     def __init__(self, pipeline: MojiPipeline, settings: Settings) -> None:
         self.pipeline, self.settings = pipeline, settings
@@ -227,7 +222,13 @@ class _Server:
                     f"text {number} has {len(text)} characters, more than {self.settings.max_characters}: "
                     "shorten it",
                 )
-        results = await self.queued(output, texts, self._balanced(balance))
+        pipeline = self._balanced(balance)
+        try:
+            results = await self.queue.run(output, texts, pipeline)
+        except QueueFull:
+            raise HTTPException(429, "too many texts wait: ask again in a second", _AGAIN) from None
+        except QueueClosed:
+            raise HTTPException(503, "the server is being stopped", _AGAIN) from None
         limit = self.pipeline.limit
         for number, result in enumerate(results):
             if not truncate and not self.pipeline.windows and result.tokens > limit:
@@ -235,15 +236,6 @@ class _Server:
                     413, f"text {number} has {result.tokens} tokens, more than {limit}: ask with truncate"
                 )
         return results
-
-    async def queued(self, output: Output, texts: Sequence[str], pipeline: MojiPipeline) -> list[Result]:
-        """`BatchQueue.run` with its errors as answers."""
-        try:
-            return await self.queue.run(output, texts, pipeline)
-        except QueueFull:
-            raise HTTPException(429, "too many texts wait: ask again in a second", _AGAIN) from None
-        except QueueClosed:
-            raise HTTPException(503, "the server is being stopped", _AGAIN) from None
 
     def _balanced(self, balance: float | None) -> MojiPipeline:
         """The pipeline, or one like it with another balance."""

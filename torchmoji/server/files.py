@@ -11,7 +11,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from torchmoji.files.extras import require
 from torchmoji.files.tables import (
     COMPRESSIONS,
     TEXT_FORMATS,
-    Table,
     as_json,
     compression,
     csv_line,
@@ -62,12 +61,13 @@ class Upload:
     """
 
     def __init__(self, path: Path, name: str, settings: Settings, column: str | None = None) -> None:
-        self.path, self.name, self._settings, self._column = path, name, settings, column or None
+        self.path, self.name, self._column = path, name, column or None
         if ending(name) not in ADMITTED:
             packed = f"texts also with {', '.join(COMPRESSIONS)}"
             raise ValueError(f"cannot read {name!r:.80}: use {', '.join(ADMITTED)}, {packed}")
         self.rows = 0
-        with self._opened() as table:
+        self._open = partial(open_table, path, name=f"the file {name:.80}", largest=settings.max_unpacked)
+        with self._open() as table:
             self.columns, self.kind, self._delimiter = list(table.columns), table.kind, table.delimiter
             for line, text, _ in table.numbered_texts(self._column, "choose one"):
                 self.rows += 1
@@ -81,13 +81,6 @@ class Upload:
         if not self.columns:
             raise ValueError(f"the file {name} has no texts: give a file with some")
         self.is_json, self.is_parquet = self.kind in (".jsonl", ".json"), self.kind == ".parquet"
-
-    @contextmanager
-    def _opened(self) -> Iterator[Table]:
-        with open_table(
-            self.path, name=f"the file {self.name:.80}", largest=self._settings.max_unpacked
-        ) as table:
-            yield table
 
     @property
     def name_of_result(self) -> str:
@@ -105,7 +98,7 @@ class Upload:
         """Texts with their rows, some at a time, in flat memory."""
         window: list[tuple[str, Row]] = []
         size = 0
-        with self._opened() as table:
+        with self._open() as table:
             for text, row in table.texts(self._column, "choose one"):
                 window.append((text, row))
                 size += len(as_json(row))
@@ -209,12 +202,7 @@ def defused(value: Any) -> Any:
     return f"'{value}" if is_formula and not _HARMLESS.fullmatch(value) else value
 
 
-def suffix_of(name: str) -> str:
-    """The endings of a name that say what it holds, for a file of our own: ".csv.gz"."""
-    kind = ending(name)
-    return (kind if kind in ADMITTED else ".unknown") + (compression(name) or "")
-
-
 def make_private(folder: str | os.PathLike[str], name: str) -> Path:
-    """A place for an upload in a private folder, whatever its user calls it."""
-    return Path(folder) / f"upload{suffix_of(name)}"
+    """A place for an upload in a private folder, whatever its user calls it: by its endings alone."""
+    kind = ending(name) if ending(name) in ADMITTED else ".unknown"
+    return Path(folder) / f"upload{kind}{compression(name) or ''}"

@@ -38,9 +38,10 @@ def create_app(pipeline: MojiPipeline | None = None, settings: Settings | None =
     """
     for package in ("fastapi", "uvicorn", "orjson", "prometheus_client"):
         require(package, "server", "the server")
-    from torchmoji.server.app import create_app as create
+    from torchmoji.server.app import Application
 
-    return create(MojiPipeline.from_pretrained() if pipeline is None else pipeline, settings)
+    pipeline = MojiPipeline.from_pretrained() if pipeline is None else pipeline
+    return Application(pipeline, settings or Settings()).app
 
 
 def serve(
