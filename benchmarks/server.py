@@ -4,8 +4,11 @@ One process serves (`torchmoji serve`, with `--batch-size 1` for no batching), t
 waits for an answer before it asks again, over one connection. Every answer is compared with the pipeline.
 The texts are pairs of the page's example sentences, each used once. Both take turns; the middle round counts.
 
+With `--apart` the server has one core, and the clients the others, so that what these take is not counted.
+
 Examples:
     server.py
+    server.py --apart
     server.py --precision int8 --endpoint emojize
     server.py --soak 10
 """
@@ -14,6 +17,7 @@ import argparse
 import asyncio
 import base64
 import json
+import os
 import random
 import re
 import statistics
@@ -125,7 +129,11 @@ def compare(options: argparse.Namespace, compute: list[str]) -> None:
     pipeline = MojiPipeline.from_pretrained(backend=options.backend, precision=options.precision)
     print("| endpoint | batching | requests a second | p50, ms | p99, ms | largest difference |")
     print("|---|---|---|---|---|---|")
+    cores = sorted(os.sched_getaffinity(0))
+    if options.apart:
+        os.sched_setaffinity(0, cores[:1])  # which processes that are started have from here
     with server([*compute, "--batch-size", "1"]) as (alone, _), server(compute) as (together, _):
+        os.sched_setaffinity(0, cores[1:] if options.apart else cores)
         for endpoint in options.endpoint or ENDPOINTS:
             rounds: dict[str, list[tuple[float, float, float, float]]] = {"no": [], "yes": []}
             for number in range(options.rounds):
@@ -171,12 +179,16 @@ def main() -> None:
     parser.add_argument(
         "--precision", choices=("float32", "int8"), default="float32", help="default: float32"
     )
+    parser.add_argument(
+        "--apart", action="store_true", help="one core for the server, others for the clients"
+    )
     parser.add_argument("--soak", type=int, metavar="MINUTES", help="report memory over so long, instead")
     options = parser.parse_args()
+    machine = processor()
     compute = ["--backend", options.backend, "--precision", options.precision]
     (soak if options.soak else compare)(options, compute)
     print(
-        f"\n{processor()}; {options.clients} clients, {options.backend}, {options.precision}; "
+        f"\n{machine}; {options.clients} clients, {options.backend}, {options.precision}; "
         f"{versions('onnxruntime', 'fastapi', 'uvicorn')}."
     )
 
