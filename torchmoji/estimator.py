@@ -10,6 +10,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,7 @@ from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
 from torchmoji.training.last_layer import on_features
 from torchmoji.training.loop import TrainingOptions, check_choice, seeded, train_by_method, training_session
 from torchmoji.training.metrics import (
+    check_class_weight,
     choose_temperature,
     choose_thresholds,
     device_of,
@@ -74,6 +76,8 @@ def _as_texts(X: Any) -> list[str]:
 
 def _as_labels(y: Any) -> npt.NDArray[Any]:
     """Labels (n,) or (n, C); a column (n, 1) becomes (n,), with scikit-learn's warning."""
+    if hasattr(y, "toarray"):  # sparse
+        y = y.toarray()
     if isinstance(y, list | tuple):  # as an array they might be texts, and a missing one too
         _check_none_missing(y)
     try:
@@ -83,6 +87,8 @@ def _as_labels(y: Any) -> npt.NDArray[Any]:
             "labels are lists of different lengths: make 0 and 1 for each class of them, as "
             "sklearn.preprocessing.MultiLabelBinarizer does"
         ) from error
+    if labels.ndim == 0:
+        raise ValueError(f"y must be a label for each text, got {type(y).__name__}: put them into a list")
     if labels.dtype.kind in "Of":
         _check_none_missing(labels)
     is_column = labels.ndim == 2 and labels.shape[1] == 1
@@ -188,9 +194,11 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         history_: For each epoch its `stage`, `train_loss`, `val_loss` and `val_accuracy`.
         pipeline_: The fine-tuned model.
         data_sha256: SHA-256 of the file that the texts came from, or None; saved, for whoever sets it.
+        data_label: The column of labels in that file, or None.
     """
 
     data_sha256: str | None = None
+    data_label: str | None = None
     thresholds_: npt.NDArray[np.float64] | None
 
     def __init__(
@@ -253,14 +261,20 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
                 fewer than two classes.
         """
         texts, labels = _as_texts(X), _as_labels(y)
+        for name in ("pipeline_", "data_sha256", "data_label"):  # of other texts, should this be interrupted
+            self.__dict__.pop(name, None)
         if len(texts) != len(labels):
             raise ValueError(f"there are {len(texts)} texts, but {len(labels)} labels: give one for each")
+        if label_names is not None and labels.ndim == 1 and np.ndim(y) == 2:
+            raise ValueError("label_names are for several columns of labels: leave them out for one")
         if not texts:
             raise ValueError("Found array with 0 sample(s): give texts with labels")
         check_choice("method", self.method, FINETUNING_METHODS)
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.max_length is not None and self.max_length < 1:
+            raise ValueError(f"max_length must be at least 1, or None, got {self.max_length}")
         is_number = isinstance(self.thresholds, int | float) and 0 <= self.thresholds <= 1
         if not is_number and not (isinstance(self.thresholds, str) and self.thresholds == "validation"):
             raise ValueError(
@@ -311,7 +325,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         Raises:
             ValueError: There are no texts, or labels that are not those of `fit`.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "pipeline_")
         texts, labels = _as_texts(X), _as_labels(y)
         if not texts or len(texts) != len(labels):
             raise ValueError(f"there are {len(texts)} texts and {len(labels)} labels: give some, as many")
@@ -325,9 +339,12 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             if labels.ndim != 1 or not np.isin(labels, self.classes_).all():
                 raise ValueError(f"labels must be of the classes {known}, got {np.unique(labels)[:10]}")
             targets = np.searchsorted(self.classes_, labels)
-        pipeline.temperature = 1.0
-        found = choose_temperature(targets, pipeline.predict_proba(texts), self.multi_label_)
-        pipeline.temperature = found
+        found = before
+        try:
+            pipeline.temperature = 1.0
+            found = choose_temperature(targets, pipeline.predict_proba(texts), self.multi_label_)
+        finally:
+            pipeline.temperature = found
         if self.thresholds_ is not None:
             moved = with_temperature(self.thresholds_[np.newaxis], found / before, True)[0]
             self.thresholds_ = moved.astype(np.float64)
@@ -349,7 +366,11 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             )
         self.multi_label_ = kind == "multilabel-indicator"
         if self.multi_label_:
+            if not np.isin(labels, (0, 1)).all():
+                raise ValueError(f"several labels must be 0 and 1, got {np.unique(labels)[:5].tolist()}")
             self.classes_ = np.arange(labels.shape[1]) if columns is None else np.asarray(columns)
+            if len(set(self.classes_.tolist())) < len(self.classes_):
+                raise ValueError(f"label_names must be different, got {self.classes_.tolist()}")
             if len(self.classes_) != labels.shape[1]:
                 raise ValueError(
                     f"label_names are {len(self.classes_)}, but the labels have {labels.shape[1]} columns"
@@ -437,11 +458,13 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             raise ValueError(
                 f"class_weight has {', '.join(sorted(map(repr, unknown)))}, classes are {classes}"
             )
-        return [given.get(name, 1.0) for name in classes]
+        weights = [given.get(name, 1.0) for name in classes]
+        check_class_weight(weights, len(classes))
+        return weights
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
         """Probabilities (n, C), columns as in `classes_`; of multi-label data each on its own."""
-        check_is_fitted(self)
+        check_is_fitted(self, "pipeline_")
         probabilities: npt.NDArray[np.float32] = self.pipeline_.predict_proba(_as_texts(X))
         return probabilities
 
@@ -472,7 +495,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             TypeError: The labels are neither strings nor numbers nor booleans.
             OSError: The folder cannot be written.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "pipeline_")
         labels = self.classes_.tolist()
         if not all(isinstance(label, str | int | float | bool) for label in labels):
             raise TypeError(f"labels of {type(labels[0]).__name__} cannot be saved: use strings or numbers")
@@ -484,9 +507,10 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             "multi_label": self.multi_label_,
             "history": self.history_,
             "data_sha256": self.data_sha256,
+            "data_label": self.data_label,
             "parameters": {
                 **{name: os.fspath(v) if isinstance(v, Path) else v for name, v in parameters.items()},
-                "random_state": self.random_state if isinstance(self.random_state, int) else None,
+                "random_state": int(self.random_state) if isinstance(self.random_state, Integral) else None,
             },
             "class_weight": list(map(list, weights.items())) if isinstance(weights, Mapping) else weights,
         }
@@ -523,7 +547,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged ({error!r:.200}): save the classifier again") from error
         classifier.classes_, classifier.multi_label_, classifier.history_ = classes, multi_label, history
-        classifier.data_sha256 = about.get("data_sha256")
+        classifier.data_sha256, classifier.data_label = about.get("data_sha256"), about.get("data_label")
         files = find(folder)
         if ABOUT_NAME not in files.config.get("files", {ABOUT_NAME: None}):
             raise ValueError(f"{path} is of another model than the one beside it: save the classifier again")
@@ -567,8 +591,9 @@ def _checked_about(about: Any) -> tuple[npt.NDArray[Any], bool, list[dict[str, A
         raise ValueError("classes must be different, and numbers below 2^63")
     if not isinstance(multi_label, bool):
         raise ValueError(f"multi_label must be true or false, got {multi_label!r:.40}")
-    if not isinstance(about.get("data_sha256", ""), str | None):
-        raise ValueError("data_sha256 must be a SHA-256 or null")
+    for name in ("data_sha256", "data_label"):
+        if not isinstance(about.get(name), str | None):
+            raise ValueError(f"{name} must be a string or null")
     keys = {"stage", "train_loss", "val_loss", "val_accuracy"}
     if not isinstance(history, list) or not all(isinstance(e, dict) and keys <= set(e) for e in history):
         raise ValueError("history must be a list of epochs")

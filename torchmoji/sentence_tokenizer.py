@@ -214,8 +214,9 @@ class SentenceTokenizer:
 
         added = 0
         if extend_with > 0:
-            builder = VocabBuilder(WordGenerator(texts[0]))
-            builder.count_all_words()
+            builder = VocabBuilder(self.wordgen)
+            for text in texts[0]:  # as they are read
+                builder.count_words_in_sentence(self.wordgen.get_words(text))
             added = extend_vocab(self.vocabulary, builder, max_tokens=extend_with)
 
         tokens = []

@@ -55,6 +55,33 @@ def tuned(tiny_folder, tmp_path_factory):
     return data, str(folder / "model")
 
 
+def test_the_split_by_another_column_of_labels_is_refused(tiny_folder, tmp_path, capsys):
+    rows = [[f"a day of {n}", "no" if n % 2 else "yes", "no" if n % 3 else "yes"] for n in range(30)]
+    data = write_table(tmp_path / "data.csv", [["text", "a", "b"], *rows])
+    options = ["--model", tiny_folder, *QUICK, "--label-column", "a"]
+    assert main(["finetune", data, "--out", str(tmp_path / "m"), *options]) == 0
+    command = ["evaluate", data, "--model", str(tmp_path / "m"), "--label-column"]
+    assert main([*command, "a"]) == 0
+    capsys.readouterr()
+    assert main([*command, "b"]) == 1
+    assert "is split in another way than by 'a'" in capsys.readouterr().err
+    assert main([*command, "b", "--all"]) == 0
+
+
+def test_several_labels_are_right_together(tiny_folder, tmp_path, capsys):
+    rows = [{"text": "a day", "label": ["x"] if n % 2 else ["x", "y"]} for n in range(40)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    out = str(tmp_path / "m")
+    assert main(["finetune", str(tmp_path / "a.jsonl"), "--out", out, "--model", tiny_folder, *QUICK]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] <= 0.5  # of one of two kinds, not of labels
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, [{"text": "a", "label": ["x"]}] * 9)))
+    command = ["finetune", str(tmp_path / "a.jsonl"), "--model", tiny_folder, *QUICK]
+    assert main([*command, "--out", str(tmp_path / "n")]) == 1
+    assert "has lists of one class only" in capsys.readouterr().err
+    assert main([*command, "--out", str(tmp_path / "a.jsonl" / "n")]) == 1  # before it reads
+    assert "a.jsonl is a file: give another place" in capsys.readouterr().err
+
+
 def evaluated(capsys, *arguments):
     capsys.readouterr()
     assert main(["evaluate", *arguments, "--json"]) == 0

@@ -109,6 +109,7 @@ def test_jsonl_with_lists(tmp_path, labels, expected, classes):
     [
         ("data.csv", ["1.0", "0", "+1.", " 1 "], [1, 0, 1, 1]),
         ("data.csv", ["thanks ", "thanks", "1.0", "1"], ["thanks", "thanks", "1", "1"]),
+        ("data.csv", ["01", "1", "007"], ["01", "1", "007"]),
         ("data.jsonl", ["1.0", "1", "0", "true"], [1, 1, 0, 1]),
         ("data.jsonl", ['"thanks "', '"thanks"', '"1.0"'], ["thanks", "thanks", "1.0"]),
     ],

@@ -195,6 +195,7 @@ def new_output(
     is_indirect = path.is_symlink() or ".." in path.parts
     target = Path(os.path.realpath(path)) if is_indirect else path
     if not target.exists():
+        _check_place(target.parent)
         return target
     for given in inputs:
         if os.path.exists(given) and os.path.samefile(given, target):
@@ -224,12 +225,22 @@ def new_folder(
     for given in inputs:
         if given is not None and path.exists() and os.path.exists(given) and os.path.samefile(given, path):
             raise ValueError(f"{path} would replace the input {os.fspath(given)}: give another name")
+    _check_place(path)
     there = [name for name in files if (path / name).exists()]
     if there and not force:
         raise FileExistsError(
             f"{path} has {', '.join(there)}: give another name, or --force to replace what is there"
         )
     return path
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written, before the work."""
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{there} is a file: give another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"{there} may not be written to: give another place")
 
 
 # --- messages -----------------------------------------------------------------------------------------------

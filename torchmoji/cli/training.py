@@ -149,6 +149,10 @@ def _finetune(options: argparse.Namespace) -> None:
     compute = Compute.of(options)
     _set_threads(compute)
     data = _read(options, options.seed, needs_split=True)
+    if data.labels.ndim == 2 and data.labels.shape[1] == 1:
+        raise ValueError(
+            f"{options.data} has lists of one class only: give each text a single label, such as yes and no"
+        )
     training, validation, test = map(data.part, data.split)
     by_class = [f"{name}: {count}" for name, count in _counts(data, data.split[0]).items()]
     more = f" and {len(by_class) - _MOST_SHOWN} more" if len(by_class) > _MOST_SHOWN else ""
@@ -167,7 +171,7 @@ def _finetune(options: argparse.Namespace) -> None:
         verbose=int(show_bar(options.quiet)),
     )
     classifier.fit(training[0], training[1], validation, label_names=data.label_names)
-    classifier.data_sha256 = sha256(options.data)
+    classifier.data_sha256, classifier.data_label = sha256(options.data), options.label_column or "label"
     classifier.save(options.out)
     _tell_scores(classifier.predict(test[0]), test[1], _counts(data, data.split[2]), options.json)
 
@@ -187,6 +191,7 @@ class _Model(NamedTuple):
     multi_label: bool
     seed: int
     data_sha256: str | None
+    data_label: str | None
 
 
 def _model(options: argparse.Namespace) -> _Model:
@@ -201,7 +206,7 @@ def _model(options: argparse.Namespace) -> _Model:
                 return (probabilities > np.array(pipeline.thresholds or 0.5)).astype(np.int64)
             return names[probabilities.argmax(axis=1)]
 
-        return _Model(predict, names, several, 42, None)
+        return _Model(predict, names, several, 42, None, None)
     from torchmoji.estimator import TorchMojiClassifier
 
     classifier = TorchMojiClassifier.load(options.model)
@@ -210,7 +215,8 @@ def _model(options: argparse.Namespace) -> _Model:
         classifier.pipeline_ = load_pipeline(options)
     seed = classifier.random_state if isinstance(classifier.random_state, int) else 42
     return _Model(
-        classifier.predict, classifier.classes_, classifier.multi_label_, seed, classifier.data_sha256
+        *(classifier.predict, classifier.classes_, classifier.multi_label_, seed),
+        *(classifier.data_sha256, classifier.data_label),
     )
 
 
@@ -224,6 +230,12 @@ def _evaluate(options: argparse.Namespace) -> None:
         )
     needs_split = not options.all and (is_known or options.seed is not None)
     data = _read(options, model.seed if options.seed is None else options.seed, needs_split)
+    label = options.label_column or "label"
+    if is_known and not data.has_split and not options.all and model.data_label not in (None, label):
+        raise ValueError(
+            f"by the column {label!r} {options.data} is split in another way than by {model.data_label!r}, "
+            "which the model learned from, so that it has seen most of the test part: --all scores all rows"
+        )
     data = data.for_classes(model.classes.tolist(), model.multi_label)
     rows = range(len(data.texts)) if options.all else data.split[2]
     if not rows:

@@ -58,6 +58,7 @@ class LabelledTexts:
         split: Row numbers of the training, validation and test part.
         classes: The name of each class number; None where the file numbers its classes itself.
         path: The file, for messages.
+        has_split: Whether the file itself says what the parts are.
     """
 
     texts: list[str]
@@ -65,6 +66,7 @@ class LabelledTexts:
     split: list[list[int]]
     classes: list[Any] | None = None
     path: str = ""
+    has_split: bool = False
 
     def part(self, rows: Sequence[int]) -> tuple[list[str], npt.NDArray[Any]]:
         """The texts and labels of some rows; labels are names where the file has a name for each text."""
@@ -178,7 +180,9 @@ def read_labelled_texts(
             split = _random_split(path, labels, seed)
         else:
             split = [[], [], list(range(len(rows)))]
-        data = LabelledTexts([row.text for row in rows], labels, split, classes, str(path))
+        data = LabelledTexts(
+            [row.text for row in rows], labels, split, classes, str(path), rows[0].split is not None
+        )
     counts = ", ".join(f"{name} {count}" for name, count in islice(data.class_counts().items(), 100))
     logger.info("%s: %d texts, with the class %s", path, len(data.texts), counts)
     return data
@@ -250,7 +254,7 @@ def _encode_labels(
     values = [_class_of(f"{path}, line {row.line}", row.label) for row in rows]
     if is_text:  # numbers that another program wrote with a decimal point
         values = [re.sub(r"\A([+-]?[0-9]+)\.0*\Z", r"\1", str(value)) for value in values]
-        if all(re.fullmatch(r"[+-]?[0-9]{1,19}", value) for value in values):
+        if all(re.fullmatch(r"0|[+-]?[1-9][0-9]{0,18}", value) for value in values):  # 01 is a name
             values = [
                 _class_of(f"{path}, line {row.line}", int(v)) for row, v in zip(rows, values, strict=True)
             ]

@@ -182,7 +182,7 @@ def fit(
                 )
             if waited >= options.patience:
                 break
-    if options.verbose and history and waited == 0:
+    if history and waited == 0:
         logger.warning(
             "%s ended at its limit, epoch %d, while it still improved: more epochs may help",
             *(stage, len(history)),

@@ -227,13 +227,15 @@ def score_of(metric: str, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) 
     """A score, higher is better.
 
     Args:
-        metric: acc, accuracy; weighted, F1 of the classes weighted by their size; macro, their mean F1.
+        metric: acc, accuracy, the share of texts that are all right; weighted, F1 of the classes weighted by
+            their size; macro, their mean F1.
         truth: Class numbers or names (n,), or 0 and 1 for each class (n, C).
         predicted: As `truth`.
     """
     truth, predicted = as_array(truth), as_array(predicted)
     if metric == "acc":
-        return float((predicted == truth).mean())
+        is_right = predicted == truth
+        return float((is_right if is_right.ndim == 1 else is_right.all(1)).mean())
     return float(f1_score(truth, predicted, average=metric, zero_division=0))
 
 
