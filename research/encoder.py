@@ -80,7 +80,10 @@ def as_wordpieces(folder: Path, texts: Iterable[str], rows: TokenRows) -> TokenR
     """
     from transformers import AutoTokenizer
 
-    read = _reader(AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if getattr(tokenizer, "pad_token_id", PAD) != PAD:
+        raise ValueError(f"{folder} pads with {tokenizer.pad_token_id}, not {PAD}: give an encoder like BERT")
+    read = _reader(tokenizer)
     pieces: list[npt.NDArray[np.uint32]] = []
     counts: list[int] = []
     iterator = iter(texts)

@@ -23,7 +23,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ from torchmoji.pretraining.data_order import DataOrder
 from torchmoji.pretraining.distributed import Processes, joined_processes
 from torchmoji.pretraining.loop import CHECKPOINT_NAME, train_model
 from torchmoji.pretraining.pretraining import STORED
-from torchmoji.pretraining.scores import Scores, score_emojis
+from torchmoji.pretraining.scores import Scores, commonest_scores, score_emojis
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.weights.folder import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, find, save
 from torchmoji.weights.layers import WEIGHTS_NAME
@@ -309,11 +309,12 @@ class Recipe:
         save(out, model.state_dict(), corpus.vocabulary, config, int8=True)
         stored: TorchMoji = load_model(out / WEIGHTS_NAME).to(self.device)
         scores = {BEGINNING: self._scores_of_start(self.start)} if self.start else {}
-        earlier = {name: value for name, value in report.scores.items() if name != STORED}
-        whole: dict[str, Scores] = {
-            STORED: score_emojis(stored, held_out, len(corpus.classes)),
+        count = len(corpus.classes)
+        whole: dict[str, Scores] = {  # on all texts, unlike those of `pretrain`
+            STORED: score_emojis(stored, held_out, count),
             **scores,
-            **earlier,
+            "the same before rounding to int8": score_emojis(model.to(self.device), held_out, count),
+            "always the commonest emojis": commonest_scores(held_out, corpus.class_counts("train")),
         }
         notes = self.options.notes.read_text(encoding="utf-8") if self.options.notes else ""
         report = replace(report, scores=whole, is_int8=True, command=self.options.command, notes=notes)
@@ -340,8 +341,26 @@ class Recipe:
         own = TokenRows([in_memory(tokens, [of_row.tolist() for of_row in labels])])
         return score_emojis(load_model(files.weights).to(self.device), own, len(self.corpus.classes))
 
+    def check_same(self) -> None:
+        """Refuse what the steps of another recipe have left; what only shapes the end may be another."""
+        data, options = self.options.data, self.options
+        files = [*data.glob("*.gz"), Path(__file__).with_name("sentences.jsonl")]
+        about = {
+            "files": {path.name: sha256(path) for path in sorted(files)},
+            "teacher": sha256(find(self.start).weights) if self.start else encoder_files(self.encoder),
+            "options": [options.nb_tokens, options.teachers, asdict(self.teacher)],
+            "passes": [self.student.passes, self.student.seed],
+        }
+        path = self.work / "recipe.json"
+        text = json.dumps(about, indent=1)
+        if path.exists() and path.read_text("utf-8") != text:
+            raise ValueError(f"{self.work} is of another recipe, see {path}: give another OUT, or remove it")
+        atomic_write_text(path, text)
+
     def run(self) -> None:
         """All steps."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.check_same()
         if self.start:
             self.ask_start(self.start)
         else:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -62,6 +63,35 @@ def test_emoticons_may_be_labels_and_emojis_be_put_back(tmp_path):
     assert not any("😡" in words for words, _ in rows_of(corpus, "validation"))
     with pytest.raises(ValueError, match="put_in must be a share from 0 to 1, got 2"):
         rules(put_in=2)
+
+
+def test_what_is_put_in_decides_no_duplicate_and_is_in_no_validation_text(tmp_path):
+    words = list(map("".join, product("bcdfg", "aeiou", "klmnp", "aeiou")))
+    plain = [" ".join(words[start : start + 8]) for start in range(0, 320, 8)]
+    lines = [f"{text} 😂😡" for text in plain] + [f"{text.upper()} 😂😡" for text in plain]
+    held_out = write_texts(tmp_path / "valid.txt", lines[:20])
+    for put_in in (0, 1):
+        settings = CorpusSettings(rules(put_in=put_in), min_count=1, validation=0.5, keep_text=True)
+        corpus = build(tmp_path / str(put_in), lines, settings, validation_inputs=held_out)
+        train, validation = (list(shard_texts(corpus.shard_paths(name))) for name in ("train", "validation"))
+        assert len(train) + len(validation) == 40
+        assert {text.strip().lower() in plain for text in validation} == {True}
+        assert {text.strip().lower() in plain for text in train} == {not put_in}
+
+
+def test_texts_of_held_out_files_are_left_out_whatever_their_emojis_are(tmp_path):
+    held_out = write_texts(tmp_path / "valid.txt", ["such a day 😂", "other words 😡"])
+    settings = CorpusSettings(rules=rules(keep_duplicates=True), min_count=1)
+    corpus = build(
+        tmp_path, ["Such a day 😭", "other words 😡", "new words 😂"], settings, validation_inputs=held_out
+    )
+    assert rows_of(corpus) == [("new words", "😂")]
+
+
+def test_emoticons_written_as_entities_are_found(tmp_path):
+    lines = ["love you &lt;3", "(he said &quot;hi&quot;) 😂"]
+    settings = CorpusSettings(rules=rules(emoticons=True), min_count=1)
+    assert [emojis for _, emojis in rows_of(build(tmp_path, lines, settings))] == ["❤", "😂"]
 
 
 def test_tokens_are_those_of_the_sentence_tokenizer(tmp_path):
@@ -251,6 +281,7 @@ def test_another_corpus_in_the_folder_is_refused(tmp_path):
         build(tmp_path, texts(20), CorpusSettings(rules=rules(min_words=2), nb_tokens=99))
     with pytest.raises(ValueError, match="is of a corpus with other inputs: give another folder"):
         build(tmp_path, texts(21))
+    assert build(tmp_path, texts(21), force=True).manifest["counts"]["texts"] == 21
 
 
 def test_an_error_before_the_first_chunk_does_not_bind_the_folder(tmp_path):

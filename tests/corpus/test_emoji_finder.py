@@ -21,6 +21,7 @@ def index(name):
         ("😭 and 😂", ["😂", "😭"], "  and  "),
         ("❤️ with a selector, ❤︎ in text style", ["❤"], "  with a selector,   in text style"),
         ("👍🏽 in brown, ✌🏿️", ["✌", "👍"], "  in brown,  "),
+        ("a woman 💁🏽‍♀️, a man 🙅‍♂️", ["💁", "🙅"], "a woman  , a man  "),
         ("symbols ♡ ♥", ["♥", "♡"], "symbols    "),
         ("flags stay 🇩🇪😂", ["😂"], "flags stay 🇩🇪 "),
         ("others stay 🦖😂", ["😂"], "others stay 🦖 "),
@@ -31,7 +32,7 @@ def test_target_emojis_are_found_and_taken_out(finder, text, found, rest):
 
 
 def test_parts_of_other_emojis_are_not_found(finder):
-    texts = ["a couple 👩‍❤️‍👨", "on fire ❤️‍🔥", "a woman 💁‍♀️", "unknown before it \u2fff\u200d❤", "1️⃣ keycap"]
+    texts = ["a couple 👩‍❤️‍👨", "on fire ❤️‍🔥", "a doctor 💁‍⚕️", "unknown before it \u2fff\u200d❤", "1️⃣ keycap"]
     newer_than_the_package = "\U0001faff\u200d❤"
     for text in (*texts, newer_than_the_package, "nothing", ""):
         assert finder.take_out(text) == ([], text)

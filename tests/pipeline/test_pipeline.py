@@ -228,6 +228,17 @@ def test_explain_leaves_each_word_out(default):
     assert words[3].change == pytest.approx(float(without) - top.probability, abs=1e-6)
     assert len(words) == 6
     assert default.explain("").words == []
+    of_windows = small(max_length=2, windows=True)
+    top, words = of_windows.explain("bad bad day day good good")
+    assert (top, len(words)) == (of_windows.predict("bad bad day day good good", 1)[0], 6)
+
+
+def test_streams_and_iterators_give_iterators_and_a_string_is_one_text():
+    pipe = small()
+    assert len(list(pipe.predict_stream("good day"))) == len(list(pipe.encode_stream("good day"))) == 1
+    written = pipe.emojize(iter(["good", "bad"]))
+    assert iter(written) is written
+    assert list(written) == pipe.emojize(["good", "bad"])
 
 
 def test_a_prediction_shows_itself_with_shaded_words_and_nothing_of_the_text_as_code(default):

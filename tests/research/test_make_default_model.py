@@ -53,8 +53,8 @@ def make(repository, data, tmp_path_factory):
 
         again = dataclasses.replace(program.AGAIN, **SMALL)
 
-        def made(out, start=encoder):
-            small = ["--nb-tokens", "200", "--passes", "2", "--teachers", "2", "--device", "cpu"]
+        def made(out, start=encoder, passes="2"):
+            small = ["--nb-tokens", "200", "--passes", passes, "--teachers", "2", "--device", "cpu"]
             _, options = program.parse([str(data), str(start), str(out), *small])
             program.make_default_model(options, student, teacher, again)
 
@@ -83,6 +83,8 @@ def test_the_program_makes_a_model_with_its_card_and_leaves_out_what_is_done(mak
     before = weights_of(tmp_path)
     make(tmp_path)
     assert weights_of(tmp_path) == before
+    with pytest.raises(ValueError, match="is of another recipe"):
+        make(tmp_path, passes="3")
 
 
 @pytest.mark.nightly

@@ -250,6 +250,7 @@ def _build_corpus(options: argparse.Namespace) -> None:
         validation_inputs=options.validation_from,
         workers=options.workers,
         progress=show_bar(options.quiet),
+        force=options.force,
     )
     if options.json:
         print(json.dumps(manifest, ensure_ascii=False))

@@ -87,6 +87,7 @@ def build_corpus(
     workers: int | None = None,
     chunk_bytes: int = CHUNK_BYTES,
     progress: bool = False,
+    force: bool = False,
 ) -> Manifest:
     """Make a corpus, or go on with one that was interrupted.
 
@@ -100,6 +101,7 @@ def build_corpus(
         workers: Processes; by default one for each core.
         chunk_bytes: Of the input, handled by a worker at once. The result does not depend on it.
         progress: Show a progress bar.
+        force: Replace a corpus of other inputs or settings.
 
     Returns:
         The manifest, as in the file.
@@ -126,7 +128,7 @@ def build_corpus(
     work = out / WORK_NAME
     work.mkdir(parents=True, exist_ok=True)
     with locked(work / "lock", f"another process is building {out}: wait for it"):
-        manifest = _Builder(held_out, sources, out, settings, chunk_bytes).build(workers, progress)
+        manifest = _Builder(held_out, sources, out, settings, chunk_bytes, force).build(workers, progress)
         shutil.rmtree(work)
     return manifest
 
@@ -141,9 +143,10 @@ class _Builder:
         out: Path,
         settings: CorpusSettings,
         chunk_bytes: int,
+        force: bool,
     ) -> None:
         self.held_out, self.sources, self.out, self.settings = held_out, sources, out, settings
-        self.work, self.chunk_bytes = out / WORK_NAME, chunk_bytes
+        self.work, self.chunk_bytes, self.force = out / WORK_NAME, chunk_bytes, force
         self.finder = EmojiFinder(settings.rules.emojis)
         self.bad = BadLines(settings.skip_bad_lines)
         self.texts_of: Counter[str] = Counter()  # by the file's path
@@ -155,12 +158,16 @@ class _Builder:
         path, plan_path = self.out / MANIFEST_NAME, self.work / "plan.json"
         if path.is_file():
             finished: Manifest = Corpus.load(self.out).manifest
-            self._check_plan(finished, plan, path)
-            return finished
+            if self._is_same(finished, plan, path):
+                return finished
+            path.unlink()
+            for shard in (shard for split in finished["splits"].values() for shard in split["shards"]):
+                (self.out / shard["file"]).unlink()
         plan_of_work = {**plan, "chunk_bytes": self.chunk_bytes}
-        if any(self.work.glob(_CHUNKS)):
-            self._check_plan(self._old_plan(plan_path), plan_of_work, plan_path)
-        else:
+        chunks = list(self.work.glob(_CHUNKS))
+        if not chunks or not self._is_same(self._old_plan(plan_path), plan_of_work, plan_path):
+            for chunk in chunks:
+                chunk.unlink()
             atomic_write_text(plan_path, json.dumps(plan_of_work))
 
         with tqdm(desc="reading", unit=" texts", unit_scale=True, disable=not progress) as bar:
@@ -216,13 +223,15 @@ class _Builder:
             raise ValueError(f"{path} is missing or damaged: remove {self.work} to begin anew")
         return plan
 
-    def _check_plan(self, old: Mapping[str, Any], plan: Mapping[str, Any], path: Path) -> None:
+    def _is_same(self, old: Mapping[str, Any], plan: Mapping[str, Any], path: Path) -> bool:
+        """Whether what is there is of this plan; what is not may be replaced only if forced."""
         differing = [name for name, value in plan.items() if old.get(name) != json.loads(json.dumps(value))]
-        if differing:
+        if differing and not self.force:
             raise ValueError(
-                f"{path} is of a corpus with other {', '.join(differing)}: give another folder, or remove "
-                f"{self.out}"
+                f"{path} is of a corpus with other {', '.join(differing)}: give another folder, or force= to "
+                "replace it"
             )
+        return not differing
 
     def _chunks(self) -> Iterator[Chunk]:
         """The input in chunks, the same each time, but for those that an earlier run tokenized."""
@@ -308,12 +317,17 @@ def _without_repeats(paths: Sequence[Path]) -> tuple[list[Mask], Counter[str]]:
     """Which rows of each chunk are kept, and the number of texts that are dropped for each reason."""
     if not paths:
         return [], Counter()
-    keys, is_held_out, dropped = [], [], Counter[str]()
+    hashes, keys, held_out, dropped = [], [], [], Counter[str]()
     for chunk in map(TokenizedChunk.load, paths):
+        hashes.append(chunk.texts)
         keys.append(chunk.keys)
-        is_held_out.append(np.full(len(chunk.keys), chunk.is_held_out))
+        held_out.append(np.full(len(chunk.keys), chunk.is_held_out))
         dropped.update(chunk.dropped)
-    repeats = find_repeats(np.concatenate(keys)) & ~np.concatenate(is_held_out)
+    texts, is_held_out = np.concatenate(hashes), np.concatenate(held_out)
+    repeats = find_repeats(np.concatenate(keys))
+    repeats[0] |= np.isin(texts, texts[is_held_out])  # whatever their emojis are
+    repeats[1] &= ~repeats[0]
+    repeats &= ~is_held_out
     for reason, is_repeat in zip(("duplicate", "near_duplicate"), repeats, strict=True):
         dropped[reason] = int(is_repeat.sum())
     borders = np.cumsum([len(of_chunk) for of_chunk in keys])[:-1]

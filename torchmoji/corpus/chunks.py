@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, compress
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ class TokenizedChunk:
 
     words: list[str]
     rows: LabelledRows  # tokens are places in `words`
+    texts: Hashes  # of all tokens of each (rows,)
     keys: Hashes  # for `torchmoji.corpus.duplicates.find_repeats`
     is_held_out: bool  # all are for validation, also those like others
     is_validation: npt.NDArray[np.bool_]  # which are for validation (rows,)
@@ -70,6 +72,7 @@ class TokenizedChunk:
             "token_counts": tokens.counts,
             "labels": labels.values,
             "label_counts": labels.counts,
+            "texts": self.texts,
             "keys": self.keys,
             "is_validation": self.is_validation,
             "notes": np.frombuffer(json.dumps(notes).encode(), dtype=np.uint8),
@@ -95,8 +98,9 @@ class TokenizedChunk:
             notes = json.loads(arrays["notes"].tobytes())
             tokens = Ragged(arrays["tokens"], arrays["token_counts"])
             rows = LabelledRows(tokens, Ragged(arrays["labels"], arrays["label_counts"]), notes["texts"])
-            keys, is_validation, dropped = arrays["keys"], arrays["is_validation"], Counter(notes["dropped"])
-            return cls(notes["words"], rows, keys, notes["is_held_out"], is_validation, dropped)
+            hashes, is_validation = (arrays["texts"], arrays["keys"]), arrays["is_validation"]
+            dropped = Counter(notes["dropped"])
+            return cls(notes["words"], rows, *hashes, notes["is_held_out"], is_validation, dropped)
         except Exception as error:  # safetensors has an error type of its own
             raise ValueError(f"{path} is damaged ({error}): remove it, and build again") from error
 
@@ -110,16 +114,17 @@ def tokenize_chunk(chunk: Chunk) -> int:
     """Filter, tokenize and hash the texts of a chunk, write its file, and give the number of texts."""
     rules = chunk.settings.rules
     finder, reason_against, generator = _finder(rules.emojis), text_filter(rules), every_word()
-    emoticons, put_in = _emoticon_finder(rules.emojis), 0.0 if chunk.is_held_out else rules.put_in
+    emoticons = _emoticon_finder(rules.emojis)
     numbers: defaultdict[str, int] = defaultdict(lambda: len(numbers))  # in the order of first sight
     tokens: list[int] = []
     token_counts: list[int] = []
     labels: list[int] = []
     label_counts: list[int] = []
     texts: list[str] = []
+    marks: list[tuple[str, list[int]]] = []  # that training texts get at their end, and their tokens
     dropped: Counter[str] = Counter()
     for place, text in enumerate(chunk.texts):
-        classes, text = finder.take_out(text)
+        classes, text = finder.take_out(unescape(text))
         if chunk.labels is not None:
             classes = chunk.labels[place]
         if rules.emoticons:
@@ -129,9 +134,13 @@ def tokenize_chunk(chunk: Chunk) -> int:
         if reason is not None:
             dropped[reason] += 1
             continue
-        text = emoticons.put_in(fold_emojis(unescape(text)), classes, put_in)
+        text = fold_emojis(text)
         words = generator.get_words(text)[: rules.max_tokens]
         tokens.extend(map(numbers.__getitem__, words))
+        mark = emoticons.mark_for(text, classes, rules.put_in)
+        of_mark = generator.get_words(fold_emojis(mark)) if mark else []
+        has_room = len(words) + len(of_mark) <= rules.max_tokens
+        marks.append((mark, [numbers[word] for word in of_mark]) if has_room else ("", []))
         token_counts.append(len(words))
         labels.extend(classes)
         label_counts.append(len(classes))
@@ -141,23 +150,45 @@ def tokenize_chunk(chunk: Chunk) -> int:
         Ragged(np.array(labels, dtype=np.uint16), np.array(label_counts, dtype=np.int64)),
         texts if chunk.settings.keep_text else None,
     )
-    _hashed(chunk, list(numbers), rows, dropped).save(chunk.path)
+    _hashed(chunk, list(numbers), rows, marks, dropped).save(chunk.path)
     return len(chunk.texts)
 
 
-def _hashed(chunk: Chunk, words: list[str], rows: LabelledRows, dropped: Counter[str]) -> TokenizedChunk:
-    """Apply the rules that look at tokens, and hash what passes."""
+def _hashed(
+    chunk: Chunk,
+    words: list[str],
+    rows: LabelledRows,
+    marks: Sequence[tuple[str, list[int]]],
+    dropped: Counter[str],
+) -> TokenizedChunk:
+    """Apply the rules that look at tokens, hash what passes, and put the marks in."""
     settings = chunk.settings
     is_content = np.array([*map(is_word, words)], dtype=bool)
-    rows = rows.select(_passed(settings.rules, words, is_content, rows.tokens, dropped))
+    has_passed = _passed(settings.rules, words, is_content, rows.tokens, dropped)
+    rows, marks = rows.select(has_passed), list(compress(marks, has_passed))
     tokens, hashes = rows.tokens, hash_words(words)
     chosen = is_content[tokens.values]
     numbers = tokens.values[chosen]
     content = Ragged(hashes[numbers], tokens.sums(chosen))
     lengths = np.array([*map(len, words)], dtype=np.int64)[numbers]
-    keys = _keys(settings.rules, Ragged(hashes[tokens.values], tokens.counts), rows.labels, content, lengths)
+    texts = hash_rows(Ragged(hashes[tokens.values], tokens.counts))
+    keys = _keys(settings.rules, texts, rows.labels, content, lengths)
     is_validation = mix(hash_rows(content, VALIDATION_WORDS)) / _HASH_RANGE < settings.validation
-    return TokenizedChunk(words, rows, keys, chunk.is_held_out, is_validation | chunk.is_held_out, dropped)
+    is_validation |= chunk.is_held_out
+    marks = [("", []) if no else mark for mark, no in zip(marks, is_validation, strict=True)]
+    rows = _with_marks(rows, marks)
+    return TokenizedChunk(words, rows, texts, keys, chunk.is_held_out, is_validation, dropped)
+
+
+def _with_marks(rows: LabelledRows, marks: Sequence[tuple[str, list[int]]]) -> LabelledRows:
+    """Rows with a mark and its tokens at the end of each, if any."""
+    tokens, labels, texts = rows
+    counts = np.array([len(numbers) for _, numbers in marks], dtype=np.int64)
+    added = np.fromiter(chain.from_iterable(numbers for _, numbers in marks), dtype=tokens.values.dtype)
+    values = np.insert(tokens.values, np.repeat(tokens.offsets[1:], counts), added)
+    if texts is not None:
+        texts = [f"{text} {mark}" if mark else text for text, (mark, _) in zip(texts, marks, strict=True)]
+    return LabelledRows(Ragged(values, tokens.counts + counts), labels, texts)
 
 
 def _passed(
@@ -180,12 +211,12 @@ def _passed(
     return has_enough & is_right
 
 
-def _keys(rules: Rules, tokens: Ragged, labels: Ragged, content: Ragged, lengths: Counts) -> Hashes:
+def _keys(rules: Rules, texts: Hashes, labels: Ragged, content: Ragged, lengths: Counts) -> Hashes:
     """Hashes of each text's tokens, and of runs of its words, with its emojis (rows, 0, 1 or 1 + `BANDS`)."""
-    keys = np.zeros((len(tokens.counts), 0), dtype=np.uint64)
+    keys = np.zeros((len(texts), 0), dtype=np.uint64)
     if rules.keep_duplicates:
         return keys
     if not rules.keep_near_duplicates:
         keys = band_keys(content, lengths)
     of_labels = mix(hash_rows(Ragged(labels.values.astype(np.uint64) + np.uint64(1), labels.counts)))
-    return mix(np.column_stack([hash_rows(tokens), keys]) + of_labels[:, np.newaxis])
+    return mix(np.column_stack([texts, keys]) + of_labels[:, np.newaxis])

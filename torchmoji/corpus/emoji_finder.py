@@ -27,6 +27,7 @@ _SELECTORS = "\ufe0e\ufe0f"
 _TAGS = "\U000e0020-\U000e007e"
 _KEYCAP = "\u20e3"
 _FOLDED = re.compile(f"[{_SELECTORS}{_TONES}]")
+_GENDER = re.compile(f"{ZWJ}[♀♂]$")
 _NOT_A_BASE = re.compile(f"[\x00-\x7f{_PICTURES}{_SELECTORS}{ZWJ}{_KEYCAP}{_TAGS}\U000e007f]")
 _SEPARATORS = re.compile(r"[\s,]+")
 
@@ -108,10 +109,14 @@ class EmojiFinder:
         if isinstance(label, str) and not label.isascii():
             name = fold(label)
             if name in self._index or self._sequence.fullmatch(name):
-                return self._index.get(name)
+                return self._number(name)
         raise ValueError(
             f"has the label {_shown(label)}, neither a class from 0 to {len(self.classes) - 1} nor an emoji"
         )
+
+    def _number(self, name: str) -> int | None:
+        """The class of a folded emoji, also of one with a gender where the class is without."""
+        return self._index.get(name, self._index.get(_GENDER.sub("", name)))
 
     def take_out(self, text: str) -> tuple[list[int], str]:
         """The different target emojis of a text, sorted by class, and the text with blanks in their place."""
@@ -121,7 +126,7 @@ class EmojiFinder:
         pieces: list[str] = []
         end = 0
         for match in self._sequence.finditer(text):
-            index = self._index.get(_FOLDED.sub("", match[0]))
+            index = self._number(fold(match[0]))
             start = match.start()
             if index is None or (start and text[start - 1] == ZWJ):  # a part of an emoji unknown to us
                 continue

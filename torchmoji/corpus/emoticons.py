@@ -16,37 +16,37 @@ EMOTICONS = (
     ("😡 😠", ">:( >:-( :@", r">[:=]-?[(\[]+|[:=]-?@"),
     ("😠 😒", ">:/", r">[:=]-?[/\\|]+"),
     ("😈 😏", ">:) >:D", r">[:=;]-?[)\]d]+"),
-    ("😭 😢", ":'( :'-( T_T ;_; ;-;", r"[:=]['’,]-?[(\[]+|t[._-]t|;[._-];|q[._]q"),
+    ("😭 😢", ":'( :'-( T_T ;_; ;-;", r"[:=]['’,]-?[(\[]+|t[._-]+t|;[._-]+;|q[._]+q"),
     ("😂 😊", ":')", r"[:=]['’,]-?[)\]d]+"),
     ("😂", "xD XD", "x-?d+"),
-    ("😣 😖", "D: >_< >.<", "d-?[:;=]|>[._]+<"),
+    ("😣 😖", "D: >_< >.<", r"(?<![\s\S])(?-i:D):|(?-i:D):(?=\s*$)|>[._]+<"),
     ("😉", ";) ;-)", r";-?[)\]d]+|\(-?;"),
     ("😜", ":P :-P ;P", "[:=;]-?p+"),
     ("😄 😁", ":D :-D =D", "[:=]-?d+"),
     ("☺ 😊", ":) :-) (: =)", r"[:=][-^o]?[)\]]+|\(+-?[:=]"),
     ("😊 😄", "^^ ^_^", r"\^[._-]?\^"),
     ("😔 😞 😢", ":( :-( ): =(", r"[:=][-^o]?[(\[]+|\)+-?[:=]"),
-    ("😕 😐", r":/ :-/ :\ =/", r"[:=]-?[/\\]+"),
+    ("😕 😐", r":/ :-/ :\ =/", r"(?<!\b[a-z])(?!(?<=\w)://)[:=]-?[/\\]+"),
     ("😐 😑", ":| :-|", r"[:=]-?\|+"),
     ("😑 😒", "-_- -.-", r"-_+-|-\.-"),
-    ("😘", ":* :-*", r"[:=;]-?\*+"),
-    ("😳 👀", "o_o O_O :o :O", "[o0][._]+[o0]|[:=]-?[o0]+"),
+    ("😘", ":* :-*", r"(?<!\S)[:=;]-?\*+"),
+    ("😳 👀", "o_o O_O :o :O", r"(?!0\.0)[o0][._]+[o0]|[:=]-?[o0]+"),
     ("😳 🙈", ":$", r"[:=]-?\$"),
     ("😖 😕", ":S :-S", "[:=]-?s+"),
     ("🙊", ":x :-X", "[:=]-?[x#]"),
     ("😊 ☺", ":3 =3", "[:=]-?3"),
     ("😔 😌", "u_u", "u[._]u"),
-    ("😎", "8) B) 8-)", r"[8b]-?\)+"),
+    ("😎", "8-) B-)", r"[8b]-\)+"),
 )
 """Emojis that mean the same, emoticons as people write them, and an expression for these and their kin."""
 
-_BEFORE = r"(?<![^\s\w.,!?…])"
+_BEFORE = r"(?<![\"#-+\-/:->@\[-^`{-~])"
 _BEHIND = r"(?=$|[\s.,!?…]|[^\x00-\x7f])"
 _STANDS_ALONE = re.compile(r"^(?!<).*[^\W_]|^[()]")  # behind no word: xD, 8), (:
 
 
 class EmoticonFinder:
-    """Finds emoticons that say what one of some emojis says, takes them out, and puts some in.
+    """Finds emoticons that say what one of some emojis says, takes them out, and chooses some to put in.
 
     Args:
         emojis: The classes, in order. An emoticon none of whose emojis is among them stays in the text.
@@ -79,19 +79,19 @@ class EmoticonFinder:
                 end = match.end()
         return sorted(classes), " ".join([*pieces, text[end:]])
 
-    def put_in(self, text: str, classes: Sequence[int], share: float) -> str:
-        """A text with one of its emojis at the end, as emoji or as emoticon, if it is one of the chosen.
+    def mark_for(self, text: str, classes: Sequence[int], share: float) -> str:
+        """One of a text's emojis, as emoji or as emoticon, if the text is one of the chosen, else nothing.
 
         Args:
-            text: It alone decides whether it is chosen, and what is put in.
+            text: It alone decides whether it is chosen, and by what.
             classes: Its emojis.
             share: So many of all texts are chosen, from 0 to 1.
         """
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         chance, choice = (int.from_bytes(part, "big") for part in (digest[:8], digest[8:]))
         if not classes or chance >= share * 2**64:
-            return text
+            return ""
         number = classes[choice % len(classes)]
         spellings = self._spellings.get(number, [])
         spelling = choice // len(classes) % (2 * len(spellings) or 1)
-        return f"{text} {spellings[spelling] if spelling < len(spellings) else self._emojis[number]}"
+        return spellings[spelling] if spelling < len(spellings) else self._emojis[number]

@@ -20,7 +20,7 @@ from torchmoji.tokenizer import RE_MENTION
 _RETWEET = re.compile(r"\A\s*rt\b", re.IGNORECASE)
 _LINK = re.compile(r"https?://|www\.", re.IGNORECASE)
 _MENTION = re.compile(RE_MENTION)
-_ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
+_ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&amp;": "&"}
 
 ENGLISH = "en"
 ENGLISH_WORDS = 5000
@@ -46,8 +46,8 @@ class Rules:
         keep_duplicates: Take texts again that have the same words and emojis.
         keep_near_duplicates: Take texts again that have nearly the same words and the same emojis.
         emoticons: An emoticon counts as the emojis that mean the same, see `torchmoji.corpus.emoticons`.
-        put_in: So many of the texts, but for held-out files, get one of their emojis back, as emoji or as
-            emoticon, so that what these say as words is learned too.
+        put_in: So many of the texts for training get one of their emojis back, as emoji or as emoticon, so
+            that what these say as words is learned too. What is a duplicate is decided without it.
     """
 
     emojis: tuple[str, ...] = EMOJIS
@@ -104,7 +104,7 @@ def text_filter(rules: Rules) -> Callable[[str], str | None]:
 
 
 def unescape(text: str) -> str:
-    """Turn &lt;, &gt; and &amp; into characters, as they stand in tweets."""
+    """Turn &lt; and its like into characters, as they stand in tweets."""
     if "&" in text:
         for entity, character in _ENTITIES.items():
             text = text.replace(entity, character)

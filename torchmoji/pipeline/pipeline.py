@@ -422,7 +422,7 @@ class MojiPipeline:
 
     def predict_stream(self, texts: Iterable[str], top_k: int = 5) -> Iterator[Prediction]:
         """`predict` for any number of texts, a window at a time, in order."""
-        return self.predict(iter(texts), top_k)
+        return self.predict(iter([texts] if isinstance(texts, str) else texts), top_k)
 
     def best_classes(self, row: Floats) -> npt.NDArray[np.intp]:
         """Give the numbers of the classes above their thresholds, best first, by probabilities (C,)."""
@@ -496,6 +496,10 @@ class MojiPipeline:
         self, text: str, top_k: int = 1, *, workers: int | None = None
     ) -> str: ...
     @overload
+    def emojize(  # type: ignore[overload-overlap]
+        self, text: Iterator[str], top_k: int = 1, *, workers: int | None = None
+    ) -> Iterator[str]: ...
+    @overload
     def emojize(self, text: Iterable[str], top_k: int = 1, *, workers: int | None = None) -> list[str]: ...
     def emojize(self, text: Any, top_k: int = 1, *, workers: int | None = None) -> Any:
         """Give the text with its likeliest emojis after it; a text without words stays as it is.
@@ -508,7 +512,9 @@ class MojiPipeline:
             return " ".join([*text, *(shown(score.emoji) for score in prediction)])
 
         found: Any = self.predict(text, top_k, workers=workers)
-        return written(found) if isinstance(text, str) else [written(prediction) for prediction in found]
+        if isinstance(text, str):
+            return written(found)
+        return map(written, found) if isinstance(text, Iterator) else list(map(written, found))
 
     # --- features -----------------------------------------------------------------------------------------
 
@@ -604,7 +610,7 @@ class MojiPipeline:
 
     def encode_stream(self, texts: Iterable[str], batch_size: int | None = None) -> Iterator[Floats]:
         """`encode` for any number of texts, a window at a time, in order: float32 (F,) each."""
-        return self.encode(iter(texts), batch_size)
+        return self.encode(iter([texts] if isinstance(texts, str) else texts), batch_size)
 
     @overload
     def similarity(  # type: ignore[overload-overlap]
@@ -684,14 +690,15 @@ class MojiPipeline:
         if not isinstance(text, str):
             raise TypeError(f"explain takes one text, got {type(text).__name__}: call it for each of several")
         self._check_classes()
-        ids = self._ids(text)[: self.limit]
-        rows = np.zeros((len(ids) + 1, max(1, len(ids))), dtype=np.int64)
-        rows[:, : len(ids)] = ids
-        rows[np.arange(1, len(ids) + 1), np.arange(len(ids))] = 0  # the model leaves padding out anywhere
-        probabilities, attention = self.engine.probabilities(rows)
-        probabilities = self._adjusted(probabilities)  # (1 + words, C)
+        ids = self._ids(text)
+        with TruncationCounter(self.limit) as cut:
+            split_texts([ids], self.windows, cut)  # warns
+        ids = ids if self.windows else ids[: self.limit]
+        without_each = (ids[:place] + ids[place + 1 :] for place in range(len(ids)))
+        tokens = split_texts([ids, *without_each], self.windows, TruncationCounter(self.limit))
+        probabilities, attention = self._probabilities_of(tokens, len(ids) + 1)  # (1 + words, C)
         best = int(np.argmax(probabilities[0]))
-        placed = word_attention(text, attention[0, : len(ids)])
+        placed = word_attention(text, attention[0])
         effects = [
             WordEffect(word.word, float(without - probabilities[0, best]), word.start, word.end)
             for word, without in zip(placed, probabilities[1:, best], strict=True)
