@@ -39,6 +39,7 @@ from everyday import hits, table
 from sentences import REPEATS, Sentence, fitting, read_sentences, target_of, with_sentences
 from wanted_rows import write_wanted_rows
 
+from torchmoji.batching import unit_rows
 from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.corpus import Columns, Corpus, CorpusSettings, build_corpus
 from torchmoji.corpus.emoji_finder import EmojiFinder
@@ -69,6 +70,8 @@ HASHTAGS = 25_000
 RULES = Rules(emoticons=True, put_in=0.15)
 """Emoticons are labels, and in so many texts one of the labels stands as emoji or emoticon."""
 BEGINNING = "the model that it began with"
+AXES, AXES_FROM = 384, 20_000
+"""Principal axes of a model's features that the new one keeps, and texts from which they are found."""
 MARK_SHARE = 0.6
 """Of an emoji or emoticon in a text, in what a torchMoji model as teacher says of it."""
 AGAIN = Settings(
@@ -79,6 +82,7 @@ AGAIN = Settings(
     warmup_steps=60,
     average=0.99,
     soft_share=0.6,
+    embedding_weight=2.0,
     evaluate_every=130,
     evaluation_texts=3000,
     bfloat16=True,
@@ -121,8 +125,10 @@ class Recipe:
         is_ours = options.teacher == "default" or (Path(options.teacher) / VOCABULARY_NAME).is_file()
         self.start: str | None = options.teacher if is_ours else None
         self.encoder = Path(options.teacher)
-        files = ["targets.npy"] if self.start else ["targets.npy", "words.npy", "embeddings.npy"]
-        names = ("soft_targets", "word_vectors", "embedding_targets")
+        names = ["soft_targets", "embedding_targets", "word_vectors"]
+        files = ["targets.npy", "embeddings.npy", "words.npy"]
+        if self.start:
+            files = files[: 2 if options.features else 1]
         given = {name: getattr(options, name) for name in ("passes", "prior_adjustment", "seed")}
         self.student = replace(
             again if self.start else student,
@@ -252,6 +258,24 @@ class Recipe:
 
         self._write("targets.npy", answer, len(corpus.classes), self.is_seen)
 
+    def ask_features(self, model: str) -> None:
+        """Write a torchMoji model's features of the texts, for the new model to keep, in fewer numbers.
+
+        They are those of the texts on their first principal axes. The classifiers that people make from
+        features lose what training for emojis alone does not need.
+        """
+        if (self.work / "embeddings.npy").exists():
+            return
+        pipeline, texts = MojiPipeline.from_pretrained(model, precision="int8"), list(self.texts("train"))
+        sample = pipeline.encode(texts[:: max(1, len(texts) // AXES_FROM)], normalize_embeddings=True)
+        axes = torch.linalg.svd(torch.from_numpy(sample), full_matrices=False).Vh[:AXES].T.numpy()
+
+        def answer(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.floating]:
+            rows: npt.NDArray[np.floating] = pipeline.encode([texts[number] for number in numbers]) @ axes
+            return np.asarray(unit_rows(rows))
+
+        self._write("embeddings.npy", answer, axes.shape[1], self.is_seen, features=model)
+
     def ask_teachers(self) -> None:
         """Fine-tune the teachers, and write the mean of what they say of the texts."""
         if (self.work / "targets.npy").exists():
@@ -348,7 +372,7 @@ class Recipe:
         about = {
             "files": {path.name: sha256(path) for path in sorted(files)},
             "teacher": sha256(find(self.start).weights) if self.start else encoder_files(self.encoder),
-            "options": [options.nb_tokens, options.teachers, asdict(self.teacher)],
+            "options": [options.nb_tokens, options.teachers, asdict(self.teacher), options.features],
             "passes": [self.student.passes, self.student.seed],
         }
         path = self.work / "recipe.json"
@@ -363,6 +387,8 @@ class Recipe:
         self.check_same()
         if self.start:
             self.ask_start(self.start)
+            if self.options.features:
+                self.ask_features(self.options.features)
         else:
             self.embed()
             self.ask_teachers()
@@ -406,6 +432,12 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.ArgumentPars
     )
     parser.add_argument(
         "--nb-tokens", type=positive, default=NB_TOKENS, metavar="N", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--features",
+        metavar="MODEL",
+        help="with a torchMoji model as teacher: learn to keep the features of this one, from which people "
+        "make classifiers",
     )
     parser.add_argument(
         "--prior-adjustment",

@@ -53,9 +53,9 @@ def make(repository, data, tmp_path_factory):
 
         again = dataclasses.replace(program.AGAIN, **SMALL)
 
-        def made(out, start=encoder, passes="2"):
+        def made(out, start=encoder, *more, passes="2"):
             small = ["--nb-tokens", "200", "--passes", passes, "--teachers", "2", "--device", "cpu"]
-            _, options = program.parse([str(data), str(start), str(out), *small])
+            _, options = program.parse([str(data), str(start), str(out), *small, *map(str, more)])
             program.make_default_model(options, student, teacher, again)
 
         yield made
@@ -75,7 +75,7 @@ def test_the_program_makes_a_model_with_its_card_and_leaves_out_what_is_done(mak
     assert set(words_by_id(pipeline.vocabulary)[10:]) <= known
     assert sum(emoji in pipeline.vocabulary for emoji in EMOJIS) >= 10
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
-    for part in ("157 texts for training, 40 for validation", "make_default_model.py", "4982 sentences"):
+    for part in ("157 texts for training, 40 for validation", "make_default_model.py", "5249 sentences"):
         assert part in card
     assert "| this model, as stored |" in card
     assert "fastText" not in card  # these are other texts than those that it was measured on
@@ -103,7 +103,11 @@ def test_an_interrupted_run_makes_the_same_model(make, tmp_path):
 @pytest.mark.nightly
 def test_a_torchmoji_model_may_be_the_teacher(make, tmp_path):
     make(tmp_path / "first")
-    make(tmp_path / "second", tmp_path / "first")
+    make(tmp_path / "second", tmp_path / "first", "--features", tmp_path / "first")
+    features = np.load(tmp_path / "second" / "work" / "embeddings.npy").astype(np.float32)
+    lengths = np.linalg.norm(features, axis=1)
+    assert np.allclose(lengths[lengths > 0], 1, atol=0.01)
+    assert lengths[157:].min() > 0
     card = (tmp_path / "second" / "README.md").read_text(encoding="utf-8")
     assert card.count("the model that it began with") >= 2  # scores, and everyday sentences
     said = np.load(tmp_path / "second" / "work" / "targets.npy").astype(np.float32)
