@@ -236,6 +236,11 @@ class VocabBuilder:
         for words, _ in self.word_gen:
             self.count_words_in_sentence(words)
 
+    def count_texts(self, texts: Iterable[str]) -> None:
+        """Count the words of texts as the word generator normalises and splits them, none left out."""
+        for text in texts:
+            self.count_words_in_sentence(self.word_gen.get_words(text))
+
     def get_next_word(self) -> tuple[list[str], dict[str, Any]]:
         """The first text's words and information, as iterating over the word generator gives them.
 

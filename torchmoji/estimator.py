@@ -409,10 +409,8 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         files = find(self.model)
         vocabulary, added = dict(files.vocabulary or {}), 0
         if self.extend_vocabulary:
-            generator = every_word()
-            builder = VocabBuilder(generator)
-            for text in texts:
-                builder.count_words_in_sentence(generator.get_words(text))
+            builder = VocabBuilder(every_word())
+            builder.count_texts(texts)
             added = extend_vocab(vocabulary, builder, self.extend_vocabulary)
         outputs = len(self.classes_)
         with seeded(torch.device("cpu"), seed):

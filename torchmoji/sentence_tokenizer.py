@@ -215,8 +215,7 @@ class SentenceTokenizer:
         added = 0
         if extend_with > 0:
             builder = VocabBuilder(self.wordgen)
-            for text in texts[0]:  # as they are read
-                builder.count_words_in_sentence(self.wordgen.get_words(text))
+            builder.count_texts(texts[0])
             added = extend_vocab(self.vocabulary, builder, max_tokens=extend_with)
 
         tokens = []

@@ -87,9 +87,11 @@ class EmoticonFinder:
             classes: Its emojis.
             share: So many of all texts are chosen, from 0 to 1.
         """
+        if not classes or not share:
+            return ""
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         chance, choice = (int.from_bytes(part, "big") for part in (digest[:8], digest[8:]))
-        if not classes or chance >= share * 2**64:
+        if chance >= share * 2**64:
             return ""
         number = classes[choice % len(classes)]
         spellings = self._spellings.get(number, [])
