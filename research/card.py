@@ -60,7 +60,7 @@ def default_model_card(
         report: What training took, and the scores.
         pipeline: Of the finished model.
         hard: Sentences of which those that it fails on are shown.
-        everyday: The table of everyday sentences.
+        everyday: The tables of everyday sentences and of emoticons.
         sentences: How many it was taught.
         is_known: Whether the texts are those that `ABOUT_DATA` tells of.
     """
@@ -85,8 +85,9 @@ which are among them.""",
         scores_section(report, [row("fastText on texts like these", FASTTEXT)] if is_known else []),
         f"""## Everyday sentences
 
-Of sentences that nobody who wrote those for training had seen (`research/everyday.jsonl`), the share of
-those whose first guess, or one of the first three, is an emoji that a reader would accept.
+Of sentences by people who had not seen those for training (`research/everyday.jsonl`), and of emoticons alone
+and after neutral sentences (`research/emoticons.json`), the share of those whose first guess, or one of the
+first three, is an emoji that a reader would accept.
 
 {everyday}""",
         f"## Samples\n\n{_table([(text, ' '.join(guesses(pipeline, [text])[0])) for text in EXAMPLE_TEXTS])}",

@@ -1,7 +1,8 @@
 """Score models on everyday sentences: is the first guess, or one of three, one that a reader accepts?
 
-The sentences, with the emojis that fit, are in everyday.jsonl: they were written by somebody who had not seen
-those for training, and no model learns them. The result is Markdown, a row for each kind of sentence.
+The sentences, with the emojis that fit, are in everyday.jsonl; emoticons, and neutral sentences that they
+stand after, in emoticons.json. They were written by people who had not seen those for training, and no model
+learns them. The result is Markdown, a row for each kind of sentence.
 
 Examples:
     everyday.py
@@ -10,14 +11,14 @@ Examples:
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import numpy.typing as npt
-from sentences import Sentence, fitting, read_sentences
+from sentences import Sentence, fitting, read_emoticons, read_sentences
 
 from torchmoji import MojiPipeline
 from torchmoji.cli.arguments import make_parser
@@ -31,9 +32,17 @@ def hits(pipeline: MojiPipeline, sentences: Sequence[Sentence]) -> npt.NDArray[n
     return np.stack([fits[:, 0], fits.any(axis=1)], axis=1)
 
 
-def table(found: dict[str, npt.NDArray[np.bool_]], sentences: Sequence[Sentence]) -> str:
+def report(pipelines: Mapping[str, MojiPipeline]) -> str:
+    """Markdown: a table of the everyday sentences, and one of the emoticons."""
+    return "\n\n".join(
+        table(pipelines, listed) for listed in (read_sentences("everyday.jsonl"), read_emoticons())
+    )
+
+
+def table(pipelines: Mapping[str, MojiPipeline], sentences: Sequence[Sentence]) -> str:
     """Markdown: for each kind the share of both, for each model."""
     kinds = [sentence.kind for sentence in sentences]
+    found = {name: hits(pipeline, sentences) for name, pipeline in pipelines.items()}
     heads = " | ".join(f"{name}: first guess | one of three" for name in found)
     lines = [f"| kind | sentences | {heads} |", "|---" * (2 + 2 * len(found)) + "|"]
     for kind in [*dict.fromkeys(kinds), "all"]:
@@ -50,18 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--balance", type=float, default=0.0, metavar="B", help="as in `torchmoji emojize`")
     parser.add_argument("--failures", action="store_true", help="show the sentences whose first guess fails")
     options = parser.parse_args(arguments)
-    sentences = read_sentences("everyday.jsonl")
     try:
         pipelines = {
             name: MojiPipeline.from_pretrained(name, balance=options.balance) for name in options.models
         }
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    found = {name: hits(pipeline, sentences) for name, pipeline in pipelines.items()}
-    print(table(found, sentences))
+    print(report(pipelines))
     if options.failures:
+        sentences = [*read_sentences("everyday.jsonl"), *read_emoticons()]
         for name, pipeline in pipelines.items():
-            failed = [sentences[row] for row in np.flatnonzero(~found[name][:, 0])]
+            failed = [sentences[row] for row in np.flatnonzero(~hits(pipeline, sentences)[:, 0])]
             print(f"\n{name} fails on:\n")
             for sentence, (score,) in zip(failed, pipeline.predict([s.text for s in failed], 1), strict=True):
                 print(f"- {score.emoji} {sentence.text}")

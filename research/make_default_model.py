@@ -30,12 +30,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import everyday
 import numpy as np
 import numpy.typing as npt
 import torch
 from card import KNOWN_VALIDATION_TEXTS, default_model_card
 from encoder import Teacher, as_wordpieces, embeddings_of, encoder_files, guesses_of, load_encoder
-from everyday import hits, table
 from sentences import REPEATS, Sentence, fitting, read_sentences, target_of, with_sentences
 from wanted_rows import write_wanted_rows
 
@@ -61,6 +61,7 @@ from torchmoji.pretraining.distributed import Processes, joined_processes
 from torchmoji.pretraining.loop import CHECKPOINT_NAME, train_model
 from torchmoji.pretraining.pretraining import STORED
 from torchmoji.pretraining.scores import Scores, commonest_scores, score_emojis
+from torchmoji.pretraining.start import start_with_model
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.weights.folder import CARD_NAME, CONFIG_NAME, VOCABULARY_NAME, find, save
 from torchmoji.weights.layers import WEIGHTS_NAME
@@ -69,7 +70,7 @@ HASHTAGS = 25_000
 """Commonest words that share their embeddings with their hashtags."""
 RULES = Rules(emoticons=True, put_in=0.15)
 """Emoticons are labels, and in so many texts one of the labels stands as emoji or emoticon."""
-BEGINNING = "the model that it began with"
+BEGINNING, KEPT = "the model that it began with", "the model whose features it keeps"
 AXES, AXES_FROM = 384, 20_000
 """Principal axes of a model's features that the new one keeps, and texts from which they are found."""
 MARK_SHARE = 0.6
@@ -330,9 +331,13 @@ class Recipe:
         held_out = corpus.rows("validation")
         config = json.loads((trained / CONFIG_NAME).read_text("utf-8"))
         model = load_model(trained / WEIGHTS_NAME)
+        if self.options.keep:
+            self._mix(model)
         save(out, model.state_dict(), corpus.vocabulary, config, int8=True)
         stored: TorchMoji = load_model(out / WEIGHTS_NAME).to(self.device)
-        scores = {BEGINNING: self._scores_of_start(self.start)} if self.start else {}
+        given = {BEGINNING: self.start, KEPT: self.options.features} if self.start else {}
+        others = {name: model for name, model in given.items() if model}
+        scores = {name: self._scores_of(model) for name, model in others.items()}
         count = len(corpus.classes)
         whole: dict[str, Scores] = {  # on all texts, unlike those of `pretrain`
             STORED: score_emojis(stored, held_out, count),
@@ -343,20 +348,25 @@ class Recipe:
         notes = self.options.notes.read_text(encoding="utf-8") if self.options.notes else ""
         report = replace(report, scores=whole, is_int8=True, command=self.options.command, notes=notes)
         pipeline = MojiPipeline.from_pretrained(out)
-        everyday = read_sentences("everyday.jsonl")
-        found = {"this model": hits(pipeline, everyday)}
-        if self.start:
-            found[BEGINNING] = hits(MojiPipeline.from_pretrained(self.start), everyday)
-        by_kind = table(found, everyday)
+        pipelines = {name: MojiPipeline.from_pretrained(model) for name, model in others.items()}
+        by_kind = everyday.report({"this model": pipeline, **pipelines})
         is_known = sha256(self.options.data / "valid.tsv.gz") == KNOWN_VALIDATION_TEXTS
         hard = read_sentences("hard_sentences.jsonl")
         card = default_model_card(report, pipeline, hard, by_kind, len(self.sentences), is_known)
         atomic_write_text(out / CARD_NAME, card)
         logger.info("%s: %s", out, whole[STORED].summary())
 
-    def _scores_of_start(self, start: str) -> Scores:
-        """Those of the model that it began with, which reads the texts with its own words."""
-        rows, files = self.corpus.rows("validation"), find(start)
+    @torch.no_grad()
+    def _mix(self, model: TorchMoji) -> None:
+        """Give the model a share of the weights of the one whose features it has learned to keep."""
+        kept = load_model(self.work / "student" / WEIGHTS_NAME)
+        start_with_model(kept, self.options.features, self.corpus.vocabulary, self.corpus.classes)
+        for weight, other in zip(model.parameters(), kept.parameters(), strict=True):
+            weight.lerp_(other, self.options.keep)
+
+    def _scores_of(self, model: str) -> Scores:
+        """Those of another model, which reads the texts with its own words."""
+        rows, files = self.corpus.rows("validation"), find(model)
         texts = list(shard_texts(self.corpus.shard_paths("validation")))
         ids, _, _ = SentenceTokenizer(files.vocabulary or {}, LONGEST).tokenize_sentences(texts)
         owners, classes = rows.labels(np.arange(len(rows)))
@@ -411,6 +421,10 @@ def make_default_model(
     with joined_processes(options.device) as processes:
         if processes.count > 1:
             raise ValueError(f"{processes.count} processes: this works in one, start it without torchrun")
+        if options.keep and not options.features:
+            raise ValueError(f"--keep {options.keep} of which model? Give --features, or leave --keep out")
+        if not 0 <= options.keep < 1:
+            raise ValueError(f"--keep must be at least 0 and below 1, got {options.keep}")
         Recipe(options, processes, student, teacher, again).run()
 
 
@@ -438,6 +452,14 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.ArgumentPars
         metavar="MODEL",
         help="with a torchMoji model as teacher: learn to keep the features of this one, from which people "
         "make classifiers",
+    )
+    parser.add_argument(
+        "--keep",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="mix so large a share of the weights of --features in at the end (default: %(default)s); "
+        "another needs no new training",
     )
     parser.add_argument(
         "--prior-adjustment",

@@ -39,6 +39,20 @@ def read_sentences(name: str) -> list[Sentence]:
     ]
 
 
+def read_emoticons() -> list[Sentence]:
+    """Emoticons alone, and after each neutral sentence of emoticons.json, with the emojis of their moods."""
+    found = json.loads(Path(__file__).with_name("emoticons.json").read_text(encoding="utf-8"))
+    moods = [(emoticon, tuple(emojis.split())) for emoticon, emojis in found["moods"].items()]
+    return [
+        *(Sentence(emoticon, emojis, "alone") for emoticon, emojis in moods),
+        *(
+            Sentence(f"{text} {emoticon}", emojis, "after a neutral sentence")
+            for text in found["sentences"]
+            for emoticon, emojis in moods
+        ),
+    ]
+
+
 def fitting(sentences: Sequence[Sentence], classes: Sequence[str]) -> Tensor:
     """One where an emoji fits a sentence, else zero (n, C)."""
     places = {fold(name): index for index, name in enumerate(classes)}

@@ -23,7 +23,7 @@ from torchmoji.global_variables import (
 
 logger = logging.getLogger(__name__)
 
-FINGERPRINTS = {"11c0635a523b18c0": "default", "8918f557c0595463": "deepmoji"}
+FINGERPRINTS = {"7633512bd67d2506": "default", "8918f557c0595463": "deepmoji"}
 """Of the vocabularies, see `fingerprint`."""
 ORIGINAL_SIZES = (89_616_062, 89_610_904)
 """Of the original weights in bytes, as torch's and as Keras's file."""

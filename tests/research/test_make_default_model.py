@@ -116,6 +116,14 @@ def test_a_torchmoji_model_may_be_the_teacher(make, tmp_path):
     assert said[:157, 4].max() == 0
     assert said[157:, 4].max() > 0
     assert "157 texts for training" in card
+    alone = weights_of(tmp_path / "second")
+    make(tmp_path / "second", tmp_path / "first", "--features", tmp_path / "first", "--keep", "0.5")
+    name = "attention_layer.attention_vector"
+    mean = np.add(alone[name], weights_of(tmp_path / "first")[name]) / 2
+    assert np.allclose(weights_of(tmp_path / "second")[name], mean, atol=1e-6)
+    for keep, features in (("0.5", ()), ("1", ("--features", tmp_path / "first"))):
+        with pytest.raises(ValueError, match="--keep"):
+            make(tmp_path / "second", tmp_path / "first", *features, "--keep", keep)
 
 
 # --- sentences ----------------------------------------------------------------------------------------------
@@ -154,9 +162,8 @@ def test_everyday_sentences_are_scored_by_kind(repository, capsys):
             classes=("a", "b", "c", "d"),
             predict_proba=lambda texts: np.array([[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.1, 0.2]]),
         )
-        found = program.hits(pipeline, sentences)
-        assert found.tolist() == [[False, True], [False, False]]
-        assert program.table({"m": found}, sentences).splitlines()[2:] == [
+        assert program.hits(pipeline, sentences).tolist() == [[False, True], [False, False]]
+        assert program.table({"m": pipeline}, sentences).splitlines()[2:] == [
             "| x | 1 | 0.00 | 1.00 |",
             "| y | 1 | 0.00 | 0.00 |",
             "| all | 2 | 0.00 | 0.50 |",
@@ -164,6 +171,8 @@ def test_everyday_sentences_are_scored_by_kind(repository, capsys):
         program.main(["--failures"])
     printed = capsys.readouterr().out
     assert "| all | 360 | 0." in printed
+    assert "| alone | 15 | 1.00 | 1.00 |" in printed
+    assert "| after a neutral sentence | 900 | 0." in printed
     assert "\ndefault fails on:\n\n- " in printed
 
 
@@ -176,15 +185,16 @@ def test_the_overlap_of_emojis_tells_feelings_better_than_the_encodings(reposito
 
 def test_our_sentences_are_not_those_that_a_model_is_judged_by(sentences, repository):
     own, hard = sentences.read_sentences("sentences.jsonl"), sentences.read_sentences("hard_sentences.jsonl")
-    everyday = sentences.read_sentences("everyday.jsonl")
+    everyday, emoticons = sentences.read_sentences("everyday.jsonl"), sentences.read_emoticons()
     assert len(everyday) >= 200
     pairs = (repository / "research" / "pairs.jsonl").read_text("utf-8").splitlines()
     pairs = [text for line in pairs for text in json.loads(line).values()]
-    shown = [*EXAMPLE_TEXTS, *pairs, *(sentence.text for sentence in [*hard, *everyday])]
+    after = [sentence for sentence in emoticons if sentence.kind != "alone"]  # which are taught
+    shown = [*EXAMPLE_TEXTS, *pairs, *(sentence.text for sentence in [*hard, *everyday, *after])]
     known = set.union(*map(five_in_a_row, shown))
     assert [sentence.text for sentence in own if five_in_a_row(sentence.text) & known] == []
     assert {sentence.text.lower() for sentence in own} & {text.lower() for text in shown} == set()
-    for listed in (own, hard, everyday):
+    for listed in (own, hard, everyday, emoticons):
         assert len({sentence.text for sentence in listed}) == len(listed)
         assert all(sentence.emojis and set(sentence.emojis) <= set(EMOJIS) for sentence in listed)
     assert max(sum(emoji in sentence.emojis for sentence in hard) for emoji in EMOJIS) < len(hard) / 2
