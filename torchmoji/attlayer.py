@@ -122,7 +122,7 @@ class Attention(nn.Module):
         """
         logits = PackedSequence(torch.mv(inputs, self.attention_vector), batch_sizes)
         padded, lengths = pad_packed_sequence(logits, batch_first=True)
-        mask = torch.arange(padded.shape[1]) < lengths.unsqueeze(1)
+        mask = torch.arange(padded.shape[1], device="cpu") < lengths.unsqueeze(1)
         weights = self._weights(padded, mask.to(inputs.device))
         pooled = _WeightedSum.apply(inputs, weights, batch_sizes.tolist())
         return pooled.to(inputs.dtype), weights.to(inputs.dtype)

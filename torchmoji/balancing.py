@@ -103,7 +103,8 @@ def checked_temperature(given: Any) -> float:
     Raises:
         ValueError: It is no number from 0.001 to 1000; beyond that all are the same or alike.
     """
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 1e-3 <= given <= 1e3:
+    is_number = isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
+    if not is_number or not 1e-3 <= given <= 1e3:
         raise ValueError(f"temperature must be a number from 0.001 to 1000, got {short(given)}")
     return float(given)
 

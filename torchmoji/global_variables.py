@@ -52,8 +52,8 @@ def cache_directory() -> Path:
     """
     home = os.environ.get("TORCHMOJI_HOME")
     if home:
-        return Path(home).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "torchmoji"
+        return Path(os.path.expanduser(home))
+    return Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache"), "torchmoji")
 
 
 def original_model_directory() -> Path:

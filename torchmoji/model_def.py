@@ -125,6 +125,7 @@ class TorchMoji(nn.Module):
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
 
+        settle_threads()
         self.nb_classes = nb_classes
         self.nb_tokens = nb_tokens
         self.feature_output = feature_output
@@ -296,7 +297,7 @@ class TorchMoji(nn.Module):
         features, weights = layer(padded, lengths)
         if weights is None:
             is_own = isinstance(layer, Attention)
-            mask = torch.arange(padded.shape[1]) < lengths.unsqueeze(1)
+            mask = torch.arange(padded.shape[1], device="cpu") < lengths.unsqueeze(1)
             weights = layer.pool(padded, mask.to(z.device))[1] if is_own else padded.new_zeros(mask.shape)
         return features, weights
 
@@ -365,6 +366,8 @@ def load_model(
     """
     settle_threads()
     state = load_state_dict(weight_path)
+    if len({tensor.dtype for tensor in state.values()}) > 1:  # a layer or two in double precision
+        state = {name: tensor.double() for name, tensor in state.items()}
     sizes = model_sizes(state)
     if features is None:
         features = sizes.nb_outputs is None
@@ -500,6 +503,7 @@ def load_specific_weights(
             or have another shape there, or `extend_embedding` is negative or the embedding excluded.
     """
     _check_extension(extend_embedding)
+    exclude_names = [exclude_names] if isinstance(exclude_names, str) else exclude_names
     if extend_embedding and _is_excluded("embed.weight", exclude_names):
         raise ValueError(
             f"extend_embedding={extend_embedding} needs the embedding of the file: "

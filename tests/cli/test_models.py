@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from torchmoji import MojiPipeline
 from torchmoji.cli.main import main
 from torchmoji.emojis import EMOJIS
 from torchmoji.estimator import TorchMojiClassifier
@@ -188,3 +189,35 @@ def test_wrong_input_is_one_line_on_stderr(capsys, arguments, message):
     assert captured.out == ""
     assert message in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_a_server_with_an_empty_key_does_not_start(tiny_folder, capsys, monkeypatch):
+    monkeypatch.setattr("torchmoji.cli.models.serve", lambda *_, **__: pytest.fail("it started"))
+    assert main(["serve", "--model", tiny_folder, "--key", ""]) == 1
+    assert "key must have ASCII characters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--allow-origin", "example.org"), ("--allow-host", "https://x/y")]
+)
+def test_a_site_that_would_never_match_is_refused(tiny_folder, capsys, monkeypatch, option, value):
+    monkeypatch.setattr("torchmoji.cli.models.serve", lambda *_, **__: pytest.fail("it started"))
+    assert main(["serve", "--model", tiny_folder, option, value]) == 1
+    assert f"got {value!r}" in capsys.readouterr().err
+
+
+def test_more_threads_than_a_machine_has_are_refused(tiny_folder, capsys):
+    assert main(["emojize", "a day", "--model", tiny_folder, "--threads", "100000"]) == 1
+    assert "from 1 to 1024, got 100000" in capsys.readouterr().err
+
+
+def test_an_exported_file_cuts_texts_as_the_model_does(tiny_folder, tmp_path):
+    pipeline = MojiPipeline.from_pretrained(tiny_folder, max_length=2)
+    pipeline.save_pretrained(tmp_path / "short")
+    out = str(tmp_path / "short.onnx")
+    assert main(["export", "--model", str(tmp_path / "short"), "--out", out]) == 0
+    read = MojiPipeline.from_pretrained(out)
+    assert read.max_length == 2
+    assert np.allclose(
+        read.predict_proba("a day not a day"), pipeline.predict_proba("a day not a day"), atol=1e-5
+    )

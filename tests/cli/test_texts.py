@@ -3,7 +3,9 @@
 import csv
 import json
 import os
+from io import BufferedReader, BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -288,3 +290,54 @@ def test_progress_has_a_total_on_a_terminal_and_is_in_no_log(tiny_folder, tmp_pa
 def test_resume_wants_files(tiny_folder, capsys):
     assert main(["encode", "a day", "--model", tiny_folder, "--resume"]) == 1
     assert "--resume needs a file of texts and --out FILE" in capsys.readouterr().err
+
+
+def test_half_of_a_file_is_not_thrown_away_unasked(tiny_folder, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("a day\n")
+    for name in ("a.npy.partial", "a.npy.partial.json"):
+        (tmp_path / name).write_text("half")
+    command = ["encode", str(tmp_path / "a.txt"), "--model", tiny_folder, "--out", str(tmp_path / "a.npy")]
+    assert main(command) == 1
+    assert "a.npy is half done: --resume goes on with it, --force begins anew" in capsys.readouterr().err
+    assert (tmp_path / "a.npy.partial").read_text() == "half"
+    assert main([*command, "--force"]) == 0
+
+
+def test_a_file_that_is_replaced_is_for_the_same_readers(tiny_folder, tmp_path):
+    (tmp_path / "a.txt").write_text("a day\n")
+    out = tmp_path / "a.csv"
+    out.write_text("old")
+    out.chmod(0o600)
+    command = ["encode", str(tmp_path / "a.txt"), "--model", tiny_folder, "--out", str(out), "--force"]
+    assert main(command) == 0
+    assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_texts_behind_two_dashes(tiny_folder, capsys):
+    assert main(["emojize", "a day", "--model", tiny_folder, "--json", "--", "-_-", "-.- a"]) == 0
+    rows = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [row["text"] for row in rows] == ["a day", "-_-", "-.- a"]
+
+
+@pytest.mark.parametrize(
+    ("given", "results"),
+    [("a.ndjson", "a.jsonl"), ("a.csv.bz2", "a.csv"), ("a.tsv.zst", "a.tsv"), ("a.json.gz", "a.jsonl")],
+)
+def test_results_have_the_names_of_their_files(given, results):
+    assert texts_module._name_of_result(given, False) == results
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8", "latin-1", None])
+def test_standard_input_may_have_another_encoding(monkeypatch, encoding):
+    content = "é day\r\nnot a day\nlast".encode(encoding or "utf-8-sig")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=BufferedReader(BytesIO(content), 3)))
+    monkeypatch.setattr(texts_module, "_CHUNK_BYTES", 3)
+    assert [line for lines in _arriving_texts(encoding) for line in lines] == ["é day", "not a day", "last"]
+
+
+def test_a_line_of_standard_input_has_an_end(monkeypatch):
+    monkeypatch.setattr(
+        "sys.stdin", SimpleNamespace(buffer=BufferedReader(BytesIO(b"a\n" + b"b" * (1 << 21))))
+    )
+    with pytest.raises(ValueError, match="standard input, line 2, is longer than 1048576 characters"):
+        list(_arriving_texts())

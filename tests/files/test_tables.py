@@ -188,7 +188,7 @@ LONG = "x" * 200_000
         ("a.csv", "id,text\n1,a\n2,b,c\n", "line 3, has 3 cells, but the header has 2: put cells"),
         ("a.csv", 'text\na\n"b\nc\nd', r"line 3, is not CSV \(unexpected end of data\): close"),
         ("a.tsv", 'text\n"a" b\n', "line 2, is not CSV .* expected after"),
-        ("a.csv", f'text\n"{LONG}"\n', "line 2, is not CSV .field larger than field limit"),
+        ("a.csv", f'text\n"{LONG}"\n', "line 2, has a cell of more than 131072 characters"),
         ("a.csv", "text\na\n" + LONG * 6, "line 3, is longer than 1048576 characters: is this"),
         ("a.txt", LONG * 6, "a.txt, line 1, is longer than"),
         ("a.csv.gz", "text\na\ncaf\xe9\n".encode("latin-1"), r"3, is not UTF-8 .byte 0xe9.: .*--encoding"),
@@ -468,3 +468,56 @@ def test_each_stream_of_a_bz2_file_is_sound_or_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"a\.txt\.bz2"):
             list(read_texts(path))
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [(1, 1.5), ({"x": 1}, {"x": 1, "y": 2}), (None, "anger"), (None, 3), ([], [1]), ("a", "b")],
+)
+def test_a_column_of_parquet_keeps_values_of_another_kind_after_many_rows(tmp_path, first, last):
+    path = tmp_path / "a.parquet"
+    assert write_rows(({"n": n, "a": last if n == 5000 else first} for n in range(5001)), path) == 5001
+    with tables.open_table(path) as table:
+        rows = [row["a"] for _, row in table]
+    assert [rows[0], rows[5000]] == [first if last != {"x": 1, "y": 2} else {"x": 1, "y": None}, last]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.parquet"]
+
+
+@pytest.mark.parametrize(("first", "last"), [(2**60 + 1, 1.5), (1, "one"), (2**64, 1), ({}, {})])
+def test_what_a_column_of_parquet_cannot_hold_is_said_and_nothing_is_written(tmp_path, first, last):
+    rows = [{"a": first}] * 4096 + [{"a": last}]
+    with pytest.raises(ValueError, match=r"a column has values of several types.* write .jsonl"):
+        write_rows(rows, tmp_path / "a.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_row_groups_of_parquet_may_be_empty_or_small(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import ParquetWriter
+
+    path = tmp_path / "a.parquet"
+    with ParquetWriter(path, pyarrow.schema([("n", pyarrow.int64()), ("te.xt", pyarrow.string())])) as writer:
+        for count in (0, 20_000, 1):
+            texts = pyarrow.array(["a"] * count, pyarrow.string())
+            writer.write_table(
+                pyarrow.table({"n": pyarrow.array(range(count), pyarrow.int64()), "te.xt": texts})
+            )
+    assert tables._rows_at_once(path, "a", ["n", "te.xt"], None)[0] == tables._ROWS_AT_ONCE
+    with tables.open_table(path) as table:
+        assert sum(1 for _ in table) == 20_001
+
+
+def test_a_cell_that_is_too_long_says_so(tmp_path):
+    (tmp_path / "a.csv").write_text("text\n" + "x" * 200_000 + "\n")
+    with (
+        pytest.raises(ValueError, match="line 2, has a cell of more than 131072 characters"),
+        tables.open_table(tmp_path / "a.csv") as table,
+    ):
+        list(table)
+
+
+@pytest.mark.parametrize("encoding", ["utf8", "UTF_8", "u8", None])
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path, encoding):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbftext\na\n")
+    with tables.open_table(tmp_path / "a.csv", encoding=encoding) as table:
+        assert [row for _, row in table] == [{"text": "a"}]

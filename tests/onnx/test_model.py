@@ -527,3 +527,11 @@ def test_mutated_files_are_refused_or_loaded(tmp_path, quantize, capfd):
     ids = np.array([[1, 2, 0]])
     check_mutations(tmp_path / "model.onnx", lambda path: OnnxModel(path)(ids), (ValueError,))
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_nearly_right_is_written_as_it_is_read(tmp_path):
+    names, words = np.array([0, 1]), {"a": np.int64(10)}
+    model = TorchMoji(2, 50, embedding_dim=4, hidden_size=4)
+    content = serialize(model, classes=names, vocabulary=words, multi_label=np.bool_(False), max_length=7)
+    read = OnnxModel(content)
+    assert (read.classes, read.vocabulary, read.max_length) == (("0", "1"), {"a": 10}, 7)

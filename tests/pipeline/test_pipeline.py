@@ -140,7 +140,7 @@ def test_threads_are_those_that_are_asked_for(tmp_path):
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
-    with pytest.raises(ValueError, match="threads must be a whole number from 1 on, got 0"):
+    with pytest.raises(ValueError, match="threads must be a whole number from 1 to 1024, got 0"):
         MojiPipeline.from_pretrained(tmp_path, threads=0)
 
 

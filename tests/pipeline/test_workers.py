@@ -107,7 +107,7 @@ def test_what_cannot_be_computed_is_told():
     message = rf"{ATTEMPTS} worker processes died over the same texts \(SIGKILL\): memory may have run out"
     with Workers(load_one_that_dies, 2) as pool, pytest.raises(ChildProcessError, match=message):
         list(pool.map([1]))
-    with pytest.raises(ValueError, match=r"threads must be a whole number from 1 on, got 0"):
+    with pytest.raises(ValueError, match=r"threads must be a whole number from 1 to 1024, got 0"):
         Workers(load, 2, threads=0)
 
 

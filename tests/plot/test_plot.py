@@ -408,3 +408,16 @@ def test_wrong_histories_are_refused(wrong, error, message):
     with pytest.raises(error, match=message):
         learning_curve(wrong)
     assert pyplot.get_fignums() == []
+
+
+def test_texts_of_a_map_go_by_place_and_are_texts():
+    pandas = pytest.importorskip("pandas")
+    rows, words = np.random.default_rng(0).normal(size=(3, 8)), ["first", "second", "third"]
+
+    def written(texts):
+        axes = encoding_map(rows, texts, ax=Figure().add_subplot())
+        return sorted((round(text.xy[0], 3), text.get_text()) for text in axes.texts)
+
+    assert written(pandas.Series(words, index=[2, 0, 1])) == written(words)
+    with pytest.raises(TypeError, match="text 1 is not a string but NoneType"):
+        written(["first", None, "third"])

@@ -497,3 +497,23 @@ def test_benchmarks_of_deepmoji(data_root, name, rows, labels, sizes):
 def test_benchmark_texts_in_utf_8(data_root):
     texts = read_labelled_texts(data_root / "data" / "benchmarks" / "SCv1" / "raw.pickle").texts
     assert "Oh, I get it… Flashlights and I-Pods have souls and consciousness." in texts
+
+
+def test_calls_that_are_repeated_do_not_fill_the_memory(tmp_path):
+    def text(of):
+        return b"X" + len(of).to_bytes(4, "little") + of.encode()
+
+    calls = (
+        b"](c_codecs\nencode\nq\x01(" + text("a" * 65536) + text("latin1") + b"tq\x02" + b"h\x01h\x02R" * 2000
+    )
+    path = tmp_path / "raw.pickle"
+    path.write_bytes(b"\x80\x02}(" + text("texts") + calls + b"eu.")
+    with pytest.raises(ValueError, match="it makes more than"):
+        read_labelled_texts(path)
+
+
+def test_a_column_that_is_nearly_called_split_is_not_passed_over(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label,Split\na,0,train\nb,1,test\n")
+    with pytest.raises(ValueError, match="has a column 'Split': call it split where it says"):
+        read_labelled_texts(path)

@@ -274,3 +274,22 @@ def test_wrong_parts_are_refused(x, y, message):
 def test_wrong_class_numbers_are_refused(y, nb_classes, message):
     with pytest.raises(ValueError, match=message):
         check_class_numbers(y, nb_classes)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_training_that_is_broken_off_leaves_the_best_weights(error):
+    class Broken(nn.CrossEntropyLoss):
+        calls = 0
+
+        def forward(self, *given):
+            self.calls += 1
+            if self.calls > 1:  # in the first epoch, after a step
+                raise error
+            return super().forward(*given)
+
+    model = Constant([0.5, -0.5])
+    optimizer = torch.optim.SGD(model.parameters(), lr=10)
+    with pytest.raises(error):
+        fit(model, Broken(), optimizer, BATCHES, BATCHES, TrainingOptions(epochs=5, verbose=0))
+    assert model.logits.tolist() == [0.5, -0.5]
+    assert not model.training

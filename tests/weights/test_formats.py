@@ -8,7 +8,7 @@ import re
 import struct
 import tarfile
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from support.hostile import check_mutations, run_with_memory
 from support.python import python
 from support.weights import assert_same, make_weights
 
+from torchmoji.model_def import load_model
 from torchmoji.weights.folder import save
 from torchmoji.weights.formats import FILE_ENDINGS, load_state_dict, rewrite, save_quantized, save_state_dict
 from torchmoji.weights.layers import LAYERS, Int8Rows, ModelSizes, as_float, has_int8_rows, read_layers
@@ -505,7 +506,7 @@ def test_damaged_files_are_refused_or_read(tmp_path, kind):
 def test_torch_files_with_other_instructions_or_lists_of_contents_are_refused(tmp_path):
     path = tmp_path / "weights.bin"
     torch.save({"c_codecs\nencode\n": torch.ones(1)}, path)
-    with pytest.raises(ValueError, match="it makes bytes of text"):
+    with pytest.raises(ValueError, match="it makes objects with _codecs"):
         load_state_dict(path)
     torch.save(make_weights(), path)
     load_state_dict(path)
@@ -556,3 +557,30 @@ def test_a_full_disk_is_an_os_error_that_names_the_file_and_leaves_nothing(tmp_p
     ):
         write()
     assert [path.name for path in tmp_path.iterdir()] == ["good.pth"]
+
+
+class Makes:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("call", [(bytearray, 1 << 30), (set, [1]), (torch.Size, [1]), (Counter, "a")])
+def test_objects_that_could_fill_the_memory_are_not_made(tmp_path, call, zipped):
+    path = tmp_path / "a.bin"
+    torch.save({"embed.weight": Makes(*call)}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match="it makes objects with"):
+        load_state_dict(path)
+
+
+def test_layers_of_two_types_become_a_model_of_one(tmp_path):
+    state = make_weights()
+    for name in list(state)[-2:]:
+        state[name] = state[name].double()
+    save_state_dict(state, tmp_path / "a.bin")
+    model = load_model(tmp_path / "a.bin")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
+    model(torch.tensor([[1, 2, 3]]))

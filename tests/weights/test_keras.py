@@ -304,3 +304,17 @@ def test_names_stand_in_a_list_once(tmp_path):
             file.attrs["layer_names"] = names
         with pytest.raises(ValueError, match=f"layer_names .*{message}"):
             read_keras_weights(path)
+
+
+def test_one_array_that_stands_for_many_is_refused(tmp_path):
+    path = tmp_path / "a.hdf5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"l0", b"l1"]
+        first = file.create_group("l0").create_dataset("w0", data=np.zeros(10_000, "f4"))
+        file["l0"].attrs["weight_names"] = [b"w0"]
+        names = [b"w%d" % number for number in range(10)]
+        file.create_group("l1").attrs["weight_names"] = names
+        for name in names:
+            file["l1"][name] = first
+    with pytest.raises(ValueError, match="its arrays up to those of layer l1 are larger than the file"):
+        read_keras_weights(path)

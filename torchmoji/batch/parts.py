@@ -40,7 +40,6 @@ class PartWriter:
         encoder: What computes.
         sources: The input.
         types: Of its columns.
-        rows: Of the input.
         parts: How many there are to be.
         folder: Where they go.
         encoding: Of text files.

@@ -7,7 +7,6 @@ a pool that has all CPUs of a machine would wait for ever.
 
 import logging
 import os
-import pickle
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,7 +14,7 @@ from typing import Any
 
 from torchmoji.batch.parts import Entry, PartWriter
 from torchmoji.files.extras import require
-from torchmoji.pipeline.workers import told
+from torchmoji.pipeline.workers import answer_of, result_of
 
 _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -32,11 +31,7 @@ class _Actor:
         self.writer = writer
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        try:
-            made = pickle.dumps((self.writer(int(batch["part"][0])), None, ""))
-        except Exception as error:
-            made = told(error)
-        return {"made": [made]}
+        return {"made": [answer_of(self.writer, int(batch["part"][0]))]}
 
 
 def run(writer: PartWriter, workers: int | None, address: str | None, gpus: int) -> Iterator[Entry]:
@@ -85,10 +80,7 @@ def run(writer: PartWriter, workers: int | None, address: str | None, gpus: int)
             num_gpus=1 if gpus else None,
         )
         for row in made.iter_rows():
-            entry, error, _ = pickle.loads(row["made"])
-            if error is not None:
-                raise error
-            yield entry
+            yield result_of(row["made"])
 
 
 def pool_size(

@@ -71,8 +71,12 @@ def _parse(arguments: Sequence[str]) -> Any:
     """The options; texts may stand before, between and behind them."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    if rest and hasattr(options, "texts") and not any(word.startswith("-") and word != "-" for word in rest):
-        options.texts += rest
+    has_texts, behind = hasattr(options, "texts"), list[str]()
+    if has_texts and "--" in rest:  # which argparse leaves there where other texts stand before it
+        place = rest.index("--")
+        rest, behind = rest[:place], rest[place + 1 :]
+    if has_texts and not any(word.startswith("-") and word != "-" for word in rest):
+        options.texts += [*rest, *behind]
     elif rest:
         options.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     return options
@@ -88,6 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 where the work failed, 130 after Ctrl-C. A wrong option exits with 2.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started this, as by `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  till the end
     if not arguments:
         _parser().print_help()
         return 0

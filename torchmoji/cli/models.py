@@ -251,6 +251,7 @@ def _export(options: argparse.Namespace) -> None:
         class_frequencies=config.get("class_frequencies"),
         thresholds=config.get("thresholds"),
         temperature=config.get("temperature"),
+        max_length=config.get("max_length"),
     )
     print(f"{options.out}: {os.path.getsize(options.out) / 1e6:.1f} MB")
 
@@ -277,7 +278,7 @@ def _download(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    key = options.key or os.environ.get("TORCHMOJI_KEY") or None
+    key = (os.environ.get("TORCHMOJI_KEY") or None) if options.key is None else options.key
     settings = Settings(
         key=key,
         hosts=tuple(options.allow_host),

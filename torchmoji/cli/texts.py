@@ -7,11 +7,11 @@ name that is taken gets an underscore. Emojis are written as people should see t
 import argparse
 import os
 import sys
-from codecs import BOM_UTF8
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
-from itertools import chain, count, tee
+from itertools import chain, tee
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,10 +32,13 @@ from torchmoji.emojis import shown
 from torchmoji.files.resumable import RESUMABLE, PartialFile, can_be_resumed, fingerprint
 from torchmoji.files.tables import (
     DEFAULT_COLUMN,
+    LONGEST_LINE,
     READABLE,
     SPREADSHEETS,
     check_writable,
+    compression,
     ending,
+    is_utf_8,
     open_table,
     unused_name,
     write_lines,
@@ -125,6 +128,8 @@ def _guesses(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Nam
 
 def _scores(pipeline: MojiPipeline, texts: Iterator[str], options: argparse.Namespace) -> Iterator[Result]:
     names = [shown(name) for name in pipeline.classes]
+    if len(set(names)) < len(names):  # ❤ with and without its selector, in labels of a user
+        names = list(pipeline.classes)
     texts, again = tee(texts)
     for text, row in zip(texts, pipeline.predict_proba(again, workers=options.workers), strict=True):
         yield _numbers(names, text, row)
@@ -378,6 +383,8 @@ def _jobs(options: argparse.Namespace) -> list[_Job]:
                 f"{jobs[target].source} and {source} would both become {target}: give another folder for one"
             )
         jobs[target] = _Job(source, target)
+        if source and has_numbers and can_be_resumed(target) and not (options.resume or options.force):
+            raise FileExistsError(f"{name} is half done: --resume goes on with it, --force begins anew")
         if options.resume and target.exists() and not options.force:
             if can_be_resumed(target):
                 raise FileExistsError(f"{name} exists: --force lets the unfinished one replace it")
@@ -389,8 +396,8 @@ def _jobs(options: argparse.Namespace) -> list[_Job]:
 
 def _name_of_result(source: str | None, has_numbers: bool) -> str:
     path, kind = Path(source or ""), ending(source or "")
-    stem = Path(path.stem if path.suffix.lower() == ".gz" else path.name).stem
-    other = {".json": ".jsonl", ".jsonl": ".jsonl", ".tsv": ".tsv", ".parquet": ".parquet"}
+    stem = Path(path.stem if compression(path) else path.name).stem
+    other = dict.fromkeys((".json", ".jsonl", ".ndjson"), ".jsonl") | {".tsv": ".tsv", ".parquet": ".parquet"}
     return stem + (".npy" if has_numbers else other.get(kind, ".csv"))
 
 
@@ -441,31 +448,36 @@ def _arriving_texts(encoding: str | None = None) -> Iterator[list[str]]:
     Raises:
         ValueError: One is not in the encoding, by default UTF-8.
     """
-    pieces: list[bytes] = []
-    is_first = True
-    numbers = count(1)
-
-    def decoded(line: bytes) -> str:
-        number = next(numbers)
+    try:
+        decoder = getincrementaldecoder("utf-8-sig" if is_utf_8(encoding) else encoding or "")()
+    except LookupError as error:
+        raise ValueError(f"--encoding {encoding!r} is unknown: take utf-8, latin-1 or cp1252") from error
+    if sys.stdin is None:
+        raise ValueError("standard input is closed: give texts or files")
+    stream: Any = sys.stdin.buffer
+    pieces: list[str] = []
+    number, size, chunk = 1, 0, b"?"  # of the line that is arriving
+    while chunk:
+        chunk = stream.read1(_CHUNK_BYTES)
         try:
-            return line.decode(encoding or "utf-8").rstrip("\r")
+            text = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
+            line = number + error.object[: error.start].count(b"\n")
             raise ValueError(
-                f"standard input, line {number}, is not {encoding or 'UTF-8'} (byte "
-                f"{line[error.start]:#04x}): name its encoding with --encoding"
+                f"standard input, line {line}, is not {encoding or 'UTF-8'} (byte "
+                f"{error.object[error.start]:#04x}): name its encoding with --encoding"
             ) from error
-        except LookupError as error:
-            raise ValueError(f"--encoding {encoding!r} is unknown: take utf-8, latin-1 or cp1252") from error
-
-    stream: Any = sys.stdin
-    while chunk := stream.buffer.read1(_CHUNK_BYTES):
-        if is_first:
-            chunk, is_first = chunk.removeprefix(BOM_UTF8), False
-        *ended, rest = chunk.split(b"\n")
+        *ended, rest = text.split("\n")
         if ended:
-            ended[0] = b"".join([*pieces, ended[0]])
-            pieces = []
-            yield [decoded(line) for line in ended]
+            ended[0] = "".join([*pieces, ended[0]])
+            pieces, size = [], 0
+            number += len(ended)
+            yield [line.rstrip("\r") for line in ended]
         pieces.append(rest)
-    if last := b"".join(pieces):
-        yield [decoded(last)]
+        size += len(rest)
+        if size > LONGEST_LINE:
+            raise ValueError(
+                f"standard input, line {number}, is longer than {LONGEST_LINE} characters: is this a text?"
+            )
+    if last := "".join(pieces):
+        yield [last.rstrip("\r")]

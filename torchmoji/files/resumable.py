@@ -9,6 +9,7 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -209,6 +210,8 @@ class PartialFile:
         self._write_npy_header()
         self._flush()
         self._file.close()
+        if self._target.exists():  # who may read it is not ours to change
+            shutil.copymode(self._target, self._data)
         self._data.replace(self._target)
         self._note.unlink(missing_ok=True)
 

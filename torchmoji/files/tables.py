@@ -7,6 +7,7 @@ written appears under its name when it is whole. Parquet and its like need pyarr
 """
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
@@ -69,6 +70,14 @@ def ending(path: str | os.PathLike[str]) -> str:
     """The ending that says what a file holds, in lower case and without that of a compression."""
     path = Path(path)
     return Path(path.stem if compression(path) else path).suffix.lower()
+
+
+def is_utf_8(encoding: str | None) -> bool:
+    """Whether an encoding is UTF-8, however it is spelled; what is not known is none."""
+    try:
+        return codecs.lookup(encoding or "utf-8").name == "utf-8"
+    except LookupError:
+        return False
 
 
 def compression(path: str | os.PathLike[str]) -> str | None:
@@ -320,15 +329,15 @@ def _read(
     A line that is not UTF-8 is an error, or where there is `report` it is told and comes as `_BAD_LINE`.
     """
     total = line = 0
-    is_utf_8 = encoding is None or encoding.lower() in ("utf-8", "utf8")
+    utf_8 = is_utf_8(encoding)
     packed_as = compression(path)
     try:
         with (
             open_bytes(path, filesystem) as unpacked,
             io.TextIOWrapper(
                 unpacked,
-                "utf-8-sig" if is_utf_8 else encoding,
-                "surrogateescape" if report and is_utf_8 else "strict",
+                "utf-8-sig" if utf_8 else encoding,
+                "surrogateescape" if report and utf_8 else "strict",
                 newline="",
             ) as file,
         ):
@@ -442,6 +451,8 @@ def _records(
         except StopIteration:
             return
         except csv.Error as error:
+            if "field limit" in str(error):
+                report(first, f"has a cell of more than {csv.field_size_limit()} characters: split the text")
             report(first, f"is not CSV ({error}): close each double quote, and write one in a text as two")
             if size > LONGEST_LINE:
                 reader = None
@@ -630,26 +641,27 @@ def _rows_at_once(
     longest, most, coded = 1, 0, set[str]()
     with parquet.ParquetFile(path, filesystem=filesystem) as file:
         groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-    columns = []
+    columns, nested = [], 1.0
+    starts = tuple(f"{name}." for name in names)
     for group in groups:
         wanted = [group.column(number) for number in range(group.num_columns)]
-        wanted = [column for column in wanted if column.path_in_schema.split(".")[0] in names]
+        wanted = [column for column in wanted if f"{column.path_in_schema}.".startswith(starts)]
         if (size := sum(column.total_uncompressed_size for column in wanted)) > _LARGEST_COLUMN:
             raise _TooLarge(f"{name} has a row group of {size} bytes: write it with smaller ones")
         columns += wanted
+        nested = max([nested, *(column.num_values / max(group.num_rows, 1) for column in wanted)])
     for column in columns:
         size = column.total_uncompressed_size
         longest = max(longest, size // max(column.num_values, 1))
         most = max(most, column.num_values)
     texts = {c.path_in_schema for c in columns if c.physical_type == "BYTE_ARRAY" and c.has_dictionary_page}
     with parquet.ParquetFile(path, filesystem=filesystem, read_dictionary=[*texts]) as file:
-        for number in range(len(groups) if texts else 0):
-            for column in next(file.iter_batches(1, [number], [*texts])).columns:
+        for number, group in enumerate(groups if texts else ()):
+            for column in next(file.iter_batches(1, [number], [*texts])).columns if group.num_rows else ():
                 longest = max(longest, _longest(column))
     if longest * most > _LARGEST_COLUMN:
         coded = {path for path in texts if "." in path}
-    nested = max((column.num_values / group.num_rows for group in groups for column in columns), default=1)
-    return max(1, min(_ROWS_AT_ONCE, int(_MOST_AT_ONCE / longest / max(nested, 1)))), [*coded]
+    return max(1, min(_ROWS_AT_ONCE, int(_MOST_AT_ONCE / longest / nested))), [*coded]
 
 
 def _longest(array: Any) -> int:
@@ -812,24 +824,50 @@ def csv_line(values: Iterable[Any], delimiter: str = ",") -> str:
 def _write_parquet(rows: Iterable[Row], path: Path) -> int:
     pyarrow = require("pyarrow", "parquet", "Parquet")
     parquet = require("pyarrow.parquet", "parquet", "Parquet")
-    remaining, writer, number = iter(rows), None, 0
+    remaining, writer, number, columns = iter(rows), None, 0, list[str]()
     while batch := list(islice(remaining, _ROWS_AT_ONCE)):
+        columns = columns or list(batch[0])
         for place, row in enumerate(batch, start=number + 1):
-            _check_columns(row, writer.schema.names if writer else list(batch[0]), place)
+            _check_columns(row, columns, place)
         try:
-            table = pyarrow.Table.from_pylist(batch, schema=writer and writer.schema)
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
+            table = pyarrow.table({name: _arrow_array([row.get(name) for row in batch]) for name in columns})
+            types = [table.schema] if writer is None else [writer.schema, table.schema]
+            schema = pyarrow.unify_schemas(types, promote_options="permissive")
+            if writer is None:
+                writer = parquet.ParquetWriter(path, schema)
+            elif schema != writer.schema:  # nulls so far, or whole numbers
+                writer.close()
+                before = path.replace(path.with_name("before.parquet"))
+                writer = parquet.ParquetWriter(path, schema)
+                with parquet.ParquetFile(before) as file:
+                    for part in file.iter_batches():
+                        writer.write_table(pyarrow.Table.from_batches([part]).cast(schema))
+            writer.write_table(table.cast(schema))
+        except (pyarrow.ArrowException, OverflowError) as error:
             raise ValueError(
-                f"a column has values of several types ({error}): write .jsonl, where they may differ"
+                f"a column has values of several types, or none of Parquet's, by row {number + len(batch)} "
+                f"({error}): write .jsonl, where they may differ"
             ) from error
-        writer = writer or parquet.ParquetWriter(path, table.schema)
-        writer.write_table(table)
         number += len(batch)
     if writer is None:
         parquet.write_table(pyarrow.table({}), path)
     else:
         writer.close()
     return number
+
+
+def _arrow_array(values: list[Any]) -> Any:
+    """An Arrow array; half a character is escaped, as in text files."""
+    import pyarrow
+
+    try:
+        return pyarrow.array(values)
+    except UnicodeEncodeError:
+        escaped = (
+            value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+            for value in values
+        )
+        return pyarrow.array(list(escaped))
 
 
 def write_npy(rows: Iterable[np.ndarray[Any, Any]], columns: int, path: str | os.PathLike[str]) -> int:

@@ -63,6 +63,7 @@ def export(
     class_frequencies: Sequence[float] | None = None,
     thresholds: Sequence[float] | None = None,
     temperature: float | None = None,
+    max_length: int | None = None,
 ) -> None:
     """Write a model as an ONNX file, whole or not at all.
 
@@ -80,6 +81,7 @@ def export(
         class_frequencies: How frequent each class was in training, for the `balance` of `MojiPipeline`.
         thresholds: For `MojiPipeline` to go by; the graph's own outputs are without.
         temperature: The same.
+        max_length: Tokens of a text, at most, in `MojiPipeline`, where the model was trained so.
 
     Raises:
         FileNotFoundError: There is no such weights file.
@@ -90,7 +92,7 @@ def export(
     """
     options: dict[str, Any] = {"output": output, "vocabulary": vocabulary, "classes": classes}
     options |= {"multi_label": multi_label, "class_frequencies": class_frequencies}
-    options |= {"thresholds": thresholds, "temperature": temperature}
+    options |= {"thresholds": thresholds, "temperature": temperature, "max_length": max_length}
     data = serialize(model, quantize, **options)
     with atomic_path(path) as temporary, writing(temporary):
         temporary.write_bytes(data)
@@ -107,6 +109,7 @@ def serialize(
     class_frequencies: Sequence[float] | None = None,
     thresholds: Sequence[float] | None = None,
     temperature: float | None = None,
+    max_length: int | None = None,
 ) -> bytes:
     """Give the content of the file that `export` writes; arguments and errors are the same."""
     if quantize not in (None, "int8"):
@@ -125,6 +128,8 @@ def serialize(
             nb_classes = min(len(classes), 2)  # the one output is the probability of the second
     if classes is None and nb_classes is not None:
         classes = unnamed_classes(nb_classes)
+    classes = classes if classes is None or isinstance(classes, str) else list(map(str, classes))
+    multi_label = bool(multi_label)
     if classes is not None and (len(classes) != nb_classes or isinstance(classes, str)):
         raise ValueError(f"classes are {len(classes)} names, but the model has {nb_classes or 'no'} classes")
     if vocabulary is not None:
@@ -141,9 +146,10 @@ def serialize(
         "class_frequencies": None if frequencies is None else json.dumps(frequencies),
         "thresholds": None if thresholds is None else json.dumps(checked_thresholds(thresholds, nb_classes)),
         "temperature": None if temperature is None else json.dumps(checked_temperature(temperature)),
+        "max_length": None if max_length is None else str(max_length),
     }
     if vocabulary is not None:
-        words, spellings = split_spellings(vocabulary)
+        words, spellings = split_spellings({word: int(index) for word, index in vocabulary.items()})
         about |= {"vocabulary": json.dumps(words), "spellings": json.dumps(spellings)}
     metadata = {key: text for key, text in about.items() if text is not None}
     return build_graph(layers, names, quantize == "int8", metadata, multi_label).SerializeToString()
@@ -213,6 +219,7 @@ class OnnxModel:
         class_frequencies: How frequent each class was in training, or None.
         thresholds: What `export` was given, or None.
         temperature: The same.
+        max_length: The same.
         outputs: The names of the file's outputs.
         quantization: "none" or "int8".
         nb_tokens: Size of the vocabulary.
@@ -298,6 +305,9 @@ class OnnxModel:
         limits, temperature = (json.loads(about.get(name, "null")) for name in ("thresholds", "temperature"))
         self.thresholds = None if limits is None else checked_thresholds(limits, self.nb_classes)
         self.temperature = None if temperature is None else checked_temperature(temperature)
+        self.max_length = int(about["max_length"]) if "max_length" in about else None
+        if self.max_length is not None and self.max_length < 1:
+            raise ValueError(f"its max_length is {self.max_length}")
 
     def _check_fits(self, content: "Content") -> None:
         """Refuse metadata of another graph."""

@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
+MOST_THREADS = 1024
+"""Of a call: more are a slip, and would take the machine."""
+
 Backend = Literal["auto", "onnx", "torch"]
 """An engine of `ENGINES`, or "auto": see `chosen_backend`."""
 
@@ -134,7 +137,7 @@ class OnnxEngine:
         self.nb_tokens = self.model.nb_tokens
         self.nb_features = self.model.nb_features
         self.name = f"onnx, {'int8' if self.model.quantization == 'int8' else 'float32'}"
-        names = ("vocabulary", "classes", "class_frequencies", "thresholds", "temperature")
+        names = ("vocabulary", "classes", "class_frequencies", "thresholds", "temperature", "max_length")
         self.about = {name: getattr(self.model, name) for name in names}
 
     def to(self, device: "str | torch.device") -> None:
@@ -260,10 +263,10 @@ def check_threads(threads: int | None) -> None:
     """Complain of a number of threads that is none.
 
     Raises:
-        ValueError: It is not None and no whole number from 1 on.
+        ValueError: It is not None and no whole number from 1 to `MOST_THREADS`.
     """
-    if threads is not None and (type(threads) is not int or threads < 1):
-        raise ValueError(f"threads must be a whole number from 1 on, got {threads!r}")
+    if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
+        raise ValueError(f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
 
 
 def chosen_backend(

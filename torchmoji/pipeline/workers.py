@@ -127,11 +127,7 @@ class Workers(Generic[T, R]):
                 raise failed
             while not pending[0].done():
                 wait([pending[0]], timeout=1)  # without a limit Windows would not let Ctrl-C through
-            result, raised, trace = pickle.loads(pending.popleft().result())
-            if raised is not None:
-                raise raised from RuntimeError(f"in a worker:\n{trace}")
-            yield result
-            del result  # while the next one is waited for
+            yield result_of(pending.popleft().result())
 
     # --- in the threads, one for each process -------------------------------------------------------------
 
@@ -199,15 +195,15 @@ def serve() -> None:
     items: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_read, args=(source, items), daemon=True).start()
     function = None
+
+    def apply(data: bytes) -> object:
+        nonlocal function, load
+        if function is None:
+            function, load = pickle.loads(load)(), b""
+        return function(pickle.loads(data))
+
     while True:
-        data = items.get()
-        try:
-            if function is None:
-                function, load = pickle.loads(load)(), b""
-            answer = pickle.dumps((function(pickle.loads(data)), None, ""), pickle.HIGHEST_PROTOCOL)
-        except Exception as error:
-            answer = told(error)
-        _send(answers, answer)
+        _send(answers, answer_of(apply, items.get()))
 
 
 def _read(source: IO[bytes], items: "SimpleQueue[bytes]") -> None:
@@ -219,15 +215,26 @@ def _read(source: IO[bytes], items: "SimpleQueue[bytes]") -> None:
         os._exit(0)
 
 
-def told(error: Exception) -> bytes:
-    """An error, or what it says where it cannot be pickled and back."""
-    trace = traceback.format_exc()
+def answer_of(function: Callable[[Any], object], item: object) -> bytes:
+    """A pickled result, or error, or what the error says where it cannot be pickled and back."""
     try:
-        answer = pickle.dumps((None, error, trace))
-        pickle.loads(answer)
-    except Exception:
-        answer = pickle.dumps((None, RuntimeError(f"{type(error).__name__}: {error}"), trace))
-    return answer
+        return pickle.dumps((function(item), None, ""), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        trace = traceback.format_exc()
+        try:
+            answer = pickle.dumps((None, error, trace))
+            pickle.loads(answer)
+        except Exception:
+            answer = pickle.dumps((None, RuntimeError(f"{type(error).__name__}: {error}"), trace))
+        return answer
+
+
+def result_of(answer: bytes) -> Any:
+    """The result in what `answer_of` gave; raises where it is an error."""
+    result, error, trace = pickle.loads(answer)
+    if error is not None:
+        raise error from RuntimeError(f"in a worker:\n{trace}")
+    return result
 
 
 # --- messages -----------------------------------------------------------------------------------------------

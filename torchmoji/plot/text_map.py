@@ -24,6 +24,7 @@ from torchmoji.plot.lettering import (
     text_options,
     text_width,
 )
+from torchmoji.sentence_tokenizer import check_is_text
 
 Array = npt.NDArray[Any]
 
@@ -72,6 +73,9 @@ def encoding_map(
     for what, given in {"texts": texts, "labels": texts if labels is None else labels}.items():
         if isinstance(given, str) or len(given) != len(rows):
             raise ValueError(f"there are {len(rows)} encodings, but {len(given)} {what}: give one for each")
+    texts = list(texts)  # by place, which a Series is not
+    for place, text in enumerate(texts):
+        check_is_text(text, place)
     points, names = _plane(rows, method, seed)
     ax = ax or new_axes(8.2, 6.2)
     ax.set(xlabel=names[0], ylabel=names[1])

@@ -1,6 +1,8 @@
 """What a server admits: who may ask, how much at once, and how requests are computed together."""
 
+import re
 from dataclasses import dataclass, fields
+from reprlib import repr as short
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,9 @@ class Settings:
                 raise ValueError(f"{field.name} must be at least {least:g}, got {value}")
         if self.key is not None and not (self.key.isascii() and self.key.isprintable() and self.key.strip()):
             raise ValueError("key must have ASCII characters and no control characters: choose another key")
+        for site in self.origins:
+            if not re.fullmatch(r"https?://[^/\s]+", site) and site not in ("*", "null"):
+                raise ValueError(f"origins are sites such as https://example.org, got {short(site)}")
+        for host in self.hosts:
+            if not host or "/" in host or any(map(str.isspace, host)):
+                raise ValueError(f"hosts are names such as example.org, got {short(host)}")

@@ -39,7 +39,6 @@ MOST_CELLS = 1 << 25
 MOST_CHARACTERS = 1 << 29
 """Of all texts together, which are kept in memory."""
 LARGEST_PICKLE = 1 << 26  # bytes
-_LONGEST_BYTES = 1 << 16
 MOST_INSTRUCTIONS = 1 << 21
 """Of a pickle, some twenty for a text: one of a byte can take 200 bytes in memory."""
 
@@ -201,6 +200,12 @@ class _Row(NamedTuple):
 
 def _labelled_rows(table: Table, names: tuple[str, str]) -> Iterator[_Row]:
     has_split = "split" in map(str.strip, table.columns)
+    similar = [name for name in table.columns if name.strip().lower() == "split" and name.strip() != "split"]
+    if similar and not has_split:
+        raise ValueError(
+            f"{table.name} has a column {similar[0]!r}: call it split where it says train, val and test of "
+            "each row, and something else where it does not"
+        )
     total = 0
     if table.has_header:
         _check_columns(f"{table.name}, line 1", table.columns, names)
@@ -413,17 +418,6 @@ def _scalar(dtype: _Dtype, data: bytes) -> Any:
     return np.frombuffer(data, dtype.name)[0].item()
 
 
-def _bytes(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes for Python 2."""
-    if len(text) > _LONGEST_BYTES:
-        raise pickle.UnpicklingError(f"it makes bytes of a text of {len(text)} characters")
-    return text.encode({"latin1": "latin1", "ascii": "ascii"}[encoding])
-
-
-def _ordered(items: Sequence[tuple[str | bytes, Any]] = ()) -> dict[Any, Any]:
-    return {key: value for key, value in items if isinstance(key, str | bytes)}
-
-
 def _no_set(*_: Any) -> None:
     """A set, which nothing here wants."""
 
@@ -431,8 +425,6 @@ def _no_set(*_: Any) -> None:
 _NAMES: dict[str, Any] = {
     "numpy.ndarray": _Array,
     "numpy.dtype": _Dtype,
-    "collections.OrderedDict": _ordered,
-    "_codecs.encode": _bytes,
     **{f"{module}._reconstruct": _Array for module in ("numpy.core.multiarray", "numpy._core.multiarray")},
     **{f"{module}.scalar": _scalar for module in ("numpy.core.multiarray", "numpy._core.multiarray")},
     **{
@@ -511,7 +503,27 @@ def _check_instructions(data: bytes) -> None:
 class _DataUnpickler(pickle.Unpickler):
     """Makes numbers, texts and containers, after `_check_instructions`."""
 
+    _made = 0
+    """Bytes and items that calls have made: a few instructions can repeat one that makes many."""
+
+    def _bytes(self, text: str, encoding: str) -> bytes:
+        """How Python 3 writes bytes for Python 2."""
+        self._count(len(text))
+        return text.encode({"latin1": "latin1", "ascii": "ascii"}[encoding])
+
+    def _ordered(self, items: Sequence[tuple[str | bytes, Any]] = ()) -> dict[Any, Any]:
+        self._count(100 * len(items))
+        return {key: value for key, value in items if isinstance(key, str | bytes)}
+
+    def _count(self, size: int) -> None:
+        self._made += size
+        if self._made > LARGEST_PICKLE:
+            raise pickle.UnpicklingError(f"it makes more than {LARGEST_PICKLE} bytes")
+
     def find_class(self, module: str, name: str) -> Any:
+        own = {"_codecs.encode": self._bytes, "collections.OrderedDict": self._ordered}
+        if made := own.get(f"{module}.{name}"):
+            return made
         try:
             return _NAMES[f"{module}.{name}"]
         except KeyError:
@@ -521,13 +533,14 @@ class _DataUnpickler(pickle.Unpickler):
 
 
 def _read_pickle(path: Path) -> LabelledTexts:
-    if path.stat().st_size > LARGEST_PICKLE:
+    with path.open("rb") as file:  # a device or pipe has no size
+        content = file.read(LARGEST_PICKLE + 1)
+    if len(content) > LARGEST_PICKLE:
         raise ValueError(
             f"{path} is larger than a benchmark pickle may be, {LARGEST_PICKLE >> 20} MB; give data of your "
             "own as .csv or .jsonl"
         )
     try:
-        content = path.read_bytes()
         _check_instructions(content)
         # As bytes, so that the raw memory of numbers stays as it is; texts are decoded below.
         data = _DataUnpickler(io.BytesIO(content), encoding="bytes").load()

@@ -161,33 +161,35 @@ def fit(
     waited = 0
     bar = tqdm(range(options.epochs), desc=stage, unit="epoch", disable=not options.verbose)
     with bar as progress, _evaluation_at_the_end(model):
-        for number in progress:
-            train_loss = _train_epoch(model, loss_op, optimizer, train_gen)
-            if not math.isfinite(train_loss):
-                raise FloatingPointError(
-                    f"the training loss of epoch {number + 1} is {train_loss}: "
-                    "check that the weights are finite, or lower the learning rate"
-                )
-            val_loss, accuracy, reached = validate(model, loss_op, val_gen, options.monitor)
-            history.append(Epoch(stage, train_loss, val_loss, accuracy))
-            waited += 1
-            if reached < best:
-                best, waited = reached, 0
-                best_weights = keep_weights(model, checkpoint_path)
-            progress.set_postfix(train_loss=train_loss, val_loss=val_loss, best=best)
-            if options.verbose >= 2:
-                logger.info(
-                    "%s: epoch %d, training loss %.4f, validation loss %.4f, best %.4f",
-                    *(stage, number + 1, train_loss, val_loss, best),
-                )
-            if waited >= options.patience:
-                break
+        try:
+            for number in progress:
+                train_loss = _train_epoch(model, loss_op, optimizer, train_gen)
+                if not math.isfinite(train_loss):
+                    raise FloatingPointError(
+                        f"the training loss of epoch {number + 1} is {train_loss}: "
+                        "check that the weights are finite, or lower the learning rate"
+                    )
+                val_loss, accuracy, reached = validate(model, loss_op, val_gen, options.monitor)
+                history.append(Epoch(stage, train_loss, val_loss, accuracy))
+                waited += 1
+                if reached < best:
+                    best, waited = reached, 0
+                    best_weights = keep_weights(model, checkpoint_path)
+                progress.set_postfix(train_loss=train_loss, val_loss=val_loss, best=best)
+                if options.verbose >= 2:
+                    logger.info(
+                        "%s: epoch %d, training loss %.4f, validation loss %.4f, best %.4f",
+                        *(stage, number + 1, train_loss, val_loss, best),
+                    )
+                if waited >= options.patience:
+                    break
+        finally:  # also where training is broken off: the weights may be no longer finite
+            model.load_state_dict(best_weights)
     if history and waited == 0:
         logger.warning(
             "%s ended at its limit, epoch %d, while it still improved: more epochs may help",
             *(stage, len(history)),
         )
-    model.load_state_dict(best_weights)
     return best, history
 
 

@@ -68,7 +68,7 @@ def find(
 
         weights, path = download_original()
         return Files(weights, own or load_vocabulary(path), {"classes": list(EMOJIS)})
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if path.is_dir():
         return _in_folder(path, own)
     if path.is_file():
@@ -130,6 +130,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not JSON ({error}): write the model's folder again") from error
     if not isinstance(config, dict) or config.get("model_type") != "torchmoji":
         raise ValueError(f'{path} is not that of a torchMoji model: it must have "model_type": "torchmoji"')
+    config.pop("vocabulary", None)  # which has a file of its own
     classes, length = config.get("classes"), config.get("max_length")
     if classes is not None and not (
         isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes)
@@ -185,6 +186,14 @@ def _from_hub(repository: str) -> Path:
         raise FileNotFoundError(
             f"the Hugging Face hub has no {repository!r} for you ({reason}): "
             "check the name; a private model needs a token (HF_TOKEN)"
+        ) from error
+    except OSError:
+        raise
+    except Exception as error:  # of the client for HTTP that this version of it uses, or no JSON
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise OSError(
+            f"cannot fetch {repository!r} from the Hugging Face hub ({reason:.300}): check the connection "
+            "and HF_ENDPOINT, where it is set"
         ) from error
 
 

@@ -56,7 +56,8 @@ FILE_ENDINGS = (*TORCH_ENDINGS, *SAFETENSORS_ENDINGS, *KERAS_ENDINGS)
 """The endings that `save_state_dict` writes."""
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_ENCODE = b"_codecs"  # with its `encode` a few bytes of a pickle become gigabytes
+_MAKERS = (b"_codecs", b"builtin", b"Counter", b"Size\n", b"_rebuild_device")
+"""What torch lets a pickle call that weights need not, and with which a few bytes of it become gigabytes."""
 _ZIP_SIGNATURE = b"PK\x03\x04"
 # How pickle writes 0x1950A86A20F9469CFC6C, the number with which torch's old format starts.
 _OLD_TORCH_NUMBER = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -87,7 +88,7 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     if not path.exists():
         raise FileNotFoundError(
             f"there is no weights file {path}: check the path, or fetch the original weights with "
-            f"`python scripts/download_weights.py` (torchmoji.weights.hub does the same from Python)"
+            f"`torchmoji download` (torchmoji.weights.hub does the same from Python)"
         )
     if not path.is_file():
         raise ValueError(f"{path} is not a file: give the path of a weights file")
@@ -161,9 +162,13 @@ def _check_members(file: BinaryIO) -> None:
         with zipfile.ZipFile(file) as archive:
             members, place = archive.infolist(), archive.start_dir
             pickles = [member for member in members if member.filename.endswith("data.pkl")]
-            makes_bytes = any(
-                _ENCODE in archive.read(member) for member in pickles if member.compress_type == 0
-            )
+            found = [
+                maker
+                for member in pickles
+                if member.compress_type == 0
+                for maker in _MAKERS
+                if maker in archive.read(member)
+            ]
         file.seek(-22, os.SEEK_END)
         signature, *_, stated, comment = struct.unpack("<4s4HIIH", file.read(22))
         if stated == 0xFFFFFFFF:  # as torch writes it: the place stands before, in 64 bits
@@ -177,9 +182,9 @@ def _check_members(file: BinaryIO) -> None:
             raise ValueError("it declares more than it holds")
     else:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            makes_bytes = content.find(_ENCODE) >= 0
-    if makes_bytes:
-        raise ValueError("it makes bytes of text, which weights need not")
+            found = [maker for maker in _MAKERS if content.find(maker) >= 0]
+    if found:
+        raise ValueError(f"it makes objects with {found[0].decode().strip()}, which weights need not")
     file.seek(0)
 
 

@@ -105,13 +105,18 @@ def _read_layers(h5py: ModuleType, file: Any, size: int) -> dict[str, list[torch
     if "layer_names" not in file.attrs:
         raise ValueError("found no attribute 'layer_names', expected the layout of Keras 2's save_weights")
     layers: dict[str, list[torch.Tensor]] = {}
+    left = size
     for layer in _names(file, "layer_names"):
         group = _member(h5py, file, layer)
         if not isinstance(group, h5py.Group) or "weight_names" not in group.attrs:
             raise ValueError(f"layer {layer}: found no group with an attribute 'weight_names', expected one")
         names = _names(group, "weight_names")
-        if names:
-            layers[layer] = [_tensor(h5py, layer, name, _member(h5py, group, name), size) for name in names]
+        members = [(name, _member(h5py, group, name)) for name in names]
+        left -= sum(member.nbytes for _, member in members if isinstance(member, h5py.Dataset))
+        if left < 0:
+            raise ValueError(f"its arrays up to those of layer {layer} are larger than the file")
+        if members:
+            layers[layer] = [_tensor(h5py, layer, name, member, size) for name, member in members]
     return layers
 
 

@@ -46,9 +46,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
 """Every layer of the model in order, with the names of its dimensions (see `dimensions`)."""
 
 QUANTIZATION = "int8 rows"
+"""Value of the key `quantization` in the header of a file with int8 rows."""
 LARGEST_HEADER = 1 << 20
 """Bytes of the list of arrays in a safetensors file, at most."""
-"""Value of the key `quantization` in the header of a file with int8 rows."""
 SCALE = ".scale"
 """Follows a matrix's name in the name of its scales."""
 
