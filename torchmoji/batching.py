@@ -101,13 +101,15 @@ def run_by_length(
     different = ids[first]
     lengths = used_columns(different)
     batches = batches_by_length(lengths, max_rows, max_tokens)
-    results = [run(different[rows, : lengths[rows].max()]) for rows in batches]
-    outputs = np.concatenate([output for output, _ in results])
-    attention = np.zeros(different.shape, results[0][1].dtype)
-    for rows, (_, weights) in zip(batches, results, strict=True):
+    outputs = attention = np.zeros(0)
+    for rows in batches:
+        output, weights = run(different[rows, : lengths[rows].max()])
+        if not len(outputs):
+            outputs = np.empty((len(different), *output.shape[1:]), output.dtype)
+            attention = np.zeros(different.shape, weights.dtype)
+        outputs[rows] = output
         attention[rows, : weights.shape[1]] = weights
-    computed = np.argsort(np.concatenate(batches))  # of each row, its place among those computed
-    return outputs[computed[row_of]], attention[row_of]
+    return outputs[row_of], attention[row_of]
 
 
 def stream_windows(texts: Iterable[str], size: int, check: bool = True) -> Iterator[list[str]]:

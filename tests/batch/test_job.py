@@ -302,7 +302,10 @@ def test_on_the_command_line(texts, tmp_path, tiny_folder, capsys):
         (["--shards", "3", "--strict", "--force"], "a.csv, line 100, has 3 cells"),
         (["--outputs", "emojis"], "--outputs is for a folder of parts: give --shards N too"),
         (["--balance", "0.5"], "--balance is for a folder of parts: give --shards N too"),
-        (["--shards", "3", "--balance", "0.5", "--force"], "does not say how frequent its classes were"),
+        (
+            ["--shards", "3", "--outputs", "emojis", "--balance", "0.5", "--force"],
+            "does not say how frequent its classes were",
+        ),
     ):
         assert main([*command, *options]) == 1
         assert message in capsys.readouterr().err

@@ -15,6 +15,7 @@ from torchmoji.cli import texts as texts_module
 from torchmoji.cli.main import main
 from torchmoji.cli.texts import _arriving_texts
 from torchmoji.emojis import EMOJIS, EMOTIONS, shown
+from torchmoji.files.tables import as_json
 
 TEXTS = ["a day", "", "not a day"]
 COMMANDS = ["emojize", "score", "emotions", "attention", "explain", "encode"]
@@ -341,3 +342,29 @@ def test_a_line_of_standard_input_has_an_end(monkeypatch):
     )
     with pytest.raises(ValueError, match="standard input, line 2, is longer than 1048576 characters"):
         list(_arriving_texts())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--top-k", "3"], "--top-k is for --outputs emojis"),
+        (["--outputs", "emotions", "--dtype", "float16"], "--dtype is for --outputs features"),
+        (["--balance", "1"], "--balance changes probabilities, not features"),
+    ],
+)
+def test_options_that_change_no_part_are_refused(tiny_folder, tmp_path, capsys, options, message):
+    (tmp_path / "a.txt").write_text("a day\n")
+    command = ["encode", str(tmp_path / "a.txt"), "--model", tiny_folder, "--out", str(tmp_path / "z")]
+    assert main([*command, "--shards", "1", *options]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "z").exists()
+
+
+def test_json_is_for_standard_output(tiny_folder, tmp_path, capsys):
+    command = ["emojize", "a day", "--model", tiny_folder, "--out", str(tmp_path / "a.csv"), "--json"]
+    assert main(command) == 1
+    assert "--json is for standard output" in capsys.readouterr().err
+
+
+def test_a_number_that_is_none_is_null_in_json(tmp_path):
+    assert as_json({"a": float("nan"), "b": [1.5, float("inf")]}) == '{"a": null, "b": [1.5, null]}'

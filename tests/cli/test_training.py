@@ -195,3 +195,10 @@ def test_a_damaged_classifier_is_one_line(tuned, tmp_path, capsys, content):
 def test_evaluate_wants_a_fine_tuned_model(tiny_folder, capsys):
     assert main(["evaluate", "data.csv", "--model", tiny_folder]) == 1
     assert "is no fine-tuned classifier" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", ["-1", "99999999999"])
+def test_seeds_that_are_none_are_refused(capsys, seed):
+    with pytest.raises(SystemExit):
+        main(["finetune", "a.csv", "--out", "z", "--seed", seed])
+    assert f"{seed} is not from 0 to 4294967295" in capsys.readouterr().err

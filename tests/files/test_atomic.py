@@ -202,3 +202,9 @@ def test_a_json_file_of_gigabytes_is_not_read(tmp_path):
     path.write_text("[" * 100_000)
     with pytest.raises(ValueError, match="nested too deeply"):
         read_json(path)
+
+
+def test_a_name_may_be_as_long_as_the_system_lets_it(tmp_path):
+    path = tmp_path / ("😂" * 62 + ".csv")
+    atomic_write_text(path, "a")
+    assert path.read_text() == "a"

@@ -493,6 +493,7 @@ def test_what_a_column_of_parquet_cannot_hold_is_said_and_nothing_is_written(tmp
 
 def test_row_groups_of_parquet_may_be_empty_or_small(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.fs import LocalFileSystem
     from pyarrow.parquet import ParquetWriter
 
     path = tmp_path / "a.parquet"
@@ -502,7 +503,7 @@ def test_row_groups_of_parquet_may_be_empty_or_small(tmp_path):
             writer.write_table(
                 pyarrow.table({"n": pyarrow.array(range(count), pyarrow.int64()), "te.xt": texts})
             )
-    assert tables._rows_at_once(path, "a", ["n", "te.xt"], None)[0] == tables._ROWS_AT_ONCE
+    assert tables._rows_at_once(path, "a", ["n", "te.xt"], LocalFileSystem())[0] == tables._ROWS_AT_ONCE
     with tables.open_table(path) as table:
         assert sum(1 for _ in table) == 20_001
 
@@ -521,3 +522,20 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path, encoding):
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbftext\na\n")
     with tables.open_table(tmp_path / "a.csv", encoding=encoding) as table:
         assert [row for _, row in table] == [{"text": "a"}]
+
+
+def test_metadata_that_end_the_process_where_python_asks_for_them_are_an_error(tmp_path):
+    path = tmp_path / "a.parquet"
+    write_rows([{"text": f"ünï {number}", "label": ["joy"]} for number in range(9)], path)
+    data = path.read_bytes()
+    assert data.count(b"5\x02\x18\x05label") == 1  # how often it may be missing: another number of levels
+    path.write_bytes(data.replace(b"5\x02\x18\x05label", b'5"\x18\x05label'))
+    program = (
+        "import sys\n"
+        "from torchmoji.files.tables import open_table\n"
+        "try:\n"
+        "    with open_table(sys.argv[1]) as table: list(table)\n"
+        "except ValueError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
+    assert "a.parquet is damaged or no parquet file" in done.stdout

@@ -54,6 +54,14 @@ def positive(text: str) -> int:
     return number
 
 
+def seed_number(text: str) -> int:
+    """Argument type: a number that NumPy and torch take as a seed."""
+    number = int(text)
+    if not 0 <= number < 1 << 32:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {(1 << 32) - 1}")
+    return number
+
+
 def not_negative(text: str) -> int:
     """Argument type: a number from 0 up."""
     number = int(text)

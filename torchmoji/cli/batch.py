@@ -74,10 +74,17 @@ def run_job(options: argparse.Namespace, sources: list[str]) -> None:
     for name in ("output_dir", "resume", "json"):
         if getattr(options, name):
             raise ValueError(f"--{name.replace('_', '-')} is not for a folder of parts: leave it out")
+    outputs = tuple(options.outputs or ["features"])
+    used = {"top_k": "emojis", "dtype": "features"}
+    for name, output in used.items():
+        if getattr(options, name) and output not in outputs:
+            raise ValueError(f"--{name.replace('_', '-')} is for --outputs {output}: leave it out")
+    if options.balance and outputs == ("features",):
+        raise ValueError("--balance changes probabilities, not features: leave it out, or add --outputs")
     encoder = BatchEncoder(
         model_name(options),
         options.text_column or DEFAULT_COLUMN,
-        tuple(options.outputs or ["features"]),
+        outputs,
         options.top_k or 5,
         options.dtype or "float32",
         bool(options.strict),

@@ -367,6 +367,8 @@ def _jobs(options: argparse.Namespace) -> list[_Job]:
         raise ValueError("several files need --output-dir FOLDER, or --json for lines on standard output")
     if len(sources) > 1 and options.out:
         raise ValueError("--out takes the result of one file: give --output-dir FOLDER for several")
+    if options.json and (options.out or options.output_dir):
+        raise ValueError("--json is for standard output: leave it out, or give --out FILE.jsonl alone")
     for file in filter(os.path.isfile, sources):
         with open_table(file, encoding=options.encoding) as table:  # else it is refused before the work
             next(table.texts(options.text_column or DEFAULT_COLUMN, _NAME_ONE), None)

@@ -19,6 +19,7 @@ from torchmoji.cli.arguments import (
     not_negative,
     note,
     positive,
+    seed_number,
     show_bar,
 )
 from torchmoji.cli.models import load_pipeline
@@ -67,7 +68,7 @@ def add_commands(add: Any) -> None:
         help="new words, at most (default: none)",
     )
     finetune.add_argument("--balanced", action="store_true", help="weight classes by their rarity")
-    finetune.add_argument("--seed", type=int, default=42, metavar="N", help="default: %(default)s")
+    finetune.add_argument("--seed", type=seed_number, default=42, metavar="N", help="default: %(default)s")
     add_force(finetune)
     add_compute(finetune, ["precision", "batch_size", "windows", "balance"])
     finetune.set_defaults(
@@ -87,7 +88,10 @@ def add_commands(add: Any) -> None:
     )
     evaluate.add_argument("--all", action="store_true", help="all rows in any case")
     evaluate.add_argument(
-        "--seed", type=int, metavar="N", help="the test part of the file that finetune had with this seed"
+        "--seed",
+        type=seed_number,
+        metavar="N",
+        help="the test part of the file that finetune had with this seed",
     )
     add_compute(evaluate)
     evaluate.set_defaults(run=_evaluate, weights=None, vocabulary=None, backend="auto")

@@ -73,7 +73,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 def _temporary_folder(path: Path) -> Iterator[Path]:
     """A new folder beside `path`, locked as long as it is in use and then removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    start = f".{path.name[:100]}."
+    start = f".{path.name.encode('utf-8', 'surrogateescape')[:100].decode('utf-8', 'ignore')}."
     _remove(path.parent, re.compile(rf"{re.escape(start)}[0-9a-f]{{32}}"))
     lock = None
     try:

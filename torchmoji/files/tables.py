@@ -12,13 +12,14 @@ import csv
 import gzip
 import io
 import json
+import math
 import os
 import re
 import reprlib
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -590,8 +591,8 @@ def _columnar(
 
     source, schema = told(opened)
     names = [column for column in schema.names if not only or column.strip() in only]
-    for field in map(schema.field, names):
-        if any(unusual in str(field.type) for unusual in _UNREAD):
+    for field in schema:
+        if field.name in names and any(unusual in str(field.type) for unusual in _UNREAD):
             raise ValueError(
                 f"{name}: the column {field.name!r:.60} is of the type {field.type!s:.60}, which is not "
                 "read: write texts, numbers or lists"
@@ -639,6 +640,7 @@ def _rows_at_once(
     from pyarrow import parquet
 
     longest, most, coded = 1, 0, set[str]()
+    _check_metadata(path, names, filesystem)
     with parquet.ParquetFile(path, filesystem=filesystem) as file:
         groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     columns, nested = [], 1.0
@@ -662,6 +664,59 @@ def _rows_at_once(
     if longest * most > _LARGEST_COLUMN:
         coded = {path for path in texts if "." in path}
     return max(1, min(_ROWS_AT_ONCE, int(_MOST_AT_ONCE / longest / nested))), [*coded]
+
+
+class _FooterRead(Exception):
+    """What is to be read comes after the metadata."""
+
+
+class _Footer(io.RawIOBase):
+    """A file that can be read until `is_read`."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.is_read = False
+
+    def read(self, size: int = -1) -> bytes:
+        if self.is_read:
+            raise _FooterRead
+        data: bytes = self._file.read(size)
+        return data
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        self._file.seek(place, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+
+def _check_metadata(path: str | os.PathLike[str], names: Sequence[str], filesystem: Any) -> None:
+    """Let pyarrow look at what a Parquet file says of its columns, which it does before it reads one.
+
+    There a damaged file is an error. Where Python asks for it (`RowGroupMetaData.column` of pyarrow 26), its
+    exception in C++ ends the process.
+    """
+    from pyarrow import PythonFile, fs, parquet
+
+    is_arrow = isinstance(filesystem, fs.FileSystem)
+    with (filesystem.open_input_file if is_arrow else filesystem.open)(os.fspath(path)) as raw:
+        footer = _Footer(raw)
+        file = parquet.ParquetFile(PythonFile(footer, "r"))
+        footer.is_read = True
+        starts = tuple(f"{name}." for name in names)
+        paths = [file.schema.column(number).path for number in range(file.metadata.num_columns)]
+        wanted = [path for path in paths if f"{path}.".startswith(starts)]
+        for group in range(file.metadata.num_row_groups):
+            for column in wanted:
+                with suppress(_FooterRead):
+                    next(file.iter_batches(1, [group], [column], use_threads=False), None)
 
 
 def _longest(array: Any) -> int:
@@ -804,11 +859,26 @@ def _check_columns(row: Row, columns: Sequence[str], number: int) -> None:
 
 
 def as_json(value: Any) -> str:
-    """A row or a cell as JSON; `ValueError` for too many lists in lists, which can be read only."""
+    """A row or a cell as JSON, in which a number that is none is null.
+
+    Raises:
+        ValueError: It has too many lists in lists, which can be read only.
+    """
     try:
-        return json.dumps(value, ensure_ascii=False, default=str)
+        try:
+            return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+        except ValueError:
+            return json.dumps(_finite(value), ensure_ascii=False, default=str)
     except RecursionError as error:
         raise ValueError("a row has too many lists in lists: leave that column out") from error
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_finite, value))
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def csv_line(values: Iterable[Any], delimiter: str = ",") -> str:
