@@ -1,7 +1,10 @@
 """TorchMoji: inputs and outputs of every kind, and what must not change a text's result."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from torchmoji.attlayer import Attention
+from torchmoji.lstm import LSTMHardSigmoid
 from torchmoji.model_def import TorchMoji
 
 VOCABULARY = 30
@@ -568,3 +572,40 @@ def test_cuda_autocast_trains():
         logits = model(torch.from_numpy(some_ids()).cuda())
     logits.float().square().sum().backward()
     assert torch.isfinite(model.lstm_1.weight_hh_l0.grad).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize("replace", [True, False])
+def test_hooks_and_layers_that_a_trace_would_pass_over_are_refused(replace):
+    class Doubled(LSTMHardSigmoid):
+        def forward(self, *given, **options):
+            return super().forward(*given, **options)
+
+    model = TorchMoji(3, 50, embedding_dim=4, hidden_size=4).eval()
+    ids = torch.tensor([[1, 2, 3]])
+    torch.jit.trace(model, ids)
+    if replace:
+        model.lstm_1 = Doubled(8, 4, batch_first=True, bidirectional=True).eval()
+    else:
+        model.lstm_1.register_forward_hook(lambda *_: None)
+    model(ids)
+    with pytest.raises(RuntimeError, match="lstm_1 has hooks or was replaced"):
+        torch.jit.trace(model, ids)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_model_computes_in_a_child_that_was_forked():
+    code = (
+        "import os, sys, numpy as np, torch\n"
+        "from torchmoji.model_def import TorchMoji\n"
+        "torch.set_num_threads(2)\n"
+        "model = TorchMoji(3, 50, embedding_dim=64, hidden_size=64).eval()\n"
+        "ids = np.random.default_rng(0).integers(1, 50, (64, 20))\n"
+        "model(ids)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    model(ids)\n"
+        "    os._exit(7)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 7

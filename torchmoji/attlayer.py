@@ -7,12 +7,14 @@ maximum over padding too), in the 2017 port with one maximum for the whole batch
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class _WeightedSum(torch.autograd.Function):
@@ -135,8 +137,8 @@ class Attention(nn.Module):
         return torch.softmax(logits, dim=1) * mask
 
 
-def is_plain(layer: nn.Module) -> TypeGuard[Attention]:
-    """Whether a layer computes what `Attention` does, without hooks that want to be called."""
+def is_plain(layer: nn.Module, kind: type[Layer]) -> TypeGuard[Layer]:
+    """Whether a layer computes what those of a kind do, without hooks that want to be called."""
     hooks = layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks
-    is_replaced = getattr(type(layer), "forward", None) is not Attention.forward or "forward" in vars(layer)
+    is_replaced = getattr(type(layer), "forward", None) is not kind.forward or "forward" in vars(layer)
     return not is_replaced and not any(hooks)

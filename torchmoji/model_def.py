@@ -291,7 +291,7 @@ class TorchMoji(nn.Module):
         longest first, and their lengths. One that gives no attention has zeros.
         """
         layer = self.attention_layer
-        if is_plain(layer):
+        if is_plain(layer, Attention):
             return layer.pool_packed(z, batch_sizes)
         padded, lengths = pad_packed_sequence(PackedSequence(z, batch_sizes), batch_first=True)
         features, weights = layer(padded, lengths)
@@ -329,7 +329,17 @@ class TorchMoji(nn.Module):
         return features[packing.order], attention
 
     def _pool_padded(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """The same in operations that can be traced and exported, for any batch size."""
+        """The same in operations that can be traced and exported, for any batch size.
+
+        Raises:
+            RuntimeError: An LSTM layer has hooks, or was replaced: neither would be called.
+        """
+        for name in ("lstm_0", "lstm_1"):
+            if not is_plain(getattr(self, name), LSTMHardSigmoid):
+                raise RuntimeError(
+                    f"{name} has hooks or was replaced, which tracing, export and compiling would pass over: "
+                    "take the hooks off, or run the model as it is"
+                )
         mask = ids != 0
         x = torch.tanh(self.embed(ids))
         x = (
@@ -342,7 +352,7 @@ class TorchMoji(nn.Module):
         b, _ = self.lstm_1.run_padded(a, steps)
         z = torch.cat([b.transpose(0, 1), a.transpose(0, 1), x], dim=2)
         layer = self.attention_layer
-        return layer.pool(z, mask) if is_plain(layer) else layer(z, mask.sum(1))
+        return layer.pool(z, mask) if is_plain(layer, Attention) else layer(z, mask.sum(1))
 
 
 def _to_numpy(tensor: Tensor) -> npt.NDArray[Any]:
