@@ -219,3 +219,16 @@ def test_missing_and_cut_shards_are_named(corpus):
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"train-00000\.arrow is missing"):
         Corpus.load(corpus.folder)
+
+
+def test_a_shard_whose_first_message_is_no_schema_is_refused(corpus):
+    path = corpus.folder / "train-00000.arrow"
+    data = path.read_bytes()
+    refused = 0
+    for place in range(8, 80):  # one of these bytes says what the message is
+        path.write_bytes(data[:place] + b"\0" + data[place + 1 :])
+        try:
+            TokenRows.open([path])
+        except ValueError as error:
+            refused += "it begins with unknown" in str(error)
+    assert refused

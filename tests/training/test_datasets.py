@@ -153,9 +153,9 @@ def test_labels_for_the_classes_of_a_classifier(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.csv", "", "line 1: no text and no label among nothing"),
+        ("a.csv", "", "line 1: no 'text' and no 'label' among nothing"),
         ("a.csv", "text,label\n", "has no rows"),
-        ("a.csv", "tweet,label\n", "line 1: no text among tweet, label; needed are text and label"),
+        ("a.csv", "tweet,label\n", "line 1: no 'text' among 'tweet', 'label'; needed are 'text' and 'label'"),
         ("a.csv", "text,label\na,1\nb\n", "line 3: label is empty"),
         ("a.csv", "text,label\na,1\nb, \n", "line 3: label is empty"),
         ("a.csv", "label,text\n1,a\n1\n", "line 3: text is None, not a string"),
@@ -165,7 +165,7 @@ def test_labels_for_the_classes_of_a_classifier(tmp_path):
         ("a.csv", "text,label,split\na,1,train\nb,0,val\n", "no row has the split 'test'"),
         ("a.csv", "text,label\na,1\nb,0\n", "has 2 rows; .* at least 3"),
         ("a.jsonl", "", "has no rows"),
-        ("a.jsonl", '{"text": "a", "labels": 1}\n', "line 1: no label among text, labels"),
+        ("a.jsonl", '{"text": "a", "labels": 1}\n', "line 1: no 'label' among 'text', 'labels'"),
         ("a.jsonl", '{"text": null, "label": 1}\n', "line 1: text is None, not a string"),
         ("a.jsonl", '{"text": "a", "label": 1, "split": 3}\n', "line 1: split is 3"),
         (

@@ -296,13 +296,18 @@ def _record_batches(path: str | os.PathLike[str]) -> Iterator[Any]:
         if source.read(8) != b"ARROW1\0\0":
             raise ValueError("it is no Arrow file")
         messages = iter(pyarrow.ipc.MessageReader.open_stream(source))
-        schema = pyarrow.ipc.read_schema(next(messages))
+        first = next(messages)
+        if first.type != "schema":  # which pyarrow takes for one and reads where nothing is
+            raise ValueError(f"it begins with {first.type}")
+        schema = pyarrow.ipc.read_schema(first)
         columns = {name: str(schema.field(name).type) for name in schema.names}
         is_list = columns.get("tokens") in ("list<item: uint16>", "list<item: uint32>")
         text = columns.get("text", "string")
         if not (is_list and columns.get("labels") == "list<item: uint16>" and text == "string"):
             raise ValueError(f"its columns are {columns}")
         for message in messages:
+            if message.type != "record batch":
+                raise ValueError(f"it has {message.type} among its batches")
             if _is_compressed(message):
                 raise ValueError("it is compressed")
             batch = pyarrow.ipc.read_record_batch(message, schema)

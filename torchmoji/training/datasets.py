@@ -238,8 +238,9 @@ def _check_columns(where: str, columns: Iterable[str], needed: tuple[str, str]) 
     missing = [name for name in needed if name not in names]
     if missing:
         raise ValueError(
-            f"{where}: no {' and no '.join(missing)} among {', '.join(names[:20]) or 'nothing':.200}; "
-            f"needed are {' and '.join(needed)} (others by text_column=, label_column=), optional is split"
+            f"{where}: no {' and no '.join(map(repr, missing))} among "
+            f"{', '.join(map(repr, names[:20])) or 'nothing':.200}; needed are "
+            f"{' and '.join(map(repr, needed))} (others by text_column=, label_column=), optional is split"
         )
 
 
