@@ -24,7 +24,15 @@ from support.weights import assert_same, make_weights
 from torchmoji.model_def import load_model
 from torchmoji.weights.folder import save
 from torchmoji.weights.formats import FILE_ENDINGS, load_state_dict, rewrite, save_quantized, save_state_dict
-from torchmoji.weights.layers import LAYERS, Int8Rows, ModelSizes, as_float, has_int8_rows, read_layers
+from torchmoji.weights.layers import (
+    LAYERS,
+    Int8Rows,
+    ModelSizes,
+    _check_finite,
+    as_float,
+    has_int8_rows,
+    read_layers,
+)
 
 MATRICES = [name for name, names in LAYERS.items() if len(names) == 2]
 
@@ -584,3 +592,10 @@ def test_layers_of_two_types_become_a_model_of_one(tmp_path):
     model = load_model(tmp_path / "a.bin")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
     model(torch.tensor([[1, 2, 3]]))
+
+
+def test_scales_that_are_no_numbers_give_an_error_and_no_warning(recwarn):
+    signalling = np.array([0x7F800001, 0x3F800000], dtype=np.uint32).view(np.float32)
+    with pytest.raises(ValueError, match=r"embed\.weight holds NaN"):
+        _check_finite("embed.weight", Int8Rows(np.zeros((2, 2), np.int8), signalling))
+    assert not recwarn

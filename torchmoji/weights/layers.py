@@ -149,8 +149,8 @@ def model_sizes(state_dict: Mapping[str, Any]) -> ModelSizes:
 
 def _check_finite(name: str, value: Any) -> None:
     if isinstance(value, Int8Rows):
-        scales = value.scales.astype(np.float64) * (_MAX_INT8 + 1)
-        extremes: list[Any] = [scales.min(), scales.max()]
+        extremes: list[Any] = [float(value.scales.min()), float(value.scales.max())]
+        extremes = [number * (_MAX_INT8 + 1) for number in extremes]
     elif isinstance(value, np.ndarray):
         extremes = [value.min(), value.max()]
     else:
