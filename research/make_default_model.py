@@ -36,7 +36,15 @@ import numpy.typing as npt
 import torch
 from card import KNOWN_VALIDATION_TEXTS, default_model_card
 from encoder import Teacher, as_wordpieces, embeddings_of, encoder_files, guesses_of, load_encoder
-from sentences import REPEATS, Sentence, fitting, read_sentences, target_of, with_sentences
+from sentences import (
+    REPEATS,
+    Sentence,
+    emoticon_spellings,
+    fitting,
+    read_sentences,
+    target_of,
+    with_sentences,
+)
 from wanted_rows import write_wanted_rows
 
 from torchmoji.batching import unit_rows
@@ -333,7 +341,8 @@ class Recipe:
         model = load_model(trained / WEIGHTS_NAME)
         if self.options.keep:
             self._mix(model)
-        save(out, model.state_dict(), corpus.vocabulary, config, int8=True)
+        vocabulary = {**emoticon_spellings(corpus.vocabulary), **corpus.vocabulary}
+        save(out, model.state_dict(), vocabulary, config, int8=True)
         stored: TorchMoji = load_model(out / WEIGHTS_NAME).to(self.device)
         given = {BEGINNING: self.start, KEPT: self.options.features} if self.start else {}
         others = {name: model for name, model in given.items() if model}

@@ -5,7 +5,9 @@ emojis hide. They stand after the texts, as often as it takes for so few to be l
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from torchmoji.corpus import Corpus
 from torchmoji.corpus.emoji_finder import fold
+from torchmoji.corpus.emoticons import EMOTICONS
 from torchmoji.corpus.shards import TokenRows, in_memory
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 
@@ -51,6 +54,25 @@ def read_emoticons() -> list[Sentence]:
             for emoticon, emojis in moods
         ),
     ]
+
+
+def emoticon_spellings(vocabulary: Mapping[str, int]) -> dict[str, int]:
+    """Kin of emoticons that a vocabulary lacks, such as `:((`, with the ids of the first that it has."""
+    ids: dict[str, int] = {}
+    words = SentenceTokenizer({**vocabulary}, _MOST_TOKENS).wordgen.get_words
+    mouths = [*"()[]dp/\\|*os$3xc@", "((", "))", "[[", "]]", "dd", "pp", "//"]
+    faces = map("".join, product(("", ">"), ":=;", ("", "-", "'", "^", "'-"), mouths))
+    backwards = map("".join, product(("(", ")", "((", "))"), ("", "-"), ":=;"))
+    for face in [*faces, *backwards, "xdd", "x-d", "<3<3", "^-^", "t-t", "d:", "--", "-__-"]:
+        if words(face) != [face] or face in vocabulary:
+            continue
+        for _, spellings, kin in EMOTICONS:
+            if re.fullmatch(f"(?:{kin})+", face, re.IGNORECASE):
+                known = [token for one in spellings.split() for token in words(one)]
+                if known[0] in vocabulary:
+                    ids[face] = vocabulary[known[0]]
+                break
+    return ids
 
 
 def fitting(sentences: Sequence[Sentence], classes: Sequence[str]) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from torchmoji import MojiPipeline
+from torchmoji.corpus.emoticons import EmoticonFinder
 from torchmoji.create_vocab import load_vocabulary, words_by_id
 from torchmoji.emojis import EMOJIS
 from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS, default_model_directory
@@ -31,7 +32,9 @@ def test_it_has_the_shapes_of_the_original():
     words = words_by_id(vocabulary)
     further = {word: words[index] for word, index in vocabulary.items() if words[index] != word}
     assert len(further) > 25_000
-    assert all(word in (f"#{own}", own.lower()) for word, own in further.items())
+    emoticons = EmoticonFinder(EMOJIS)
+    for word, own in further.items():
+        assert word in (f"#{own}", own.lower()) or emoticons.take_out(word)[0], word
     assert set(EMOJIS) <= set(vocabulary)
     assert words[:10] == list(SPECIAL_TOKENS)
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 24_000_000
@@ -96,3 +99,17 @@ def test_emoticons_say_what_people_mean_by_them(pipeline, repository):
 )
 def test_sentences_that_a_model_before_answered_with_hearts(pipeline, text, accepted):
     assert pipeline.predict(text, top_k=1)[0].emoji in accepted.split()
+
+
+@pytest.mark.parametrize(
+    ("others", "emoticon"),
+    [
+        (":(( :((( :-(( =((", ":("),
+        (":-)) =))", ":)"),
+        ("xDD xddd", "xD"), ("<3<3", "<3"), (";)) ;-))", ";)")
+    ],
+)  # fmt: skip
+def test_kin_of_an_emoticon_read_as_itself(pipeline, others, emoticon):
+    expected = pipeline.predict_proba(f"see you at ten {emoticon}")
+    for other in others.split():
+        assert np.allclose(pipeline.predict_proba(f"see you at ten {other}"), expected, atol=1e-3), other

@@ -34,7 +34,7 @@ def fresh(monkeypatch):
 def test_the_default_vocabulary_has_a_word_for_each_row(words):
     assert list(words.values()) == list(range(global_variables.NB_TOKENS))
     wide = load_vocabulary(DEFAULT / "vocabulary.json")
-    assert len(wide) == 75_004
+    assert len(wide) == 75_084
     assert [word for word, index in wide.items() if words.get(word, index) != index] == []
 
 
