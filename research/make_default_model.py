@@ -17,6 +17,7 @@ Examples:
 """
 
 import argparse
+import copy
 import gzip
 import json
 import logging
@@ -368,7 +369,7 @@ class Recipe:
     @torch.no_grad()
     def _mix(self, model: TorchMoji) -> None:
         """Give the model a share of the weights of the one whose features it has learned to keep."""
-        kept = load_model(self.work / "student" / WEIGHTS_NAME)
+        kept = copy.deepcopy(model)
         start_with_model(kept, self.options.features, self.corpus.vocabulary, self.corpus.classes)
         for weight, other in zip(model.parameters(), kept.parameters(), strict=True):
             weight.lerp_(other, self.options.keep)

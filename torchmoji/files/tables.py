@@ -585,8 +585,7 @@ def _columnar(
         if kind == ".orc":
             orc = dataset.dataset(os.fspath(path), format="orc", filesystem=filesystem)
             return orc, orc.schema
-        is_arrow = isinstance(filesystem, fs.FileSystem)
-        raw = (filesystem.open_input_file if is_arrow else filesystem.open)(os.fspath(path))
+        raw = _opened(path, filesystem)
         return raw, ipc.open_file(raw).schema
 
     source, schema = told(opened)
@@ -625,6 +624,14 @@ def _columnar(
     return list(schema.names), rows()
 
 
+def _opened(path: str | os.PathLike[str], filesystem: Any) -> Any:
+    """A file that is open for reading, on a file system of pyarrow or of fsspec."""
+    from pyarrow import fs
+
+    is_arrow = isinstance(filesystem, fs.FileSystem)
+    return (filesystem.open_input_file if is_arrow else filesystem.open)(os.fspath(path))
+
+
 class _TooLarge(ValueError):
     """A file that is whole, but would fill the memory."""
 
@@ -640,11 +647,11 @@ def _rows_at_once(
     from pyarrow import parquet
 
     longest, most, coded = 1, 0, set[str]()
-    _check_metadata(path, names, filesystem)
+    starts = tuple(f"{name}." for name in names)
+    _check_metadata(path, starts, filesystem)
     with parquet.ParquetFile(path, filesystem=filesystem) as file:
         groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     columns, nested = [], 1.0
-    starts = tuple(f"{name}." for name in names)
     for group in groups:
         wanted = [group.column(number) for number in range(group.num_columns)]
         wanted = [column for column in wanted if f"{column.path_in_schema}.".startswith(starts)]
@@ -697,20 +704,18 @@ class _Footer(io.RawIOBase):
         return True
 
 
-def _check_metadata(path: str | os.PathLike[str], names: Sequence[str], filesystem: Any) -> None:
-    """Let pyarrow look at what a Parquet file says of its columns, which it does before it reads one.
+def _check_metadata(path: str | os.PathLike[str], starts: tuple[str, ...], filesystem: Any) -> None:
+    """Let pyarrow look at what a Parquet file says of columns, as it does before it reads one of these.
 
     There a damaged file is an error. Where Python asks for it (`RowGroupMetaData.column` of pyarrow 26), its
     exception in C++ ends the process.
     """
-    from pyarrow import PythonFile, fs, parquet
+    from pyarrow import PythonFile, parquet
 
-    is_arrow = isinstance(filesystem, fs.FileSystem)
-    with (filesystem.open_input_file if is_arrow else filesystem.open)(os.fspath(path)) as raw:
+    with _opened(path, filesystem) as raw:
         footer = _Footer(raw)
         file = parquet.ParquetFile(PythonFile(footer, "r"))
         footer.is_read = True
-        starts = tuple(f"{name}." for name in names)
         paths = [file.schema.column(number).path for number in range(file.metadata.num_columns)]
         wanted = [path for path in paths if f"{path}.".startswith(starts)]
         for group in range(file.metadata.num_row_groups):

@@ -56,8 +56,10 @@ FILE_ENDINGS = (*TORCH_ENDINGS, *SAFETENSORS_ENDINGS, *KERAS_ENDINGS)
 """The endings that `save_state_dict` writes."""
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_MAKERS = (b"_codecs", b"builtin", b"Counter", b"Size\n", b"_rebuild_device")
-"""What torch lets a pickle call that weights need not, and with which a few bytes of it become gigabytes."""
+_MAKERS = (b"_codecs", b"builtin", b"Counter", b"torch\nSize\n", b"_rebuild_device")
+"""What torch lets a pickle call that weights need not, and with which a few bytes of it become gigabytes.
+
+They are looked for in all of an old file, so each is too long to stand among numbers by chance."""
 _ZIP_SIGNATURE = b"PK\x03\x04"
 # How pickle writes 0x1950A86A20F9469CFC6C, the number with which torch's old format starts.
 _OLD_TORCH_NUMBER = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -161,14 +163,9 @@ def _check_members(file: BinaryIO) -> None:
     if file.read(len(_ZIP_SIGNATURE)) == _ZIP_SIGNATURE:
         with zipfile.ZipFile(file) as archive:
             members, place = archive.infolist(), archive.start_dir
-            pickles = [member for member in members if member.filename.endswith("data.pkl")]
-            found = [
-                maker
-                for member in pickles
-                if member.compress_type == 0
-                for maker in _MAKERS
-                if maker in archive.read(member)
-            ]
+            stored = [member for member in members if member.compress_type == zipfile.ZIP_STORED]
+            pickles = [archive.read(member) for member in stored if member.filename.endswith("data.pkl")]
+            found = [maker for maker in _MAKERS if any(maker in content for content in pickles)]
         file.seek(-22, os.SEEK_END)
         signature, *_, stated, comment = struct.unpack("<4s4HIIH", file.read(22))
         if stated == 0xFFFFFFFF:  # as torch writes it: the place stands before, in 64 bits
@@ -184,7 +181,9 @@ def _check_members(file: BinaryIO) -> None:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             found = [maker for maker in _MAKERS if content.find(maker) >= 0]
     if found:
-        raise ValueError(f"it makes objects with {found[0].decode().strip()}, which weights need not")
+        raise ValueError(
+            f"it makes objects with {'.'.join(found[0].decode().split())}, which weights need not"
+        )
     file.seek(0)
 
 
