@@ -1,9 +1,11 @@
-"""What a measurement was made on: processor and versions, for tables and model cards."""
+"""What this machine has: its processor, the versions of packages, and packages that an extra installs."""
 
 import os
 import platform
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 _PROCESSOR_INFO = Path("/proc/cpuinfo")
 
@@ -29,3 +31,25 @@ def versions(*packages: str) -> str:
     return ", ".join(
         [f"Python {platform.python_version()}", *(f"{package} {version(package)}" for package in packages)]
     )
+
+
+def require(package: str, extra: str, purpose: str) -> Any:
+    """Import a package of an extra.
+
+    Args:
+        package: Its name, or that of a module in it.
+        extra: The extra that installs it.
+        purpose: What needs it, a noun in the singular: "the ONNX engine".
+
+    Raises:
+        ModuleNotFoundError: It is missing; the message names the command that installs it.
+    """
+    name = package.partition(".")[0]
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name not in (name, package):
+            raise  # the package is there, and lacks another one
+        raise ModuleNotFoundError(
+            f'{purpose} needs {name}, which is not installed: pip install "torchmoji[{extra}]"', name=name
+        ) from error

@@ -14,8 +14,7 @@ from support.pretraining import changed, curve_of, interrupted_at, metrics_of
 
 from torchmoji import MojiPipeline
 from torchmoji.pretraining import loop
-from torchmoji.pretraining.distributed import Processes, joined_processes
-from torchmoji.pretraining.dropout import batch_dropout
+from torchmoji.pretraining.distributed import Processes, batch_dropout, joined_processes
 from torchmoji.pretraining.loop import Stepper
 from torchmoji.pretraining.loss import PretrainingLoss
 from torchmoji.pretraining.pretraining import new_model, pretrain, train

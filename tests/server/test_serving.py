@@ -23,7 +23,7 @@ from support.small_pipeline import small
 
 from torchmoji import MojiPipeline, demo
 from torchmoji.cli.main import main
-from torchmoji.server import Settings, protocol, serve, served
+from torchmoji.server import Settings, serve, served, serving
 
 TEXTS = ["I love mom's cooking", "not again.. my train is late"]
 PROGRAM = (
@@ -188,10 +188,10 @@ def test_a_request_that_is_stopped_with_the_server_gets_an_answer(slow_model, ca
     assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
 
 
-@pytest.mark.parametrize("most", [protocol._MOST, 1 << 20])
+@pytest.mark.parametrize("most", [serving._MOST, 1 << 20])
 def test_an_answer_that_nobody_takes_is_dropped(hasty, monkeypatch, most):
     """After half a second here, or at once where all such answers together are too much."""
-    monkeypatch.setattr(protocol, "_MOST", most)
+    monkeypatch.setattr(serving, "_MOST", most)
     place = urlsplit(hasty)
     body = json.dumps({"inputs": ["good day"] * 2048}).encode()
     with socket.socket() as connection:

@@ -19,7 +19,7 @@ from torchmoji import __version__
 from torchmoji.batch.encoder import ENGINES, BatchEncoder
 from torchmoji.batch.places import Place
 from torchmoji.files.atomic import LARGEST_JSON, locked
-from torchmoji.files.extras import require
+from torchmoji.machine import require
 
 if TYPE_CHECKING:
     from torchmoji.batch.parts import Entry, PartWriter, Tick

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from torchmoji.batch.parts import Entry, PartWriter
-from torchmoji.files.extras import require
+from torchmoji.machine import require
 from torchmoji.pipeline.workers import answer_of, result_of
 
 _QUIET = {

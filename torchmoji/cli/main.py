@@ -62,7 +62,7 @@ def _add(commands: Any, name: str, summary: str, description: str, examples: Seq
 
 
 def _complete(parser: Parser, shell: str) -> None:
-    from torchmoji.files.extras import require
+    from torchmoji.machine import require
 
     print(require("shtab", "completion", "completion in a shell").complete(parser, shell))
 

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from torchmoji.files.extras import require
 from torchmoji.files.tables import COMPRESSIONS, READABLE, TEXT_FORMATS, compression, ending, open_table
+from torchmoji.machine import require
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 

@@ -28,7 +28,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 
 from torchmoji.files.atomic import atomic_path
-from torchmoji.files.extras import require
+from torchmoji.machine import require
 
 TEXT_FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 """Endings that may have one of `COMPRESSIONS` behind them."""

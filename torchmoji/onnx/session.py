@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from torchmoji.files.extras import require
-from torchmoji.machine import cpuinfo
+from torchmoji.machine import cpuinfo, require
 
 if TYPE_CHECKING:
     from torchmoji.onnx.graph import Content

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from torchmoji.emojis import Guess
-from torchmoji.files.extras import require
+from torchmoji.machine import require
 from torchmoji.pipeline.results import EmojiScore
 
 try:

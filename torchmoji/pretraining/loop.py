@@ -27,8 +27,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchmoji.corpus.shards import MANIFEST_NAME, Corpus, TokenRows
 from torchmoji.files.atomic import atomic_path, remove_leftovers, sha256, writing
 from torchmoji.pretraining.data_order import DataOrder, RowNumbers
-from torchmoji.pretraining.distributed import Processes
-from torchmoji.pretraining.dropout import BatchRows, batch_dropout
+from torchmoji.pretraining.distributed import BatchRows, Processes, batch_dropout
 from torchmoji.pretraining.loss import PretrainingLoss
 from torchmoji.pretraining.progress import TrainingProgress, deferred_signals
 from torchmoji.pretraining.scores import score_emojis

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from torchmoji.emojis import shown
-from torchmoji.files.extras import require
 from torchmoji.files.tables import (
     COMPRESSIONS,
     TEXT_FORMATS,
@@ -28,6 +27,7 @@ from torchmoji.files.tables import (
     open_table,
     unused_name,
 )
+from torchmoji.machine import require
 from torchmoji.server.settings import Settings
 
 ADMITTED = (*TEXT_FORMATS, ".parquet")

@@ -7,6 +7,7 @@ FastAPI and uvicorn are the extra `server`: they check and describe what comes i
 know who would change this server. `torchmoji.demo` is another name of this room, `launch` of `serve`.
 """
 
+import asyncio
 import errno
 import socket
 import threading
@@ -16,14 +17,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from torchmoji.files.extras import require
+from torchmoji.machine import require
 from torchmoji.pipeline.pipeline import MojiPipeline
 from torchmoji.server.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 
 PORT = 7860
+_MOST = 1 << 28
+"""Bytes of all answers that are being taken; of more the one that has taken longest is dropped."""
+_LEAST = 1 << 20
+"""Bytes of an answer that a client is to take in a period, where so many are left."""
 
 
 def create_app(pipeline: MojiPipeline | None = None, settings: Settings | None = None) -> "FastAPI":
@@ -131,7 +137,6 @@ def _server(
         name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
         address = f"http://{name}:{number}/"
         from torchmoji.server.guard import LARGEST_HEAD
-        from torchmoji.server.protocol import patient_protocol
 
         config = uvicorn.Config(
             create_app(pipeline, settings),
@@ -168,3 +173,76 @@ def _listener(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             message = f"port {port} is in use: stop what uses it, or take another port, 0 for any free one"
         raise OSError(message) from error
+
+
+def patient_protocol(seconds: float) -> "type[H11Protocol]":
+    """Uvicorn's HTTP protocol, which closes connections of clients that neither ask nor take their answer.
+
+    uvicorn itself limits the time between two requests, but not that to the first, nor that to the end of a
+    head, nor that in which an answer is taken: the answer would stay in memory as long as the client likes.
+
+    Args:
+        seconds: From the connection, or the first byte of a further request, to the end of its head; and the
+            period in which a client takes 1 MB of an answer, or the rest.
+    """
+    import h11
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    slow: dict[Any, None] = {}  # in the order in which they began to wait for their clients
+
+    class Protocol(H11Protocol):
+        _timer: asyncio.TimerHandle | None = None
+        _taking: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._watch()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._stop()
+            self._stop_taking()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._watch_taking()
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self._stop_taking()
+
+        def _watch(self) -> None:
+            if self.conn.their_state is not h11.IDLE:  # the head is here
+                self._stop()
+            elif self._timer is None:
+                self._timer = self.loop.call_later(seconds, self.transport.close)
+
+        def _stop(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _watch_taking(self) -> None:
+            slow[self] = None
+            if sum(other.transport.get_write_buffer_size() for other in slow) > _MOST:
+                next(iter(slow)).transport.abort()
+            left = self.transport.get_write_buffer_size()
+            self._taking = self.loop.call_later(seconds, self._check_taking, left)
+
+        def _check_taking(self, left: int) -> None:
+            if self.transport.get_write_buffer_size() > max(0, left - _LEAST):
+                self.transport.abort()
+            else:
+                self._watch_taking()
+
+        def _stop_taking(self) -> None:
+            if self._taking is not None:
+                self._taking.cancel()
+                self._taking = None
+                del slow[self]
+
+    return Protocol

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from torchmoji.files.atomic import atomic_path, writing
-from torchmoji.files.extras import require
+from torchmoji.machine import require
 from torchmoji.weights.layers import LAYERS, ModelSizes, check_names, dimensions, model_sizes, read_sizes
 
 _MOST_NAMES = 100

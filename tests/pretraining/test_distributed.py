@@ -1,7 +1,7 @@
 import torch
 
 from torchmoji.model_def import TorchMoji
-from torchmoji.pretraining.dropout import BatchDropout, BatchRows, batch_dropout
+from torchmoji.pretraining.distributed import BatchDropout, BatchRows, batch_dropout
 
 
 def dropped(rows, seed=1, step=3, layer=0):
