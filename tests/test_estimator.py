@@ -180,6 +180,7 @@ def test_weights_of_classes_move_the_probabilities(start):
         ({}, ["yes"] * 16, "only one class"),
         ({}, np.linspace(0, 1, 16), "Unknown label type: continuous"),
         ({"epochs": 0}, LABELS, "epochs must be at least 1, got 0"),
+        ({"device": "gpu"}, LABELS, "cannot use device 'gpu'"),
         ({}, ["yes", None] * 8, "label 1 is missing"),
         ({}, ["yes", float("nan")] * 8, "label 1 is missing"),
         ({}, [1.0, 0.0, float("nan"), 1.0] * 4, "label 2 is missing"),

@@ -32,6 +32,7 @@ from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
 from torchmoji.pipeline.engines import Backend, TorchEngine
 from torchmoji.pipeline.pipeline import LONGEST, MojiPipeline
+from torchmoji.products import checked_device
 from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
 from torchmoji.training.last_layer import on_features
 from torchmoji.training.loop import TrainingOptions, check_choice, seeded, train_by_method, training_session
@@ -270,6 +271,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         if not texts:
             raise ValueError("Found array with 0 sample(s): give texts with labels")
         check_choice("method", self.method, FINETUNING_METHODS)
+        checked_device(self.device)
         for name in ("epochs", "patience", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

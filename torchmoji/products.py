@@ -104,6 +104,22 @@ _used_by: int | None = None
 """The process that has computed last."""
 
 
+def checked_device(device: str | torch.device | None) -> torch.device:
+    """The device of that name, by default the CPU; nothing is known of one until something is put there.
+
+    Raises:
+        ValueError: It cannot be used.
+    """
+    try:
+        return torch.empty(0, device="cpu" if device is None else device).device
+    except (AssertionError, RuntimeError, NotImplementedError, TypeError) as error:  # as torch says it
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"cannot use device {str(device)!r} ({reason:.150}): leave it out for the CPU, or take a torch "
+            "that has it"
+        ) from error
+
+
 def settle_threads() -> None:
     """Leave torch one thread in a process that was forked from one in which the model has been at work.
 

@@ -110,6 +110,7 @@ def test_without_arguments_there_is_help(capsys):
         (["emojize", "a", "--topk", "3"], "usage: torchmoji emojize", "do you mean --top-k?"),
         (["finetune", "a.csv", "--output", "x"], "usage: torchmoji finetune", "--out"),
         (["evaluate", "a.csv", "--model", "m", "b.csv"], "usage: torchmoji evaluate", "unrecognized"),
+        (["emojize", "-_-"], "usage: torchmoji emojize", "a text that begins with - stands behind --"),
         (["emojize", "a", "--balance", "2"], "usage: torchmoji emojize", "2 is not from 0 to 1"),
         (["emojize", "a", "--threads", "0"], "usage: torchmoji emojize", "0 is not 1 or more"),
     ],
@@ -131,11 +132,22 @@ def test_messages_name_options_where_the_library_names_parameters():
         "give it as vocabulary=": "give it as --vocabulary",
         "leave out device='cuda', or": "leave out --device 'cuda', or",
         "workers=1 does without": "--workers 1 does without",
+        "windows=True reads more": "--windows reads more",
         "dtype must be another": "--precision must be another",
         "its windows and its vocabulary differ": "its windows and its vocabulary differ",
         """a/batch_size.csv: "batch_size" must be""": """a/batch_size.csv: "batch_size" must be""",
     }.items():
         assert in_options(message, parser) == expected
+
+
+def test_warnings_name_options_too():
+    result = subprocess.run(
+        [*COMMAND, "emojize", "a b c", "--max-length", "2"], capture_output=True, encoding="utf-8"
+    )
+    assert result.stderr == (
+        "torchmoji: 1 of 1 texts are longer than 2 tokens and were cut: --max-length takes more, --windows "
+        "averages over windows\n"
+    )
 
 
 @pytest.mark.parametrize("error", [RuntimeError("of torch\non two lines"), RecursionError(), KeyError("x")])

@@ -186,6 +186,7 @@ def test_a_run_starts_from_a_model(corpus, tmp_path, caplog):
             "try a lower --learning-rate",
         ),
         (["pretrain", "corpus", "--out", "x", "--device", "cuda:99"], "there is no device cuda:99"),
+        (["pretrain", "corpus", "--out", "x", "--device", "gpu"], "cannot use device 'gpu'"),
     ],
 )
 def test_wrong_input_is_one_line_on_stderr(folder, corpus, tmp_path, monkeypatch, capsys, command, message):

@@ -140,6 +140,7 @@ def test_the_encoding_of_a_file_is_named(tiny_folder, tmp_path, capsys):
         ([], "no texts: give some, - for standard input, or files"),
         (["a", "--input", "x.csv"], "give texts or --input, not both"),
         (["a", "--column", "x"], "--text-column needs a file"),
+        (["a.txt", "--column", "x"], "--text-column names a column, but a.txt has a text a line"),
         (["a", "--encoding", "x"], "--encoding is that of a file"),
         (["a", "-"], "- stands for all texts of standard input: give it alone"),
         (["--input", "missing.csv"], "there is no file missing.csv"),

@@ -278,6 +278,7 @@ def in_options(message: str, parser: argparse.ArgumentParser | None) -> str:
     options = {name: options[other] for name, other in _OTHER_NAMES.items() if other in options} | options
     for name, option in options.items():
         free = rf"(?<![\w\"'./\\-]){name}(?![\w\"'./\\-])"
+        message = re.sub(rf"{free}=True\b", option, message)
         message = re.sub(rf"{free}=(?=['\w])", f"{option} ", message)
         message = re.sub(rf"{free}=(?=\W|$)", option, message)
         message = re.sub(free if "_" in name else rf"{free}(?= must be )", option, message)

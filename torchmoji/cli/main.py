@@ -2,7 +2,9 @@
 
 import errno
 import io
+import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +22,18 @@ Exit status: 0, 1 where the work failed, 2 for a wrong option, 130 after Ctrl-C.
 or a file, all else to standard error. A file appears under its name when it is whole."""
 _TRACEBACK_SWITCH = "TORCHMOJI_TRACEBACK"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class _Warnings(logging.Handler):
+    """Says the library's warnings in the command's words, where no other program writes a log."""
+
+    def __init__(self, parser: Parser) -> None:
+        super().__init__(logging.WARNING)
+        self._parser = parser
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not logging.getLogger().handlers:
+            note(in_options(record.getMessage(), self._parser))
 
 
 def _parser() -> Parser:
@@ -78,7 +92,9 @@ def _parse(arguments: Sequence[str]) -> Any:
     if has_texts and not any(word.startswith("-") and word != "-" for word in rest):
         options.texts += [*rest, *behind]
     elif rest:
-        options.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        is_short = any(re.match("-[^-]", word) for word in rest)
+        hint = " (a text that begins with - stands behind --)" if has_texts and is_short else ""
+        options.parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     return options
 
 
@@ -102,6 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[Any], None] = options.run
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # where the terminal has no emojis
+    library, warnings = logging.getLogger("torchmoji"), _Warnings(options.parser)
+    library.addHandler(warnings)
     try:
         run(options)
         sys.stdout.flush()
@@ -123,6 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError:
             _forget_output()
         return 1
+    finally:
+        library.removeHandler(warnings)
     return 0
 
 

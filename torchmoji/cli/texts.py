@@ -369,9 +369,13 @@ def _jobs(options: argparse.Namespace) -> list[_Job]:
         raise ValueError("--out takes the result of one file: give --output-dir FOLDER for several")
     if options.json and (options.out or options.output_dir):
         raise ValueError("--json is for standard output: leave it out, or give --out FILE.jsonl alone")
+    kinds = set()
     for file in filter(os.path.isfile, sources):
         with open_table(file, encoding=options.encoding) as table:  # else it is refused before the work
+            kinds.add(table.kind)
             next(table.texts(options.text_column or DEFAULT_COLUMN, _NAME_ONE), None)
+    if options.text_column and kinds == {".txt"}:
+        raise ValueError(f"--text-column names a column, but {sources[0]} has a text a line: leave it out")
     given: Sequence[str | None] = sources or [None]
     if not (options.out or options.output_dir):
         return [_Job(source, None) for source in given]

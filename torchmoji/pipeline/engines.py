@@ -106,7 +106,9 @@ class TorchEngine:
 
     def to(self, device: "str | torch.device") -> None:
         """See `Engine`."""
-        _move(self.model, device, None)
+        from torchmoji.products import checked_device
+
+        self.model.to(checked_device(device))
 
     def probabilities(self, ids: Array, max_rows: int | None = None) -> tuple[Floats, Floats]:
         """See `Engine`."""
@@ -183,7 +185,7 @@ def torch_engine(
     import torch
 
     from torchmoji.model_def import load_model
-    from torchmoji.products import has_fast_bfloat16
+    from torchmoji.products import checked_device, has_fast_bfloat16
 
     dtype = getattr(torch, precision, None) if isinstance(precision, str) else precision
     if precision is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
@@ -197,22 +199,11 @@ def torch_engine(
     if multi_label and not model.feature_output:
         del model.output_layer[1:]
         model.output_logits = True
-    _move(model, device, dtype)
+    model.to(device=checked_device(device), dtype=dtype)
     used = model.embed.weight.device
     if dtype == torch.bfloat16 and used.type in ("cpu", "cuda") and not has_fast_bfloat16(used):
         logger.warning("this machine has no instructions for bfloat16: float32, the default, is faster here")
     return TorchEngine(model, multi_label)
-
-
-def _move(model: "TorchMoji", device: "str | torch.device | None", dtype: "torch.dtype | None") -> None:
-    try:
-        model.to(device=device, dtype=dtype)
-    except (AssertionError, RuntimeError, NotImplementedError, TypeError) as error:  # as torch says it
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"cannot use device {str(device)!r} ({reason}): leave it out for the CPU, or install a torch "
-            "that has it"
-        ) from error
 
 
 def onnx_engine(

@@ -14,6 +14,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from torchmoji.model_def import TorchMoji
+from torchmoji.products import checked_device
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def joined_processes(device: str | torch.device | None = None) -> Iterator[Proce
         ValueError: There is no such device.
     """
     count, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
-    kind = torch.device(device if device is not None else "cuda" if torch.cuda.is_available() else "cpu")
+    name = device if device is not None else "cuda" if torch.cuda.is_available() else "cpu"
+    kind = torch.device(name) if str(name).startswith("cuda") else checked_device(name)
     if kind.type == "cuda":
         if not torch.cuda.is_available() or (kind.index or local) >= torch.cuda.device_count():
             raise ValueError(f"there is no device {kind}: {torch.cuda.device_count()} CUDA devices are there")

@@ -6,9 +6,11 @@ files are read too. A file's content, not its name, says which of them it is, an
 against the table of layers in `torchmoji.weights.layers`.
 """
 
-import mmap
+import io
+import json
 import os
 import pickle
+import pickletools
 import re
 import struct
 import tarfile
@@ -24,6 +26,7 @@ from torchmoji.files.atomic import atomic_path, writing
 from torchmoji.weights.keras import read_keras_weights, single_or_double, write_keras_weights
 from torchmoji.weights.layers import (
     EXPECTED,
+    LARGEST_HEADER,
     LAYERS,
     QUANTIZATION,
     SCALE,
@@ -56,11 +59,12 @@ FILE_ENDINGS = (*TORCH_ENDINGS, *SAFETENSORS_ENDINGS, *KERAS_ENDINGS)
 """The endings that `save_state_dict` writes."""
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_MAKERS = (b"_codecs", b"builtin", b"Counter", b"torch\nSize\n", b"_rebuild_device")
-"""What torch lets a pickle call that weights need not, and with which a few bytes of it become gigabytes.
-
-They are looked for in all of an old file, so each is too long to stand among numbers by chance."""
+_MAKERS = ("_codecs", "builtin", "Counter", "torch Size", "_rebuild_device")
+"""What torch lets a pickle call that weights need not, and with which a few bytes of it become gigabytes."""
+_MOST_INSTRUCTIONS = 10_000
+"""Of a pickle; a model's weights have about a thousand. With millions a small list grows again and again."""
 _ZIP_SIGNATURE = b"PK\x03\x04"
+_OLD_TORCH_PICKLES = 5  # a number, a version, sizes of types, the weights and the names of their arrays
 # How pickle writes 0x1950A86A20F9469CFC6C, the number with which torch's old format starts.
 _OLD_TORCH_NUMBER = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _MAX_SAFETENSORS_HEADER = 100_000_000  # bytes; the format's own limit
@@ -164,8 +168,9 @@ def _check_members(file: BinaryIO) -> None:
         with zipfile.ZipFile(file) as archive:
             members, place = archive.infolist(), archive.start_dir
             stored = [member for member in members if member.compress_type == zipfile.ZIP_STORED]
-            pickles = [archive.read(member) for member in stored if member.filename.endswith("data.pkl")]
-            found = [maker for maker in _MAKERS if any(maker in content for content in pickles)]
+            for member in stored:
+                if member.filename.endswith("data.pkl"):
+                    _check_pickle(io.BytesIO(archive.read(member)))
         file.seek(-22, os.SEEK_END)
         signature, *_, stated, comment = struct.unpack("<4s4HIIH", file.read(22))
         if stated == 0xFFFFFFFF:  # as torch writes it: the place stands before, in 64 bits
@@ -178,13 +183,21 @@ def _check_members(file: BinaryIO) -> None:
         if sum(member.file_size for member in members) > file.seek(0, os.SEEK_END):
             raise ValueError("it declares more than it holds")
     else:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            found = [maker for maker in _MAKERS if content.find(maker) >= 0]
-    if found:
-        raise ValueError(
-            f"it makes objects with {'.'.join(found[0].decode().split())}, which weights need not"
-        )
+        file.seek(0)
+        for _ in range(_OLD_TORCH_PICKLES):
+            _check_pickle(file)
     file.seek(0)
+
+
+def _check_pickle(file: BinaryIO) -> None:
+    """Refuse a pickle with what weights need not, before torch runs it."""
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if number == _MOST_INSTRUCTIONS:
+            raise ValueError(f"its pickle has more than {_MOST_INSTRUCTIONS} instructions")
+        if opcode.name == "GLOBAL" and any(maker in str(argument) for maker in _MAKERS):
+            raise ValueError(
+                f"it makes objects with {'.'.join(str(argument).split())}, which weights need not"
+            )
 
 
 def _check_storages(loaded: Mapping[Any, Any], size: int) -> None:
@@ -256,7 +269,8 @@ def save_quantized(
         metadata: More strings for the header. Its own keys, `format` and `quantization`, win.
 
     Raises:
-        ValueError: The ending is another one, or `state_dict` is not one of a TorchMoji model.
+        ValueError: The ending is another one, `state_dict` is not one of a TorchMoji model, or there is more
+            metadata than readers take.
         TypeError: `metadata` holds something other than strings.
     """
     path = Path(path)
@@ -271,6 +285,8 @@ def save_quantized(
             rows = quantize_rows(tensors[name].numpy())
             tensors[name], tensors[name + SCALE] = map(torch.from_numpy, rows)
     header = {**(metadata or {}), "format": "pt", "quantization": QUANTIZATION}
+    if len(json.dumps(header)) > LARGEST_HEADER // 2:  # which reading refuses with the names of layers
+        raise ValueError(f"metadata must have at most {LARGEST_HEADER // 2} characters as JSON")
     with atomic_path(path) as temporary, writing(temporary):
         save_file(tensors, temporary, metadata=header)
 
