@@ -147,7 +147,10 @@ def test_int8_is_close_on_the_default_model(default_int8):
     expected = torchmoji_emojis(WEIGHTS)(ids)
     got = OnnxModel(default_int8)(ids)
     assert_close(got, expected, 5e-3)
-    assert got.argmax(1).tolist() == expected.argmax(1).tolist()
+    first, second = np.sort(expected)[:, :-3:-1].T
+    is_clear = first - second > 2 * 5e-3
+    assert is_clear.sum() > 5
+    assert got[is_clear].argmax(1).tolist() == expected[is_clear].argmax(1).tolist()
     assert_close(OnnxModel(default_int8, "features")(ids), torchmoji_feature_encoding(WEIGHTS)(ids), 0.05)
 
 

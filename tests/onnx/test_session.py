@@ -109,3 +109,35 @@ assert "ORT_DISABLE_TELEMETRY" not in os.environ
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     subprocess.run([sys.executable, "-c", code], env={**environment, **home}, check=True)
     assert [path.name for path in tmp_path.rglob("*onnxruntime*")] == []
+
+
+def message(field, content):
+    """A field of protobuf's wire format with a message."""
+    length, size = len(content), bytearray()
+    while length > 127:
+        size.append(length & 127 | 128)
+        length >>= 7
+    return bytes([field << 3 | 2, *size, length]) + content
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        message(7, message(1, b"") * 600_000),  # nodes
+        message(14, b"") * 600_000,  # metadata
+        message(7, message(5, b"\x08\x01" * 600_000)),  # dimensions of a constant
+        message(7, message(1, message(5, b"") * 600_000)),  # attributes of a node
+    ],
+)
+def test_a_file_of_many_parts_is_refused_before_they_are_made(data, monkeypatch):
+    monkeypatch.setattr("onnx.load_model_from_string", None)
+    with pytest.raises(
+        ValueError, match=r"a\.onnx is damaged .*beside its constants it has more than 1048576"
+    ):
+        onnx_session.check_content(data, "a.onnx")
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 100, b"\x3a\x05\x0a", b"\x3b", b"\x08" + b"\x80" * 1000])
+def test_what_is_no_message_is_refused(data):
+    with pytest.raises(ValueError, match=r"a\.onnx is damaged or no ONNX model"):
+        onnx_session.check_content(data, "a.onnx")

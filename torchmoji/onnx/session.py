@@ -4,7 +4,7 @@ import os
 import platform
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +87,7 @@ def check_content(data: bytes, name: str) -> "Content":
     from torchmoji.onnx.graph import check_graph
 
     try:
+        _check_structure(data)
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's DecodeError has another base in every implementation
         raise _damaged(name, error) from error
@@ -111,6 +112,49 @@ def check_content(data: bytes, name: str) -> "Content":
         raise ValueError(
             f"{name} has {error}, which torchmoji.onnx.export does not write: export the model again"
         ) from error
+
+
+_MOST_STRUCTURE = 1 << 20
+"""Bytes of an ONNX file beside its constants and texts, at most: each may take a hundred in memory."""
+_GRAPH, _METADATA, _CONSTANT, _NUMBERS = 7, 14, (7, 5), (7, 5, 9)
+"""Fields of ONNX's messages: of a model, of its graph, of a constant."""
+
+
+def _check_structure(data: bytes) -> None:
+    """Refuse a file of millions of parts, before protobuf makes an object of each."""
+    total = 0
+    for size in _structure(data, 0, len(data)):
+        total += size
+        if total > _MOST_STRUCTURE:
+            raise ValueError(f"beside its constants it has more than {_MOST_STRUCTURE} bytes")
+
+
+def _structure(data: bytes, start: int, end: int, path: tuple[int, ...] = ()) -> Iterator[int]:
+    """The bytes of each part of a message of protobuf that is neither numbers of a constant nor metadata."""
+
+    def number() -> int:
+        nonlocal start
+        value = 0
+        for shift in range(0, 70, 7):
+            byte, start = data[start], start + 1
+            value |= (byte & 127) << shift
+            if byte < 128:
+                break
+        return value
+
+    while start < end:
+        key = number()
+        here, kind = (*path, key >> 3), key & 7
+        size = {1: 8, 2: 0, 5: 4}.get(kind, 0) or number()  # of eight bytes, of a length, of four; a number
+        stop = start if kind == 0 else start + size
+        if kind not in (0, 1, 2, 5) or stop > end:
+            raise ValueError("it is cut off, or no message of protobuf")
+        yield 2
+        if here in ((_GRAPH,), _CONSTANT):
+            yield from _structure(data, start, stop, here)
+        elif here not in ((_METADATA,), _NUMBERS):
+            yield stop - start
+        start = stop
 
 
 def make_session(data: bytes, name: str, threads: int) -> Any:
