@@ -165,3 +165,11 @@ def test_logits_are_refused(bad):
     for p_val, p_test in ((bad, [0.1, 0.2]), ([0.1, 0.2], bad)):
         with pytest.raises(ValueError, match="not probabilities; apply a sigmoid"):
             find_f1_threshold([0, 1], p_val, [0, 1], p_test)
+
+
+@pytest.mark.parametrize("probabilities", [[0.1], [0.1, 0.2, 0.3], []])
+def test_f1_threshold_wants_a_probability_for_each_class(probabilities):
+    with pytest.raises(ValueError, match=rf"y_val has 2 classes and y_pred_val {len(probabilities)} prob"):
+        find_f1_threshold([0, 1], probabilities, [0, 1], [0.1, 0.2])
+    with pytest.raises(ValueError, match="one sample at least"):
+        find_f1_threshold([0, 1], [0.1, 0.2], [], [])

@@ -74,6 +74,10 @@ def test_dataset_pairs_rows_with_labels(convert):
 def test_dataset_refuses_unequal_lengths():
     with pytest.raises(ValueError, match="20 texts but 19 labels"):
         DeepMojiDataset(X, Y[1:])
+    with pytest.raises(ValueError, match="token ids must be a list or an array, got None"):
+        DeepMojiDataset(None, Y)
+    with pytest.raises(ValueError, match="token ids are lists of different lengths: give as many"):
+        DeepMojiDataset([[1, 2], [3]], [0, 1])
 
 
 def test_loader_in_order_gives_every_text_once():

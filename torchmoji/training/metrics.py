@@ -291,16 +291,21 @@ def find_f1_threshold(
         the class where its probability is above it.
 
     Raises:
-        ValueError: The predictions are not probabilities.
+        ValueError: The predictions are not probabilities, or not as many as the classes.
     """
-    y_val, y_test = as_array(y_val), as_array(y_test)
-    p_val, p_test = as_array(y_pred_val).reshape(y_val.shape), as_array(y_pred_test).reshape(y_test.shape)
-    for predictions in (p_val, p_test):
+    y_val, y_test, p_val, p_test = map(as_array, (y_val, y_test, y_pred_val, y_pred_test))
+    for part, classes, predictions in (("val", y_val, p_val), ("test", y_test, p_test)):
+        if classes.size != predictions.size or not classes.size:
+            raise ValueError(
+                f"y_{part} has {classes.size} classes and y_pred_{part} {predictions.size} probabilities: "
+                "give one of each for a sample, and one sample at least"
+            )
         if not ((predictions >= 0) & (predictions <= 1)).all():
             raise ValueError(
                 f"predictions range from {predictions.min():.3g} to {predictions.max():.3g}, so they are not "
                 "probabilities; apply a sigmoid to logits first"
             )
+    p_val, p_test = p_val.reshape(y_val.shape), p_test.reshape(y_test.shape)
     scores = [f1_score(y_val, p_val > t, average=average, zero_division=0) for t in F1_THRESHOLDS]
     threshold = F1_THRESHOLDS[np.argmax(scores)]
     f1_test = f1_score(y_test, p_test > threshold, average=average, zero_division=0)

@@ -49,7 +49,7 @@ def as_integers(values: Array, what: str) -> npt.NDArray[np.int64]:
     try:
         array = as_array(values)
     except ValueError as error:
-        raise ValueError(f"{what} are lists of different lengths: give 0 and 1 for each class") from error
+        raise ValueError(f"{what} are lists of different lengths: give as many for each text") from error
     if array.ndim == 0:
         raise ValueError(f"{what} must be a list or an array, got {short(values)}")
     if array.dtype.kind in "ib":
@@ -76,10 +76,11 @@ class DeepMojiDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """
 
     def __init__(self, X_in: Array, y_in: Array) -> None:
-        if len(X_in) != len(y_in):
-            raise ValueError(f"{len(X_in)} texts but {len(y_in)} labels; there must be a label for each text")
         self.X_in = torch.from_numpy(as_integers(X_in, "token ids"))
         self.y_in = torch.from_numpy(as_integers(y_in, "labels"))
+        texts, labels = len(self.X_in), len(self.y_in)
+        if texts != labels:
+            raise ValueError(f"{texts} texts but {labels} labels; there must be a label for each text")
 
     def __len__(self) -> int:
         return len(self.X_in)
