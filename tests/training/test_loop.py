@@ -227,7 +227,8 @@ def test_session_is_seeded():
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (nn.Linear(2, 2), r"no output_layer.*torchmoji_transfer"),
+        (nn.Linear(2, 2), r"no embed.*torchmoji_transfer"),
+        (nn.ModuleDict({"embed": nn.Embedding(2, 2)}), r"no output_layer.*torchmoji_transfer"),
         (small_model(3, output_logits=False), "gives probabilities; training wants logits"),
         (small_model(3, return_attention=True), "return_attention"),
         (small_model(5), r"has 5 outputs, but nb_classes=3 wants 3; .*torchmoji_transfer\(3"),

@@ -301,8 +301,9 @@ def check_choice(what: str, value: str, choices: Sequence[str]) -> None:
 
 def check_model(model: nn.Module, nb_outputs: int, wanted_by: str) -> None:
     """Raise `ValueError` unless the model gives so many logits; `wanted_by` is for the message."""
-    if getattr(model, "output_layer", None) is None:
-        raise ValueError("the model has no output_layer, so it cannot classify; use torchmoji_transfer")
+    for layer in ("embed", "output_layer"):
+        if getattr(model, layer, None) is None:
+            raise ValueError(f"the model has no {layer}, so it cannot be fine-tuned; use torchmoji_transfer")
     if gives_probabilities(model):
         raise ValueError("the model gives probabilities; training wants logits: use torchmoji_transfer")
     if getattr(model, "return_attention", False):
