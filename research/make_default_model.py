@@ -51,8 +51,7 @@ from wanted_rows import write_wanted_rows
 from torchmoji.batching import unit_rows
 from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.corpus import Columns, Corpus, CorpusSettings, build_corpus
-from torchmoji.corpus.emoji_finder import EmojiFinder
-from torchmoji.corpus.emoticons import EmoticonFinder
+from torchmoji.corpus.emoji_finder import EmojiFinder, EmoticonFinder
 from torchmoji.corpus.settings import Rules
 from torchmoji.corpus.shards import MANIFEST_NAME, TokenRows, in_memory, shard_texts
 from torchmoji.create_vocab import words_by_id

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from torchmoji.corpus import Corpus
 from torchmoji.corpus.emoji_finder import fold
-from torchmoji.corpus.emoticons import EMOTICONS
 from torchmoji.corpus.shards import TokenRows, in_memory
+from torchmoji.emoticons import EMOTICONS
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 
 REPEATS = 6

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from torchmoji import MojiPipeline
-from torchmoji.corpus.emoticons import EmoticonFinder
+from torchmoji.corpus.emoji_finder import EmoticonFinder
 from torchmoji.create_vocab import load_vocabulary, words_by_id
 from torchmoji.emojis import EMOJIS
 from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS, default_model_directory
@@ -44,6 +44,13 @@ def test_it_reads_emojis_and_hashtags(pipeline):
     guesses = [prediction[0].emoji for prediction in pipeline.predict(list(EMOJIS), top_k=1)]
     assert sum(map(str.__eq__, guesses, EMOJIS)) >= 60
     assert np.array_equal(pipeline.predict_proba(["so #angry"]), pipeline.predict_proba(["so angry"]))
+
+
+def test_unusual_spellings_of_emoticons_say_what_usual_ones_do(pipeline):
+    unusual, usual = zip(
+        *(pair.split("|") for pair in ["so :[|so :(", "(-: hi|:) hi", "ok -.-|ok -_-"]), strict=True
+    )
+    assert np.array_equal(*map(pipeline.predict_proba, (list(unusual), list(usual))))
 
 
 def test_it_tells_glad_from_sad_texts(pipeline):

@@ -14,6 +14,7 @@ TEXT_HALF = [
     "torchmoji",
     "torchmoji.create_vocab",
     "torchmoji.emojis",
+    "torchmoji.emoticons",
     "torchmoji.files.atomic",
     "torchmoji.filter_input",
     "torchmoji.filter_utils",
@@ -129,8 +130,8 @@ def test_version_is_that_of_the_package_metadata(repository):
 LEVELS = [
     "lazy global_variables machine",
     "files",
-    "emojis tokenizer filter_utils filter_input word_generator create_vocab shipped sentence_tokenizer "
-    "balancing",
+    "emojis emoticons tokenizer filter_utils filter_input word_generator create_vocab shipped "
+    "sentence_tokenizer balancing",
     "products batching lstm recurrence attlayer model_def weights",
     "onnx training corpus",
     "pipeline finetuning class_avg_finetuning pretraining",

@@ -26,7 +26,7 @@ from torch import nn
 
 from torchmoji.balancing import with_temperature
 from torchmoji.create_vocab import VocabBuilder, extend_vocab
-from torchmoji.emojis import fold_emojis
+from torchmoji.emoticons import fold_signs
 from torchmoji.files.atomic import read_json
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
@@ -298,7 +298,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
                     "both in one form"
                 )
             texts, labels = texts + more, np.concatenate([labels, more_labels])
-        texts = [fold_emojis(text) for text in texts]  # as the pipeline reads them
+        texts = [fold_signs(text) for text in texts]  # as the pipeline reads them
         columns = getattr(y, "columns", None) if label_names is None else list(label_names)
         targets = self._learn_classes(labels, columns)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))

@@ -13,9 +13,9 @@ from support.programs import loaded
 from support.small_corpus import small_corpus
 
 from torchmoji import MojiPipeline
-from torchmoji.corpus.emoticons import EMOTICONS
 from torchmoji.create_vocab import words_by_id
 from torchmoji.emojis import EMOJIS, EXAMPLE_TEXTS
+from torchmoji.emoticons import EMOTICONS
 from torchmoji.weights import load_state_dict
 from torchmoji.word_generator import every_word
 

@@ -18,8 +18,7 @@ import numpy.typing as npt
 from safetensors.numpy import load, save
 
 from torchmoji.corpus.duplicates import Counts, Hashes, band_keys, hash_rows, hash_words, mix
-from torchmoji.corpus.emoji_finder import EmojiFinder
-from torchmoji.corpus.emoticons import EmoticonFinder
+from torchmoji.corpus.emoji_finder import EmojiFinder, EmoticonFinder
 from torchmoji.corpus.settings import (
     CorpusSettings,
     Rules,

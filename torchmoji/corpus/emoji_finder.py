@@ -1,4 +1,4 @@
-"""Finds the target emojis of texts and takes them out: what a pretrained model learns to predict.
+"""Finds target emojis, and emoticons, in texts and takes them out: what a pretrained model learns to predict.
 
 Source: Felbo et al. 2017 for the task. DeepMoji looked for single characters; here an emoji is a whole
 sequence (Unicode Technical Standard 51): skin tones and variation selectors are folded away, and neither a
@@ -6,6 +6,7 @@ part of a joined sequence nor half a flag is found.
 """
 
 import csv
+import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 import emoji
 
+from torchmoji.emoticons import EMOTICONS, find_emoticons
 from torchmoji.filter_input import read_wanted_emojis
 
 ZWJ = "\u200d"
@@ -171,3 +173,52 @@ def parse_emojis(given: str | os.PathLike[str]) -> tuple[str, ...]:
         return EmojiFinder(read_wanted_emojis(text)).classes
     except (ValueError, OverflowError, csv.Error) as error:  # not UTF-8, or escapes of no character
         raise ValueError(f"{text} is no file of emojis, one a line: {error}") from error
+
+
+class EmoticonFinder:
+    """Finds emoticons that say what one of some emojis says, takes them out, and chooses some to put in.
+
+    Args:
+        emojis: The classes, in order. An emoticon none of whose emojis is among them stays in the text.
+    """
+
+    def __init__(self, emojis: Sequence[str]) -> None:
+        classes = {fold(name): number for number, name in enumerate(emojis)}
+        self._meanings = [
+            [classes[name] for name in meaning.split() if name in classes] for meaning, _, _ in EMOTICONS
+        ]
+        self._emojis = tuple(emojis)
+        self._spellings: dict[int, list[str]] = {}
+        for numbers, (_, spellings, _) in zip(self._meanings, EMOTICONS, strict=True):
+            for number in numbers:
+                self._spellings.setdefault(number, []).extend(spellings.split())
+
+    def take_out(self, text: str) -> tuple[list[int], str]:
+        """The classes of a text's emoticons, sorted, and the text with blanks in their place."""
+        classes: set[int] = set()
+        pieces, end = [], 0
+        for row, match in find_emoticons(text):
+            if meaning := self._meanings[row]:
+                classes.update(meaning)
+                pieces.append(text[end : match.start()])
+                end = match.end()
+        return sorted(classes), " ".join([*pieces, text[end:]])
+
+    def mark_for(self, text: str, classes: Sequence[int], share: float) -> str:
+        """One of a text's emojis, as emoji or as emoticon, if the text is one of the chosen, else nothing.
+
+        Args:
+            text: It alone decides whether it is chosen, and by what.
+            classes: Its emojis.
+            share: So many of all texts are chosen, from 0 to 1.
+        """
+        if not classes or not share:
+            return ""
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        chance, choice = (int.from_bytes(part, "big") for part in (digest[:8], digest[8:]))
+        if chance >= share * 2**64:
+            return ""
+        number = classes[choice % len(classes)]
+        spellings = self._spellings.get(number, [])
+        spelling = choice // len(classes) % (2 * len(spellings) or 1)
+        return spellings[spelling] if spelling < len(spellings) else self._emojis[number]

@@ -45,7 +45,7 @@ class Rules:
         language: None, "en", or a file of words, one a line: texts must be mostly in them.
         keep_duplicates: Take texts again that have the same words and emojis.
         keep_near_duplicates: Take texts again that have nearly the same words and the same emojis.
-        emoticons: An emoticon counts as the emojis that mean the same, see `torchmoji.corpus.emoticons`.
+        emoticons: An emoticon counts as the emojis that mean the same, see `torchmoji.emoticons`.
         put_in: So many of the texts for training get one of their emojis back, as emoji or as emoticon, so
             that what these say as words is learned too. What is a duplicate is decided without it.
     """

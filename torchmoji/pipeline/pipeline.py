@@ -35,7 +35,8 @@ from torchmoji.batching import (
     unit_rows,
 )
 from torchmoji.create_vocab import check_fits
-from torchmoji.emojis import alias, emotion_scores, fold_emojis, shown, unnamed_classes
+from torchmoji.emojis import alias, emotion_scores, shown, unnamed_classes
+from torchmoji.emoticons import fold_signs
 from torchmoji.global_variables import default_weights_file
 from torchmoji.pipeline.engines import (
     ENGINES,
@@ -712,7 +713,7 @@ class MojiPipeline:
             raise ValueError("the model has no output layer, so it gives features alone: use encode")
 
     def _ids(self, text: str) -> list[int]:
-        return self._tokenizer.find_tokens(self._tokenizer.wordgen.get_words(fold_emojis(text)))
+        return self._tokenizer.find_tokens(self._tokenizer.wordgen.get_words(fold_signs(text)))
 
     def _tokens(self, texts: Sequence[str], cut: TruncationCounter) -> TextWindows:
         return split_texts([self._ids(text) for text in texts], self.windows, cut)

@@ -1,6 +1,6 @@
 """The words of a text with their places in it, as written: what attention is shown on.
 
-`fold_emojis` and `WordGenerator.get_words` fold, lower-case, normalise and shorten, so that the words are not
+`fold_signs` and `WordGenerator.get_words` fold, lower-case, normalise and shorten, so that the words are not
 pieces of the text. Here each character is followed through the same steps.
 """
 
@@ -8,6 +8,7 @@ import unicodedata
 from typing import NamedTuple
 
 from torchmoji.emojis import fold_emojis, spelling_details
+from torchmoji.emoticons import folded_emoticons
 from torchmoji.filter_utils import BREAK_TOKEN, LINEBREAKS, process_word, remove_variation_selectors
 from torchmoji.tokenizer import tokenize
 from torchmoji.word_generator import SIMPLE_LOWER, every_word
@@ -70,15 +71,23 @@ def _lowered(text: str) -> _Traced:
 
 
 def _folded(traced: _Traced) -> _Traced:
-    """`fold_emojis`: an emoji has the place of all that was left out behind it."""
-    if fold_emojis(traced.text) == traced.text:  # which is quick where there is nothing to fold
-        return traced
-    pieces, spans, end = [], [], 0
-    for match in spelling_details().finditer(traced.text):
-        pieces.append(traced.text[end : match.start()])
-        spans += traced.spans[end : match.start()]
-        spans[-1] = spans[-1][0], traced.spans[match.end() - 1][1]
-        end = match.end()
+    """`fold_signs`: an emoji has the place of all that was left out behind it, an emoticon its own."""
+    if fold_emojis(traced.text) != traced.text:  # which is quick where there is nothing to fold
+        details = spelling_details().finditer(traced.text)
+        traced = _replaced(traced, [(*match.span(), "") for match in details])
+    emoticons = folded_emoticons(traced.text)
+    return _replaced(traced, emoticons) if emoticons else traced
+
+
+def _replaced(traced: _Traced, places: list[tuple[int, int, str]]) -> _Traced:
+    """With other characters in some places; nothing belongs to the character before."""
+    pieces, spans, end = list[str](), list[Span](), 0
+    for start, stop, new in places:
+        pieces += [traced.text[end:start], new]
+        spans += traced.spans[end:start] + [traced.part(start, stop).span] * len(new)
+        if not new:
+            spans[-1] = spans[-1][0], traced.spans[stop - 1][1]
+        end = stop
     return _Traced("".join([*pieces, traced.text[end:]]), spans + traced.spans[end:])
 
 

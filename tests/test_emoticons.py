@@ -1,9 +1,16 @@
+"""What emoticons mean, where they are found, and how they are spelled."""
+
+import re
 from collections import Counter
+from itertools import product
+from operator import ne
 
 import pytest
 
-from torchmoji.corpus.emoticons import EMOTICONS, EmoticonFinder
+from torchmoji import emoticons
+from torchmoji.corpus.emoji_finder import EmoticonFinder
 from torchmoji.emojis import EMOJIS
+from torchmoji.emoticons import EMOTICONS, fold_signs
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +52,35 @@ def test_emoticons_are_the_emojis_that_mean_the_same(finder, meaning, spellings,
 )
 def test_emoticons_are_found_where_no_word_goes_on(finder, text, found):
     assert emojis(finder, text)[0] == set(found.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        ("good day :] bye", "good day :) bye"),
+        ("ill :-[ and :'-( and:[", "ill :( and :'( and:("),
+        ("(-: hi )-:", ":) hi :("),
+        ("-.- T.T ^.^ </33 <\\3 ;-]", "-_- :'( ^^ </3 </3 ;)"),
+        ("usual :-) =( :P xD ^_^ ;-; >.< :0 stay", "usual :-) =( :P xD ^_^ ;-; >.< :0 stay"),
+        ("f(x)= a[1:] http://a.b/[c] {x:[1], y: 0}", "f(x)= a[1:] http://a.b/[c] {x:[1], y: 0}"),
+        ("👍🏽 :]", "👍 :)"),
+    ],
+)
+def test_unusual_spellings_are_read_as_usual_ones(text, expected):
+    assert fold_signs(text) == expected
+    assert fold_signs(expected) == expected
+
+
+def test_the_quick_search_misses_no_emoticon_that_is_read_as_another(monkeypatch):
+    faces = list(
+        map("".join, product(("", ">"), ":=;", ("", "-", "^", "o", *"'’,", "'-"), (*"()[]/\\|@", "((", "]]")))
+    )
+    faces += map("".join, product(("(", "))"), ("", "-"), ":=;"))
+    folded = [fold_signs(face) for face in faces]
+    monkeypatch.setattr(emoticons, "_MAY_FOLD", re.compile(""))
+    assert [fold_signs(face) for face in faces] == folded
+    assert sum(map(ne, faces, folded)) > 100
 
 
 def test_an_emoticon_of_other_emojis_stays():
