@@ -7,8 +7,6 @@ from support.pretraining import notes_of
 from support.small_corpus import CUES, EMOJIS, FILLERS, texts, write_texts
 
 from torchmoji.cli.main import main
-from torchmoji.cli.pretraining import _HELP
-from torchmoji.pretraining.settings import Settings
 
 SMALL = [*("--embedding-dim", "6", "--hidden-size", "5", "--batch-size", "8"), *("--learning-rate", "0.02")]
 
@@ -132,12 +130,6 @@ def test_every_option_of_the_corpus_arrives_in_the_manifest(tmp_path, capsys):
         "keep_text": True,
     }
     assert manifest["splits"]["validation"]["rows"] == 1
-
-
-def test_every_setting_is_an_option():
-    import dataclasses
-
-    assert {field.name for field in dataclasses.fields(Settings)} == {*_HELP, "bfloat16"}
 
 
 def test_settings_arrive_in_the_checkpoint(corpus, tmp_path):

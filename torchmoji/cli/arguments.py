@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
+from torchmoji.options import T, documented, option
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose help shows a text as it is, and which guesses what a misspelt option is meant to be."""
@@ -78,6 +80,45 @@ def share(text: str) -> float:
     return number
 
 
+def add_options(command: Any, settings: Any, leave_out: Collection[str] = (), **arguments: Any) -> None:
+    """Add an option for each field of a class of settings.
+
+    Args:
+        command: With these options.
+        settings: The class, see `torchmoji.options`.
+        leave_out: Fields that are no options, or others.
+        **arguments: As `add_argument` has them, for all.
+    """
+    for entry in fields(settings):
+        if entry.name in leave_out:
+            continue
+        name, about, default = f"--{entry.name.replace('_', '-')}", entry.metadata["help"], entry.default
+        if isinstance(default, bool):
+            command.add_argument(name, action="store_true", help=about)
+            continue
+        given = (
+            {"type": str if default is None else type(default), "metavar": "N"}
+            | entry.metadata["arguments"]
+            | arguments
+        )
+        if "(default" not in about:
+            about += f" (default: {'none' if default is None else '%(default)s'})"
+        command.add_argument(name, default=default, help=about, **given)
+
+
+def read_options(options: argparse.Namespace, settings: type[T], **others: Any) -> T:
+    """The settings that a command line gives; a field that it lacks has its default.
+
+    Args:
+        options: Of the command line.
+        settings: The class.
+        **others: Fields that are made in another way.
+    """
+    given = vars(options) | others
+    names = [entry.name for entry in fields(settings)]  # type: ignore[arg-type]
+    return settings(**{name: given[name] for name in names if name in given})
+
+
 def add_other_spelling(command: Any, spelling: str, dest: str, **options: Any) -> None:
     """Add another spelling of an option, which the help does not show.
 
@@ -109,55 +150,41 @@ def add_text_column(command: Any) -> None:
 # --- how a model computes -----------------------------------------------------------------------------------
 
 
+@documented
 @dataclass(frozen=True)
 class Compute:
-    """How a model computes; the defaults are the library's. Each field is an option, see `add_compute`."""
+    """How a model computes; the defaults are the library's."""
 
-    device: str | None = None
-    precision: str | None = None
-    batch_size: int | None = None
-    threads: int | None = None
-    max_length: int | None = None
-    windows: bool = False
-    balance: float = 0.0
+    device: str | None = option(None, "such as cuda; torch computes then (default: the CPU)", metavar="NAME")
+    precision: str | None = option(
+        None,
+        "numbers to compute with: int8 is quickest on a CPU (ONNX), but a text's result then depends "
+        "a little on the texts computed beside it; float32 gives each text the same anywhere; bfloat16 and "
+        "float16 are for torch on a GPU (default: float32; an .onnx file has its own)",
+        choices=("float32", "int8", "bfloat16", "float16"),
+        metavar=None,
+    )
+    batch_size: int | None = option(
+        None, "texts computed at once, at most (default: what is fastest)", type=positive
+    )
+    threads: int | None = option(None, "threads (default: one for each core)", type=positive)
+    max_length: int | None = option(
+        None, "tokens of a text, after which it is cut (default: the model's, or 512)", type=positive
+    )
+    windows: bool = option(
+        False, "read longer texts whole, in windows of so many tokens, and average; else they are cut"
+    )
+    balance: float = option(
+        0.0,
+        "from 0 to 1, how much of their head start to take off common classes (default: 0)",
+        type=share,
+        metavar="B",
+    )
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Compute":
         """Those that a command line gives; a command that lacks one has the default."""
-        given = vars(options)
-        names = [field.name for field in fields(cls)]
-        return cls(**{name: given[name] for name in names if name in given})
-
-
-_COMPUTE: dict[str, dict[str, Any]] = {
-    "device": {"metavar": "NAME", "help": "such as cuda; torch computes then (default: the CPU)"},
-    "precision": {
-        "choices": ("float32", "int8", "bfloat16", "float16"),
-        "help": "numbers to compute with: int8 is quickest on a CPU (ONNX), but a text's result then depends "
-        "a little on the texts computed beside it; float32 gives each text the same anywhere; bfloat16 and "
-        "float16 are for torch on a GPU (default: float32; an .onnx file has its own)",
-    },
-    "batch_size": {
-        "type": positive,
-        "metavar": "N",
-        "help": "texts computed at once, at most (default: what is fastest)",
-    },
-    "threads": {"type": positive, "metavar": "N", "help": "threads (default: one for each core)"},
-    "max_length": {
-        "type": positive,
-        "metavar": "N",
-        "help": "tokens of a text, after which it is cut (default: the model's, or 512)",
-    },
-    "windows": {
-        "action": "store_true",
-        "help": "read longer texts whole, in windows of so many tokens, and average; else they are cut",
-    },
-    "balance": {
-        "type": share,
-        "metavar": "B",
-        "help": "from 0 to 1, how much of their head start to take off common classes (default: 0)",
-    },
-}
+        return read_options(options, cls)
 
 
 def add_compute(command: Any, leave_out: Collection[str] = ()) -> None:
@@ -167,11 +194,7 @@ def add_compute(command: Any, leave_out: Collection[str] = ()) -> None:
         command: What computes.
         leave_out: Fields that mean nothing to it, or that it has in another sense.
     """
-    group = command.add_argument_group("how to compute")
-    for field in fields(Compute):
-        if field.name not in leave_out:
-            name = f"--{field.name.replace('_', '-')}"
-            group.add_argument(name, default=field.default, **_COMPUTE[field.name])
+    add_options(command.add_argument_group("how to compute"), Compute, leave_out)
 
 
 # --- files that are written ---------------------------------------------------------------------------------
@@ -276,12 +299,12 @@ def in_options(message: str, parser: argparse.ArgumentParser | None) -> str:
         return message
     options = parser.option_names()
     options = {name: options[other] for name, other in _OTHER_NAMES.items() if other in options} | options
-    for name, option in options.items():
+    for name, spelling in options.items():
         free = rf"(?<![\w\"'./\\-]){name}(?![\w\"'./\\-])"
-        message = re.sub(rf"{free}=True\b", option, message)
-        message = re.sub(rf"{free}=(?=['\w])", f"{option} ", message)
-        message = re.sub(rf"{free}=(?=\W|$)", option, message)
-        message = re.sub(free if "_" in name else rf"{free}(?= must be )", option, message)
+        message = re.sub(rf"{free}=True\b", spelling, message)
+        message = re.sub(rf"{free}=(?=['\w])", f"{spelling} ", message)
+        message = re.sub(rf"{free}=(?=\W|$)", spelling, message)
+        message = re.sub(free if "_" in name else rf"{free}(?= must be )", spelling, message)
     return message
 
 

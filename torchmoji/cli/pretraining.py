@@ -5,18 +5,20 @@ import json
 import logging
 import shlex
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from torchmoji.cli.arguments import (
     add_force,
+    add_options,
     add_other_spelling,
+    add_text_column,
     new_folder,
-    not_negative,
     positive,
+    read_options,
     show_bar,
 )
+from torchmoji.corpus.settings import CorpusSettings, Rules
 from torchmoji.pretraining.settings import Settings
 from torchmoji.weights.folder import FILE_NAMES
 
@@ -42,25 +44,6 @@ def add_commands(add: Any) -> None:
     _add_pretrain(add)
 
 
-_CORPUS_NUMBERS = (
-    ("--nb-tokens", 50_000, "vocabulary, at most"),
-    ("--min-count", 2, "of a word in the vocabulary"),
-    ("--min-words", 1, "of a text"),
-    ("--max-tokens", 512, "after which texts are cut"),
-)
-_CORPUS_SWITCHES = {
-    "--no-header": "CSV and TSV have no header: columns are given by number, from 1 on",
-    "--keep-retweets": "take texts that begin with RT",
-    "--keep-links": "take texts with links",
-    "--drop-mentions": "leave out texts that mention somebody",
-    "--keep-duplicates": "take equal texts, and near ones",
-    "--keep-near-duplicates": "leave out equal texts only",
-    "--emoticons": "an emoticon counts as the emojis that mean the same",
-    "--keep-text": "keep the texts beside their tokens",
-    "--skip-bad-lines": "count what is no record, and go on",
-}
-
-
 def _add_build_corpus(add: Any) -> None:
     command = add(
         "build-corpus",
@@ -74,10 +57,7 @@ def _add_build_corpus(add: Any) -> None:
     )
     command.add_argument("inputs", nargs="+", metavar="INPUT", help="file, folder, glob or URL")
     command.add_argument("--out", required=True, metavar="FOLDER", help="the new corpus")
-    command.add_argument(
-        "--text-column", default="text", metavar="NAME", help="the texts' column (default: %(default)s)"
-    )
-    add_other_spelling(command, "--column", "text_column", metavar="NAME")
+    add_text_column(command)
     command.add_argument(
         "--labels-column",
         metavar="NAME",
@@ -85,115 +65,24 @@ def _add_build_corpus(add: Any) -> None:
     )
     add_other_spelling(command, "--label-column", "labels_column", metavar="NAME")
     command.add_argument(
+        "--no-header",
+        action="store_true",
+        help="CSV and TSV have no header: columns are given by number, from 1 on",
+    )
+    command.add_argument(
         "--emojis", metavar="LIST", help="a file of emojis, or '😀 😡 🎉' (default: DeepMoji's 64)"
     )
-    command.add_argument(
-        "--hashtags",
-        type=not_negative,
-        default=0,
-        metavar="N",
-        help="commonest words that share their embeddings with their hashtags (default: none)",
-    )
-    command.add_argument(
-        "--put-in",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="of the texts that get one of their emojis back as a word, as emoji or emoticon (default: none)",
-    )
-    command.add_argument(
-        "--validation",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="of the texts, held out (default: none)",
-    )
+    command.add_argument("--drop-mentions", action="store_true", help="leave out texts that mention somebody")
+    add_options(command, Rules, ("emojis", "keep_mentions"))
+    add_options(command, CorpusSettings, ("rules", "columns"))
     command.add_argument(
         "--validation-from", nargs="+", default=[], metavar="INPUT", help="texts that are all held out"
     )
-    for name, default, summary in _CORPUS_NUMBERS:
-        command.add_argument(
-            name, type=int, default=default, metavar="N", help=f"{summary} (default: %(default)s)"
-        )
-    command.add_argument(
-        "--language", metavar="NAME", help="en, or a file of words: texts must be mostly in them"
-    )
-    for name, summary in _CORPUS_SWITCHES.items():
-        command.add_argument(name, action="store_true", help=summary)
     command.add_argument("--workers", type=int, metavar="N", help="processes (default: one for each core)")
     add_force(command)
     command.add_argument("--json", action="store_true", help="the manifest, for programs")
     command.add_argument("--quiet", action="store_true", help="no progress bars")
     command.set_defaults(run=_build_corpus, stopped=_GOES_ON)
-
-
-_HELP = {
-    "embedding_dim": "numbers in an embedding",
-    "hidden_size": "units of an LSTM direction",
-    "passes": "how often each text is seen",
-    "word_passes": "passes before these without the LSTMs, which spare most of a pass",
-    "word_vectors": "begin with these vectors of the words, float16 (words, numbers), .npy",
-    "start_from": "begin with a model's weights: default, deepmoji, a folder or a hub id",
-    "start_share": "share of the weights it began with in what is stored",
-    "batch_size": "texts in a step, of all processes together",
-    "max_length": "tokens after which texts are cut",
-    "learning_rate": "peak of Adam's",
-    "warmup_steps": "of the learning rate",
-    "embed_dropout_rate": "of embedding channels",
-    "final_dropout_rate": "of features",
-    "gradient_norm": "gradients are scaled down to it",
-    "average": "decay of an average of the weights, such as 0.999",
-    "soft_targets": "a teacher's probabilities, float16 (texts, emojis), .npy",
-    "soft_share": "weight of the teacher",
-    "embedding_targets": "a sentence encoder's embeddings, float16 (texts, numbers), .npy",
-    "embedding_weight": "weight of the distance to them",
-    "prior_adjustment": "take so much of the log frequency off each class at the end",
-    "seed": "of weights, order and dropout",
-    "evaluate_every": "steps; 0 for at the end only",
-    "evaluation_texts": "at most",
-}
-
-_NAMES = {"word_vectors": "FILE", "soft_targets": "FILE", "embedding_targets": "FILE", "start_from": "MODEL"}
-
-
-def add_settings(parser: Any) -> None:
-    """Add an option for each of the settings of pretraining.
-
-    Args:
-        parser: Of a command or a program.
-    """
-    for field in fields(Settings):
-        if field.name == "bfloat16":
-            precision = parser.add_mutually_exclusive_group()
-            for name, is_bfloat16 in (("bfloat16", True), ("float32", False)):
-                precision.add_argument(
-                    f"--{name}",
-                    action="store_const",
-                    const=is_bfloat16,
-                    dest="bfloat16",
-                    help=f"matrix products in {name} (default: bfloat16 where the machine is fast at it)",
-                )
-            continue
-        is_name = field.default is None
-        parser.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=str if is_name else type(field.default),
-            default=field.default,
-            metavar=_NAMES.get(field.name, "N"),
-            help=f"{_HELP[field.name]} (default: {'none' if is_name else '%(default)s'})",
-        )
-
-
-def read_settings(options: argparse.Namespace) -> Settings:
-    """The settings that a command line gives.
-
-    Args:
-        options: With those of `add_settings`.
-
-    Raises:
-        ValueError: One is out of range.
-    """
-    return Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
 
 
 def _add_pretrain(add: Any) -> None:
@@ -210,7 +99,16 @@ def _add_pretrain(add: Any) -> None:
     )
     command.add_argument("corpus", metavar="CORPUS", help="folder of build-corpus")
     command.add_argument("--out", required=True, metavar="FOLDER", help="the new model")
-    add_settings(command)
+    add_options(command, Settings, ["bfloat16"])
+    precision = command.add_mutually_exclusive_group()
+    for name, is_bfloat16 in (("bfloat16", True), ("float32", False)):
+        precision.add_argument(
+            f"--{name}",
+            action="store_const",
+            const=is_bfloat16,
+            dest="bfloat16",
+            help=f"matrix products in {name} (default: bfloat16 where the machine is fast at it)",
+        )
     command.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
     command.add_argument("--int8", action="store_true", help="store matrices as int8: a quarter of the size")
     command.add_argument(
@@ -228,25 +126,24 @@ def _build_corpus(options: argparse.Namespace) -> None:
     from torchmoji.corpus.build import WORK_NAME, build_corpus
     from torchmoji.corpus.emoji_finder import parse_emojis
     from torchmoji.corpus.reading import Columns
-    from torchmoji.corpus.settings import CorpusSettings, Rules
     from torchmoji.corpus.shards import MANIFEST_NAME
     from torchmoji.emojis import EMOJIS
     from torchmoji.global_variables import VOCABULARY_NAME
 
-    given = vars(options) | {
-        "emojis": EMOJIS if options.emojis is None else parse_emojis(options.emojis),
-        "keep_mentions": not options.drop_mentions,
-        "columns": Columns(options.text_column, options.labels_column, not options.no_header),
-    }
-    given["rules"] = Rules(**{field.name: given[field.name] for field in fields(Rules)})
+    rules = read_options(
+        options,
+        Rules,
+        emojis=EMOJIS if options.emojis is None else parse_emojis(options.emojis),
+        keep_mentions=not options.drop_mentions,
+    )
+    columns = Columns(options.text_column or "text", options.labels_column, not options.no_header)
     out = Path(options.out)
     if not ((out / MANIFEST_NAME).exists() or (out / WORK_NAME).exists()):  # else it is gone on with
         new_folder(out, options.force, [VOCABULARY_NAME])
-    settings = CorpusSettings(**{field.name: given[field.name] for field in fields(CorpusSettings)})
     manifest = build_corpus(
         options.inputs,
         options.out,
-        settings,
+        read_options(options, CorpusSettings, rules=rules, columns=columns),
         validation_inputs=options.validation_from,
         workers=options.workers,
         progress=show_bar(options.quiet),
@@ -289,7 +186,7 @@ def _pretrain(options: argparse.Namespace) -> None:
         result = pretrain(
             options.corpus,
             options.out,
-            read_settings(options),
+            read_options(options, Settings),
             device=options.device,
             int8=options.int8,
             checkpoint_seconds=60 * options.checkpoint_minutes,

@@ -15,6 +15,7 @@ from torchmoji.emojis import EMOJIS
 from torchmoji.filter_input import read_english
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS, VOCABULARY_NAME, default_model_directory
+from torchmoji.options import COUNT, SHARE, check_limits, documented, option
 from torchmoji.tokenizer import RE_MENTION
 
 _RETWEET = re.compile(r"\A\s*rt\b", re.IGNORECASE)
@@ -30,45 +31,39 @@ MOST_TOKENS = (1 << 15) - 1
 _SHORT_TEXT_WORDS = 5
 """From so many words on, three in five must be of the language, below that a half; DeepMoji's shares."""
 
+_TOKENS = (f"be from 1 to {MOST_TOKENS}", lambda value: 1 <= value <= MOST_TOKENS)
+_WORDS = (f"be more than the {len(SPECIAL_TOKENS)} special tokens", lambda value: value > len(SPECIAL_TOKENS))
+_NUMBER = ("be 0 or more", lambda value: value >= 0)
+_PART = ("be a share from 0 to below 1", lambda value: 0 <= value < 1)
 
+
+@documented
 @dataclass(frozen=True)
 class Rules:
-    """Which texts a corpus takes.
+    """Which texts a corpus takes."""
 
-    Attributes:
-        emojis: The classes, in order.
-        min_words: The fewest words; punctuation, emojis and special tokens do not count.
-        max_tokens: Tokens after which texts are cut, at most `MOST_TOKENS`.
-        keep_retweets: Take texts that begin with RT.
-        keep_links: Take texts with a link.
-        keep_mentions: Take texts that mention somebody.
-        language: None, "en", or a file of words, one a line: texts must be mostly in them.
-        keep_duplicates: Take texts again that have the same words and emojis.
-        keep_near_duplicates: Take texts again that have nearly the same words and the same emojis.
-        emoticons: An emoticon counts as the emojis that mean the same, see `torchmoji.emoticons`.
-        put_in: So many of the texts for training get one of their emojis back, as emoji or as emoticon, so
-            that what these say as words is learned too. What is a duplicate is decided without it.
-    """
-
-    emojis: tuple[str, ...] = EMOJIS
-    min_words: int = 1
-    max_tokens: int = 512
-    keep_retweets: bool = False
-    keep_links: bool = False
-    keep_mentions: bool = True
-    language: str | None = None
-    keep_duplicates: bool = False
-    keep_near_duplicates: bool = False
-    emoticons: bool = False
-    put_in: float = 0.0
+    emojis: tuple[str, ...] = option(EMOJIS, "the classes, in order")
+    min_words: int = option(
+        1, "fewest words of a text, without punctuation, emojis and special tokens", COUNT
+    )
+    max_tokens: int = option(512, "tokens after which texts are cut", _TOKENS)
+    keep_retweets: bool = option(False, "take texts that begin with RT")
+    keep_links: bool = option(False, "take texts with links")
+    keep_mentions: bool = option(True, "take texts that mention somebody")
+    language: str | None = option(
+        None, "en, or a file of words, one a line: texts must be mostly in them", metavar="NAME"
+    )
+    keep_duplicates: bool = option(False, "take texts again that have the same emojis and words, or nearly")
+    keep_near_duplicates: bool = option(
+        False, "take texts again that have the same emojis and nearly the same words"
+    )
+    emoticons: bool = option(False, "an emoticon counts as the emojis that mean the same")
+    put_in: float = option(  # what is a duplicate is decided without it
+        0.0, "share of the training texts that get one of their emojis back, as emoji or emoticon", SHARE
+    )
 
     def __post_init__(self) -> None:
-        if self.min_words < 1:
-            raise ValueError(f"min_words must be at least 1, got {self.min_words}")
-        if not 1 <= self.max_tokens <= MOST_TOKENS:
-            raise ValueError(f"max_tokens must be from 1 to {MOST_TOKENS}, got {self.max_tokens}")
-        if not 0 <= self.put_in <= 1:
-            raise ValueError(f"put_in must be a share from 0 to 1, got {self.put_in}")
+        check_limits(self)
         EmojiFinder(self.emojis)
         if self.language not in (None, ENGLISH) and not Path(str(self.language)).is_file():
             raise ValueError(
@@ -129,42 +124,23 @@ def is_mostly_in(counted: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -
     return (counted < 2) | (known >= needed)
 
 
+@documented
 @dataclass(frozen=True)
 class CorpusSettings:
     """How a corpus is made.
-
-    Attributes:
-        rules: Which texts are taken, and the emojis.
-        columns: Where texts, and labels if they have any, stand in tables.
-        nb_tokens: Entries of the vocabulary, special tokens included, at most.
-        hashtags: So many of the commonest words give their ids to their hashtags, see
-            `torchmoji.create_vocab.with_hashtags`.
-        min_count: Words that occur less often do not enter it, so that the unknown word is trained.
-        validation: Share of the texts that is held out, 0 to below 1, by the hash of their first ten words.
-        skip_bad_lines: Count lines that are no records; else they are errors.
-        keep_text: Keep the texts in the shards, beside their tokens.
 
     Raises:
         ValueError: A number is out of range.
     """
 
-    rules: Rules = field(default_factory=Rules)
-    columns: Columns = field(default_factory=Columns)
-    nb_tokens: int = NB_TOKENS
-    hashtags: int = 0
-    min_count: int = 2
-    validation: float = 0.0
-    skip_bad_lines: bool = False
-    keep_text: bool = False
+    rules: Rules = field(default_factory=Rules, metadata={"help": "which texts are taken", "limits": ()})
+    columns: Columns = option(Columns(), "where texts, and labels if they have any, stand in tables")
+    nb_tokens: int = option(NB_TOKENS, "entries of the vocabulary with special tokens, at most", _WORDS)
+    hashtags: int = option(0, "commonest words that share their embeddings with their hashtags", _NUMBER)
+    min_count: int = option(2, "fewest of a word in the vocabulary; rarer ones train the unknown word", COUNT)
+    validation: float = option(0.0, "share of texts held out, by the hash of their first ten words", _PART)
+    skip_bad_lines: bool = option(False, "count lines that are no records, and go on; else they are errors")
+    keep_text: bool = option(False, "keep the texts beside their tokens")
 
     def __post_init__(self) -> None:
-        if self.nb_tokens <= len(SPECIAL_TOKENS):
-            raise ValueError(
-                f"nb_tokens must be more than the {len(SPECIAL_TOKENS)} special tokens, got {self.nb_tokens}"
-            )
-        if self.hashtags < 0:
-            raise ValueError(f"hashtags must be 0 or more, got {self.hashtags}")
-        if self.min_count < 1:
-            raise ValueError(f"min_count must be at least 1, got {self.min_count}")
-        if not 0 <= self.validation < 1:
-            raise ValueError(f"validation must be a share from 0 to below 1, got {self.validation}")
+        check_limits(self)
