@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
@@ -48,36 +48,25 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     return Parser(description=description, allow_abbrev=False)
 
 
-def positive(text: str) -> int:
-    """Argument type: a number from 1 up."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
+def _number(name: str, kind: type[T], is_right: Callable[[Any], bool], wrong: str) -> Callable[[str], T]:
+    """An argument type: a number, of which `wrong` is said where it is not right."""
+
+    def read(text: str) -> T:
+        number = kind(text)  # type: ignore[call-arg]
+        if not is_right(number):
+            raise argparse.ArgumentTypeError(f"{text} is {wrong}")
+        return number
+
+    read.__name__ = name  # argparse says it of what is no number
+    return read
 
 
-def seed_number(text: str) -> int:
-    """Argument type: a number that NumPy and torch take as a seed."""
-    number = int(text)
-    if not 0 <= number < 1 << 32:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {(1 << 32) - 1}")
-    return number
-
-
-def not_negative(text: str) -> int:
-    """Argument type: a number from 0 up."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return number
-
-
-def share(text: str) -> float:
-    """Argument type: a number from 0 to 1."""
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return number
+positive = _number("positive", int, lambda number: number >= 1, "not 1 or more")
+not_negative = _number("not_negative", int, lambda number: number >= 0, "below 0")
+seed_number = _number(
+    "seed_number", int, lambda number: 0 <= number < 1 << 32, f"not from 0 to {(1 << 32) - 1}"
+)
+share = _number("share", float, lambda number: 0 <= number <= 1, "not from 0 to 1")
 
 
 def add_options(command: Any, settings: Any, leave_out: Collection[str] = (), **arguments: Any) -> None:
