@@ -16,7 +16,7 @@ logits are divided: above 1 it is less sure of itself, and its order of classes 
 threshold for each class, above which a text is said to have it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from reprlib import repr as short
 from typing import Any
 
@@ -49,12 +49,8 @@ class Balance:
         self.frequencies: tuple[float, ...] | None = None
         self._weights: npt.NDArray[np.float64] | None = None  # (C,)
         if frequencies is not None:
-            learned = checked_frequencies(frequencies)
-            if len(learned) != nb_classes:
-                raise ValueError(
-                    f"there are {len(learned)} frequencies for a model of {nb_classes or 'no'} classes"
-                )
-            self.frequencies = tuple(learned.tolist())
+            self.frequencies = checked_frequencies(frequencies, nb_classes or 0)
+            learned = np.array(self.frequencies)
             if strength:
                 self._weights = (learned / learned.min()) ** -strength
         elif strength:
@@ -97,6 +93,40 @@ def with_temperature(probabilities: Any, temperature: float, multi_label: bool =
     return result
 
 
+FACTS = ("classes", "multi_label", "class_frequencies", "thresholds", "temperature", "max_length")
+"""What the files of a model say of it beside its sizes and vocabulary."""
+
+
+def checked_facts(given: Mapping[str, Any], nb_classes: int | None = None) -> dict[str, Any]:
+    """Give the values of `FACTS`, None for what is not given.
+
+    Args:
+        given: As a file has them, among others.
+        nb_classes: How many classes there are, 0 for none; None where nobody knows yet.
+
+    Raises:
+        ValueError: One is of another form, or of another number of classes.
+    """
+    classes, multi_label, frequencies, thresholds, temperature, length = map(given.get, FACTS)
+    are_names = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    if classes is not None and not (classes and are_names):
+        raise ValueError(f'"classes" must be a list of names, got {short(classes)}')
+    if classes is not None and nb_classes not in (None, len(classes)):
+        raise ValueError(f"classes are {len(classes)} names, but the model has {nb_classes or 'no'} classes")
+    if not isinstance(multi_label, bool | None):
+        raise ValueError(f'"multi_label" must be true or false, got {short(multi_label)}')
+    if length is not None and not (type(length) is int and length > 0):
+        raise ValueError(f'"max_length" must be a positive number of tokens or null, got {short(length)}')
+    return {
+        "classes": classes and tuple(classes),
+        "multi_label": bool(multi_label),
+        "class_frequencies": None if frequencies is None else checked_frequencies(frequencies, nb_classes),
+        "thresholds": None if thresholds is None else checked_thresholds(thresholds, nb_classes),
+        "temperature": None if temperature is None else checked_temperature(temperature),
+        "max_length": length,
+    }
+
+
 def checked_temperature(given: Any) -> float:
     """A temperature.
 
@@ -115,31 +145,31 @@ def checked_thresholds(given: Any, nb_classes: int | None = None) -> tuple[float
     Raises:
         ValueError: It is not a list of as many numbers from 0 to 1.
     """
-    try:
-        numbers = np.asarray(given, dtype=np.float64)
-        is_right = numbers.ndim == 1 and bool(((numbers >= 0) & (numbers <= 1)).all())
-    except (TypeError, ValueError, OverflowError):
-        is_right = False
-    if not is_right:
-        raise ValueError(
-            f"thresholds must be a number from 0 to 1 for each of the classes, got {short(given)}"
-        )
-    if nb_classes is not None and len(numbers) != nb_classes:
-        raise ValueError(f"there are {len(numbers)} thresholds for a model of {nb_classes or 'no'} classes")
-    return tuple(numbers.tolist())
+    wanted = "thresholds must be a number from 0 to 1 for each of the classes"
+    return _of_classes(given, lambda numbers: (numbers >= 0) & (numbers <= 1), wanted, nb_classes)
 
 
-def checked_frequencies(given: Any) -> npt.NDArray[np.float64]:
-    """Frequencies of classes as an array (C,).
+def checked_frequencies(given: Any, nb_classes: int | None = None) -> tuple[float, ...]:
+    """A frequency for each class.
 
     Raises:
-        ValueError: It is not a list of positive numbers.
+        ValueError: It is not a list of as many positive numbers.
     """
+    wanted = "class_frequencies must be a list of positive numbers"
+    return _of_classes(given, lambda numbers: (numbers > 0) & np.isfinite(numbers), wanted, nb_classes)
+
+
+def _of_classes(
+    given: Any, are_right: Callable[[Any], Any], wanted: str, nb_classes: int | None
+) -> tuple[float, ...]:
     try:
         numbers = np.asarray(given, dtype=np.float64)
-        is_right = numbers.ndim == 1 and bool(((numbers > 0) & np.isfinite(numbers)).all())
+        is_right = numbers.ndim == 1 and bool(are_right(numbers).all())
     except (TypeError, ValueError, OverflowError):
         is_right = False
     if not is_right:
-        raise ValueError(f"class_frequencies must be a list of positive numbers, got {given!s:.80}")
-    return numbers
+        raise ValueError(f"{wanted}, got {short(given)}")
+    if nb_classes not in (None, len(numbers)):
+        name = wanted.split()[0].removeprefix("class_")
+        raise ValueError(f"there are {len(numbers)} {name} for a model of {nb_classes or 'no'} classes")
+    return tuple(numbers.tolist())

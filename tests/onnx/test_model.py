@@ -294,14 +294,14 @@ def set_metadata(**values):
         ({"nb_tokens": None}, "nb_tokens"),
         ({"quantization": "int3"}, "unknown quantization 'int3'"),
         ({"vocabulary": "[1]"}, "its vocabulary is not an object of word -> id"),
-        ({"classes": '["a"]'}, "its classes are not a list of 4 names"),
+        ({"classes": '["a"]'}, "classes are 1 names, but the model has 4 classes"),
         ({"classes": "[" * 100_000}, "recursion"),
         ({"vocabulary": '{"a": 30}'}, "has ids from 30 to 30, but the model has 30 tokens"),
         ({"nb_tokens": "29"}, "its graph has other nb_tokens, embedding_dim than its metadata say"),
         ({"hidden_size": "5"}, "its graph has other hidden_size than"),
         ({"quantization": "int8"}, "its graph has other quantization than"),
         ({"nb_classes": "5", "classes": None}, "its graph has other nb_classes than"),
-        ({"multi_label": "True"}, "'True'"),
+        ({"multi_label": "True"}, "Expecting value"),
     ],
 )
 def test_metadata_that_export_does_not_write(small, values, message):

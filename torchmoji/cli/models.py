@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from torchmoji import __version__
+from torchmoji.balancing import FACTS
 from torchmoji.cli.arguments import Compute, add_compute, add_force, new_output, note, positive, show_bar
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import original_weights_installed
@@ -242,17 +243,8 @@ def _export(options: argparse.Namespace) -> None:
     else:
         files = find(model_name(options))
         weights, vocabulary, config = os.fspath(files.weights), files.vocabulary, files.config
-    export(
-        *(weights, out, options.quantize),
-        output=options.output,
-        vocabulary=vocabulary,
-        classes=config.get("classes"),
-        multi_label=bool(config.get("multi_label")),
-        class_frequencies=config.get("class_frequencies"),
-        thresholds=config.get("thresholds"),
-        temperature=config.get("temperature"),
-        max_length=config.get("max_length"),
-    )
+    facts: dict[str, Any] = {name: config.get(name) for name in FACTS}
+    export(weights, out, options.quantize, output=options.output, vocabulary=vocabulary, **facts)
     print(f"{options.out}: {os.path.getsize(options.out) / 1e6:.1f} MB")
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.balancing import Balance, checked_temperature, checked_thresholds
+from torchmoji.balancing import FACTS, checked_facts
 from torchmoji.batching import run_by_length
 from torchmoji.create_vocab import check_fits, split_spellings
 from torchmoji.emojis import unnamed_classes
@@ -90,10 +90,9 @@ def export(
             layer that the model lacks, or vocabulary or classes do not fit it.
         ModuleNotFoundError: onnx is missing.
     """
-    options: dict[str, Any] = {"output": output, "vocabulary": vocabulary, "classes": classes}
-    options |= {"multi_label": multi_label, "class_frequencies": class_frequencies}
-    options |= {"thresholds": thresholds, "temperature": temperature, "max_length": max_length}
-    data = serialize(model, quantize, **options)
+    facts: dict[str, Any] = {"classes": classes, "multi_label": multi_label, "thresholds": thresholds}
+    facts |= {"class_frequencies": class_frequencies, "temperature": temperature, "max_length": max_length}
+    data = serialize(model, quantize, output=output, vocabulary=vocabulary, **facts)
     with atomic_path(path) as temporary, writing(temporary):
         temporary.write_bytes(data)
 
@@ -104,19 +103,17 @@ def serialize(
     *,
     output: str | Sequence[str] | None = None,
     vocabulary: Mapping[str, int] | None = None,
-    classes: Sequence[str] | None = None,
-    multi_label: bool = False,
-    class_frequencies: Sequence[float] | None = None,
-    thresholds: Sequence[float] | None = None,
-    temperature: float | None = None,
-    max_length: int | None = None,
+    **facts: Any,
 ) -> bytes:
     """Give the content of the file that `export` writes; arguments and errors are the same."""
+    if unknown := set(facts) - set(FACTS):
+        raise TypeError(f"unknown options {', '.join(sorted(unknown))}: use some of {', '.join(FACTS)}")
     if quantize not in (None, "int8"):
         raise ValueError(f"unknown quantize {quantize!r}: use None or 'int8'")
     require_onnx("onnx")
     from torchmoji.onnx.graph import build_graph
 
+    classes, multi_label = facts.get("classes"), bool(facts.get("multi_label"))
     layers, nb_classes, gives_logits = _layers(model)
     sizes = model_sizes(layers)
     names = _output_names(output, sizes.nb_outputs is not None, gives_logits)
@@ -128,30 +125,17 @@ def serialize(
             nb_classes = min(len(classes), 2)  # the one output is the probability of the second
     if classes is None and nb_classes is not None:
         classes = unnamed_classes(nb_classes)
-    classes = classes if classes is None or isinstance(classes, str) else list(map(str, classes))
-    multi_label = bool(multi_label)
-    if classes is not None and (len(classes) != nb_classes or isinstance(classes, str)):
-        raise ValueError(f"classes are {len(classes)} names, but the model has {nb_classes or 'no'} classes")
+    if classes is not None and not isinstance(classes, str):
+        classes = list(map(str, classes))
+    facts |= {"classes": classes, "multi_label": multi_label}
+    about = {name: getattr(sizes, name) for name in ("nb_tokens", "embedding_dim", "hidden_size")}
+    about |= {"multi_label": multi_label, "nb_classes": nb_classes, **checked_facts(facts, nb_classes or 0)}
     if vocabulary is not None:
         check_fits(vocabulary, sizes.nb_tokens)
-    frequencies = Balance(0, class_frequencies, nb_classes).frequencies
-    about = {
-        "quantization": quantize or "none",
-        "nb_tokens": str(sizes.nb_tokens),
-        "embedding_dim": str(sizes.embedding_dim),
-        "hidden_size": str(sizes.hidden_size),
-        "multi_label": json.dumps(multi_label),
-        "nb_classes": None if nb_classes is None else str(nb_classes),
-        "classes": None if classes is None else json.dumps(list(classes)),
-        "class_frequencies": None if frequencies is None else json.dumps(frequencies),
-        "thresholds": None if thresholds is None else json.dumps(checked_thresholds(thresholds, nb_classes)),
-        "temperature": None if temperature is None else json.dumps(checked_temperature(temperature)),
-        "max_length": None if max_length is None else str(max_length),
-    }
-    if vocabulary is not None:
         words, spellings = split_spellings({word: int(index) for word, index in vocabulary.items()})
-        about |= {"vocabulary": json.dumps(words), "spellings": json.dumps(spellings)}
-    metadata = {key: text for key, text in about.items() if text is not None}
+        about |= {"vocabulary": words, "spellings": spellings}
+    metadata = {name: json.dumps(value) for name, value in about.items() if value is not None}
+    metadata = {"quantization": quantize or "none"} | metadata
     return build_graph(layers, names, quantize == "int8", metadata, multi_label).SerializeToString()
 
 
@@ -286,7 +270,6 @@ class OnnxModel:
             raise ValueError(f"unknown quantization {self.quantization!r}")
         self.nb_tokens = int(about["nb_tokens"])
         self.nb_classes = int(about["nb_classes"]) if "nb_classes" in about else None
-        self.multi_label = {"true": True, "false": False}[about.get("multi_label", "false")]
         self._sizes = int(about["hidden_size"]), int(about["embedding_dim"])
         self.nb_features = 4 * self._sizes[0] + self._sizes[1]
         words, spellings = (json.loads(about.get(key, "null")) for key in ("vocabulary", "spellings"))
@@ -296,18 +279,14 @@ class OnnxModel:
             ):
                 raise ValueError("its vocabulary is not an object of word -> id")
         self.vocabulary: dict[str, int] | None = words and {**(spellings or {}), **words}
-        classes = json.loads(about.get("classes", "null"))
-        if classes is not None and [type(name) for name in classes] != [str] * (self.nb_classes or 0):
-            raise ValueError(f"its classes are not a list of {self.nb_classes} names")
-        self.classes: tuple[str, ...] | None = None if classes is None else tuple(classes)
-        frequencies = json.loads(about.get("class_frequencies", "null"))
-        self.class_frequencies = Balance(0, frequencies, self.nb_classes).frequencies
-        limits, temperature = (json.loads(about.get(name, "null")) for name in ("thresholds", "temperature"))
-        self.thresholds = None if limits is None else checked_thresholds(limits, self.nb_classes)
-        self.temperature = None if temperature is None else checked_temperature(temperature)
-        self.max_length = int(about["max_length"]) if "max_length" in about else None
-        if self.max_length is not None and self.max_length < 1:
-            raise ValueError(f"its max_length is {self.max_length}")
+        said = {name: json.loads(about.get(name, "null")) for name in FACTS}
+        facts = checked_facts(said, self.nb_classes or 0)
+        self.classes: tuple[str, ...] | None = facts["classes"]
+        self.multi_label: bool = facts["multi_label"]
+        self.class_frequencies: tuple[float, ...] | None = facts["class_frequencies"]
+        self.thresholds: tuple[float, ...] | None = facts["thresholds"]
+        self.temperature: float | None = facts["temperature"]
+        self.max_length: int | None = facts["max_length"]
 
     def _check_fits(self, content: "Content") -> None:
         """Refuse metadata of another graph."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from torchmoji.balancing import FACTS
+
 if TYPE_CHECKING:
     import torch
 
@@ -139,8 +141,7 @@ class OnnxEngine:
         self.nb_tokens = self.model.nb_tokens
         self.nb_features = self.model.nb_features
         self.name = f"onnx, {'int8' if self.model.quantization == 'int8' else 'float32'}"
-        names = ("vocabulary", "classes", "class_frequencies", "thresholds", "temperature", "max_length")
-        self.about = {name: getattr(self.model, name) for name in names}
+        self.about = {name: getattr(self.model, name) for name in ("vocabulary", *FACTS)}
 
     def to(self, device: "str | torch.device") -> None:
         """See `Engine`."""

@@ -15,7 +15,7 @@ from reprlib import repr as short
 from typing import Any, NamedTuple
 
 from torchmoji import __version__
-from torchmoji.balancing import checked_frequencies, checked_temperature, checked_thresholds
+from torchmoji.balancing import checked_facts
 from torchmoji.create_vocab import load_vocabulary, spellings_path, vocabulary_files
 from torchmoji.emojis import EMOJIS
 from torchmoji.files.atomic import atomic_folder, atomic_path, atomic_write_text, read_json, sha256, writing
@@ -131,33 +131,15 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("model_type") != "torchmoji":
         raise ValueError(f'{path} is not that of a torchMoji model: it must have "model_type": "torchmoji"')
     config.pop("vocabulary", None)  # which has a file of its own
-    classes, length = config.get("classes"), config.get("max_length")
-    if classes is not None and not (
-        isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes)
-    ):
-        raise ValueError(f'{path}: "classes" must be a list of names, got {short(classes)}')
-    if not isinstance(config.get("multi_label"), bool | None):
-        raise ValueError(f'{path}: "multi_label" must be true or false, got {short(config["multi_label"])}')
     files = config.get(FILES, {})
     if not isinstance(files, dict) or any(Path(name).name != name for name in files):
         raise ValueError(
             f'{path}: "{FILES}" must be an object of names of files beside it, got {short(files)}'
         )
-    checks = {
-        "class_frequencies": checked_frequencies,
-        "temperature": checked_temperature,
-        "thresholds": checked_thresholds,
-    }
-    for name, check in checks.items():
-        if config.get(name) is not None:
-            try:
-                check(config[name])
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}") from error
-    if length is not None and not (type(length) is int and length > 0):
-        raise ValueError(
-            f'{path}: "max_length" must be a positive number of tokens or null, got {short(length)}'
-        )
+    try:
+        checked_facts(config)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return config
 
 
