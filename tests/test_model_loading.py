@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from support.python import python
 from torch import nn
 
 from torchmoji.model_def import (
@@ -63,6 +64,16 @@ def test_emojis_and_features_are_those_of_the_saved_model(tmp_path, name):
     encoder = torchmoji_feature_encoding(path)
     model.feature_output = True
     np.testing.assert_allclose(encoder(IDS), model(IDS)[0], rtol=0, atol=tolerance)
+
+
+def test_loading_imports_no_compiler(weights_file):
+    code = f"""
+import json, os, sys
+from torchmoji.model_def import torchmoji_feature_encoding
+torchmoji_feature_encoding({str(weights_file[1])!r})
+print(json.dumps(["torch._dynamo" in sys.modules, "TORCHINDUCTOR_CACHE_DIR" in os.environ]))
+"""
+    assert python(code) == [False, False]
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -137,7 +137,9 @@ class TorchMoji(nn.Module):
         self.hidden_size = hidden_size
         self.attention_size = 4 * hidden_size + embedding_dim
 
-        self.embed = nn.Embedding(nb_tokens, embedding_dim)
+        weight = torch.empty(nb_tokens, embedding_dim) if torch.empty(0).is_meta else None
+        # for an embedding on meta to draw its weights torch would import its compiler, which takes seconds
+        self.embed = nn.Embedding(nb_tokens, embedding_dim, _weight=weight)
         self.embed_dropout = nn.Dropout(embed_dropout_rate)
         self.lstm_0 = LSTMHardSigmoid(embedding_dim, hidden_size, batch_first=True, bidirectional=True)
         self.lstm_1 = LSTMHardSigmoid(2 * hidden_size, hidden_size, batch_first=True, bidirectional=True)

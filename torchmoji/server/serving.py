@@ -7,7 +7,6 @@ FastAPI and uvicorn are the extra `server`: they check and describe what comes i
 know who would change this server. `torchmoji.demo` is another name of this room, `launch` of `serve`.
 """
 
-import asyncio
 import errno
 import socket
 import threading
@@ -22,6 +21,8 @@ from torchmoji.pipeline.pipeline import MojiPipeline
 from torchmoji.server.settings import Settings
 
 if TYPE_CHECKING:
+    import asyncio
+
     from fastapi import FastAPI
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -191,8 +192,8 @@ def patient_protocol(seconds: float) -> "type[H11Protocol]":
     slow: dict[Any, None] = {}  # in the order in which they began to wait for their clients
 
     class Protocol(H11Protocol):
-        _timer: asyncio.TimerHandle | None = None
-        _taking: asyncio.TimerHandle | None = None
+        _timer: "asyncio.TimerHandle | None" = None
+        _taking: "asyncio.TimerHandle | None" = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
