@@ -142,10 +142,7 @@ def product_rates(repeats: int) -> list[tuple[str, float, float]]:
         x, weight = torch.randn(n, k), torch.randn(m, k) * 0.02
         loops = min(500, max(1, int(4e9 / (2 * n * k * m))))
         times: list[list[float]] = [[], []]
-        choices = (
-            partial(nn.functional.linear, x, weight),
-            partial(products.linear, x, weight),
-        )
+        choices = (partial(nn.functional.linear, x, weight), partial(products.linear, x, weight))
         for _ in range(repeats + 1):
             for taken, product in zip(times, choices, strict=True):
                 started = time.perf_counter()

@@ -107,10 +107,7 @@ def run(settings: dict[str, Any], data_directory: Path, quiet: bool) -> float:
     batch_size = settings["batch_size"] or batch_size
     tokenizer = tokenizer_for(settings["dataset"], load_vocabulary(settings["vocabulary"]), maxlen)
     ids, labels, added = tokenizer.split_train_val_test(
-        texts,
-        [int(label) for _, part in parts for label in part],
-        split,
-        extend_with=settings["extend_with"],
+        texts, [int(label) for _, part in parts for label in part], split, extend_with=settings["extend_with"]
     )
     model, _ = finetune(
         new_model(settings, task.nb_classes, added),

@@ -53,9 +53,7 @@ def add_vocabulary_argument(parser: argparse.ArgumentParser) -> None:
 def add_model_arguments(parser: argparse.ArgumentParser, weights_help: str = "") -> None:
     """Add --weights and --vocabulary."""
     parser.add_argument(
-        "--weights",
-        metavar="FILE",
-        help=f"weights of a model{weights_help} (default: the installed model)",
+        "--weights", metavar="FILE", help=f"weights of a model{weights_help} (default: the installed model)"
     )
     parser.add_argument(
         "--vocabulary",

@@ -479,10 +479,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[argparse.ArgumentPars
         "new training",
     )
     parser.add_argument(
-        "--seed",
-        type=int,
-        metavar="N",
-        help=f"default: {AGAIN.seed}, with an encoder {STUDENT.seed}",
+        "--seed", type=int, metavar="N", help=f"default: {AGAIN.seed}, with an encoder {STUDENT.seed}"
     )
     parser.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown for the card, below its samples")

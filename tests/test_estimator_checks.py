@@ -28,10 +28,7 @@ from torchmoji.estimator import TorchMojiClassifier, TorchMojiVectorizer
 from torchmoji.pipeline.engines import TorchEngine
 
 COLUMNS, STEPS = 20, 13
-SKIPPED = {
-    "check_array_api_input",
-    "check_classifiers_multilabel_output_format_decision_function",
-}
+SKIPPED = {"check_array_api_input", "check_classifiers_multilabel_output_format_decision_function"}
 NOT_IN_FLOAT32 = {"check_methods_sample_order_invariance": "it wants the precision of float64"}
 NOT_FOR_TEXTS = {
     "check_transformer_preserve_dtypes": "encodings are float32, whatever the texts are made from"
@@ -130,12 +127,7 @@ class VectorizerOfNumbers(OfNumbers, TorchMojiVectorizer):
 def test_every_check_that_applies_passes(kind, expected, start):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the checks warn on purpose
-        results = check_estimator(
-            kind(start),
-            expected_failed_checks=expected,
-            on_fail=None,
-            on_skip=None,
-        )
+        results = check_estimator(kind(start), expected_failed_checks=expected, on_fail=None, on_skip=None)
     by_status = {}
     for result in results:
         by_status.setdefault(result["status"], set()).add(result["check_name"])

@@ -10,14 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from support.small_task import (
-    LAYERS,
-    changed_layers,
-    small_model,
-    small_task,
-    trainable_layers,
-    weights_of,
-)
+from support.small_task import LAYERS, changed_layers, small_model, small_task, trainable_layers, weights_of
 from torch import nn
 
 from torchmoji import finetuning
@@ -60,10 +53,7 @@ def tuned(method="last", nb_classes=2, model=None, **options):
         ("calculate_batchsize_maxlen", "texts"),
         ("freeze_layers", "model, unfrozen_types=(), unfrozen_keyword=None"),
         ("change_trainable", "module, trainable, verbose=False"),
-        (
-            "find_f1_threshold",
-            "y_val=None, y_pred_val=None, y_test=None, y_pred_test=None, average='binary'",
-        ),
+        ("find_f1_threshold", "y_val=None, y_pred_val=None, y_test=None, y_pred_test=None, average='binary'"),
         (
             "finetune",
             "model, texts, labels, nb_classes, batch_size, method, metric='acc', epoch_size=5000, "

@@ -17,11 +17,7 @@ from torchmoji.filter_utils import (
     separate_emojis_and_text,
 )
 from torchmoji.tokenizer import RE_PATTERN
-from torchmoji.word_generator import (
-    ALLOWED_CONVERTED_UNICODE_PUNCTUATION,
-    TweetWordGenerator,
-    WordGenerator,
-)
+from torchmoji.word_generator import ALLOWED_CONVERTED_UNICODE_PUNCTUATION, TweetWordGenerator, WordGenerator
 
 
 def for_sentences(**options):

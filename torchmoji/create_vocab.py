@@ -318,10 +318,7 @@ class MasterVocab:
                     self.master_vocab[word] = self.master_vocab.get(word, 0) + normalised
 
     def save_vocab(
-        self,
-        path_count: str | os.PathLike[str],
-        path_vocab: str | os.PathLike[str],
-        word_limit: int = 100000,
+        self, path_count: str | os.PathLike[str], path_vocab: str | os.PathLike[str], word_limit: int = 100000
     ) -> None:
         """Write the merged counts and the vocabulary made of them: special tokens, then words by frequency.
 

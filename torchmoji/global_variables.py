@@ -16,14 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 SPECIAL_PREFIX = "CUSTOM_"
-SPECIAL_TOKENS = [
-    "CUSTOM_MASK",
-    "CUSTOM_UNKNOWN",
-    "CUSTOM_AT",
-    "CUSTOM_URL",
-    "CUSTOM_NUMBER",
-    "CUSTOM_BREAK",
-]
+SPECIAL_TOKENS = ["CUSTOM_MASK", "CUSTOM_UNKNOWN", "CUSTOM_AT", "CUSTOM_URL", "CUSTOM_NUMBER", "CUSTOM_BREAK"]
 SPECIAL_TOKENS.extend(f"{SPECIAL_PREFIX}BLANK_{i}" for i in range(6, 10))
 
 UNKNOWN_ID = SPECIAL_TOKENS.index("CUSTOM_UNKNOWN")

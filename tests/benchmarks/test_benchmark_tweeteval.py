@@ -11,11 +11,7 @@ from support.programs import run
 from support.small_task import small_model
 from torch import nn
 
-from benchmarks.tweeteval import (
-    leaderboard_score,
-    score_with_threshold,
-    tokenizer_for,
-)
+from benchmarks.tweeteval import leaderboard_score, score_with_threshold, tokenizer_for
 from torchmoji.create_vocab import save_vocabulary
 from torchmoji.global_variables import SPECIAL_TOKENS
 

@@ -50,10 +50,7 @@ def test_emojis_become_labels_and_the_rest_tokens(tmp_path):
 def test_emoticons_may_be_labels_and_emojis_be_put_back(tmp_path):
     lines = ["so funny xD 😡", "no emoji here :'(", "see http://x.y :/"]
     emoticons = CorpusSettings(rules=rules(emoticons=True, keep_links=True), min_count=1)
-    assert rows_of(build(tmp_path / "1", lines, emoticons)) == [
-        ("so funny", "😂😡"),
-        ("no emoji here", "😭"),
-    ]
+    assert rows_of(build(tmp_path / "1", lines, emoticons)) == [("so funny", "😂😡"), ("no emoji here", "😭")]
     held_out = write_texts(tmp_path / "valid.txt", lines[:1])
     put_in = CorpusSettings(rules=rules(put_in=1), min_count=1)
     corpus = build(tmp_path / "2", ["fun 😂", "rage 😡"], put_in, validation_inputs=held_out)

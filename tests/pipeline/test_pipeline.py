@@ -501,11 +501,7 @@ def test_bfloat16_where_it_is_slow_is_warned_of(tmp_path, monkeypatch, caplog, i
     ("call", "error", "message"),
     [
         (lambda: small(None).predict("good"), ValueError, "gives features alone: use encode"),
-        (
-            lambda: small(2, ["no", "yes"]).emotions("good"),
-            ValueError,
-            "no emotion scores for .* 'no'",
-        ),
+        (lambda: small(2, ["no", "yes"]).emotions("good"), ValueError, "no emotion scores for .* 'no'"),
         (lambda: MojiPipeline(small().engine, {"word": 99}), ValueError, "vocabulary has ids from 99 to 99"),
         (lambda: small().explain(["good", "bad"]), TypeError, "explain takes one text, got list"),
         (lambda: small().predict("good", 1.5), TypeError, r"top_k must be a whole number, got 1\.5"),

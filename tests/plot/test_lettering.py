@@ -92,12 +92,7 @@ def test_a_box_has_a_picture_for_each_emoji_and_the_width_that_is_drawn():
 
 @pytest.mark.parametrize(
     ("text", "limit", "expected"),
-    [
-        ("a  b\nc", 5, "a b c"),
-        ("too long", 5, "too…"),
-        ("ab👩‍🚀cd", 5, "ab…"),
-        ("abcde\u0301fg", 6, "abcd…"),
-    ],
+    [("a  b\nc", 5, "a b c"), ("too long", 5, "too…"), ("ab👩‍🚀cd", 5, "ab…"), ("abcde\u0301fg", 6, "abcd…")],
 )
 def test_long_texts_are_cut_between_characters(text, limit, expected):
     assert shortened(text, limit) == expected

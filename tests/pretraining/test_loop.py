@@ -19,13 +19,7 @@ from torch import nn
 
 from torchmoji.files.tables import npy_header
 from torchmoji.pretraining import loop
-from torchmoji.pretraining.loop import (
-    CHECKPOINT_NAME,
-    Stepper,
-    load_training,
-    save_training,
-    weight_average,
-)
+from torchmoji.pretraining.loop import CHECKPOINT_NAME, Stepper, load_training, save_training, weight_average
 from torchmoji.pretraining.pretraining import train
 from torchmoji.pretraining.settings import Settings, learning_rate
 

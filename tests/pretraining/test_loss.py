@@ -103,10 +103,7 @@ def test_a_teacher_with_tokens_of_its_own_gets_those(corpus, tmp_path):
 
 @pytest.mark.parametrize(
     ("setting", "content", "shape"),
-    [
-        ("soft_targets", "soft targets", r"\(6, 3\)"),
-        ("embedding_targets", "embeddings", r"\(6, numbers\)"),
-    ],
+    [("soft_targets", "soft targets", r"\(6, 3\)"), ("embedding_targets", "embeddings", r"\(6, numbers\)")],
 )
 def test_files_that_do_not_fit_are_refused(tmp_path, setting, content, shape):
     path = tmp_path / "some.npy"

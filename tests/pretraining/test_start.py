@@ -16,12 +16,7 @@ from torchmoji.pipeline.engines import TorchEngine
 from torchmoji.pretraining.loss import PretrainingLoss
 from torchmoji.pretraining.pretraining import new_model, pretrain, train
 from torchmoji.pretraining.scores import score_emojis
-from torchmoji.pretraining.start import (
-    VECTOR_SCALE,
-    start_with_model,
-    start_with_vectors,
-    start_with_words,
-)
+from torchmoji.pretraining.start import VECTOR_SCALE, start_with_model, start_with_vectors, start_with_words
 from torchmoji.weights.formats import load_state_dict
 
 

@@ -113,8 +113,7 @@ def test_two_data_sets_of_one_name_are_refused(scripts, model, capsys):
 
 
 @pytest.mark.parametrize(
-    ("method", "metric"),
-    [("chain-thaw", "acc"), ("full", "weighted"), ("last", "class-avg")],
+    ("method", "metric"), [("chain-thaw", "acc"), ("full", "weighted"), ("last", "class-avg")]
 )
 def test_finetune_dataset_appends_a_line_for_each_seed(
     scripts, data, model, tmp_path, method, metric, capsys

@@ -12,13 +12,7 @@ from torchmoji.pretraining.loop import CHECKPOINT_NAME, Stepper, load_training
 from torchmoji.pretraining.settings import Settings
 
 SETTINGS = Settings(
-    embedding_dim=6,
-    hidden_size=5,
-    passes=2,
-    batch_size=8,
-    learning_rate=0.02,
-    warmup_steps=4,
-    bfloat16=False,
+    embedding_dim=6, hidden_size=5, passes=2, batch_size=8, learning_rate=0.02, warmup_steps=4, bfloat16=False
 )
 
 

@@ -268,10 +268,7 @@ def test_a_card_that_a_person_wrote_or_changed_stays(tmp_path, model):
     [
         ({"multi_label": "false"}, "\"multi_label\" must be true or false, got 'false'"),
         ({"files": {"../x": {}}}, '"files" must be an object of names of files beside it'),
-        (
-            {"classes": list(range(1000))},
-            r'"classes" must be a list of names, got \[0, 1, 2, 3, 4, 5, \.\.',
-        ),
+        ({"classes": list(range(1000))}, r'"classes" must be a list of names, got \[0, 1, 2, 3, 4, 5, \.\.'),
     ],
 )
 def test_wrong_values_of_a_configuration_are_refused(tmp_path, model, values, message):

@@ -160,10 +160,7 @@ def test_layers_that_share_memory_come_apart(write, tmp_path):
         (pickle.dumps({"embed.weight": [1.0]}), "is a pickle that torch.save did not write"),
         (b'{"a": {"b": 1}}', r"starts with b'\{"),
         (b"PK\x03\x04" + bytes(200), "is truncated or damaged"),
-        (
-            b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + b"\xff" * 50,
-            "is truncated or damaged",
-        ),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + b"\xff" * 50, "is truncated or damaged"),
     ],
 )
 def test_file_of_another_kind(content, message, tmp_path):
@@ -348,10 +345,7 @@ def stored_int8(tmp_path):
     [
         ({"embed.weight.scale": None}, r"layer embed\.weight\.scale: found nothing, expected 7 floats"),
         ({"embed.weight.scale": torch.ones(6)}, r"found float32 of shape \(6,\), expected 7 floats"),
-        (
-            {"lstm_0.bias_hh_l0": torch.ones(8).char()},
-            r"layer lstm_0\.bias_hh_l0: found .*int8",
-        ),
+        ({"lstm_0.bias_hh_l0": torch.ones(8).char()}, r"layer lstm_0\.bias_hh_l0: found .*int8"),
         ({"quantization": "int2"}, "quantization 'int2', expected 'int8 rows', .*: update torchmoji"),
         ({"quantization": None}, r"unexpected layers 'embed\.weight\.scale'"),
     ],

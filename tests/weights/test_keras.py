@@ -94,11 +94,7 @@ def test_layers_of_any_size_are_mapped(sizes, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("encode", "inner", "nested"),
-    [
-        (np.bytes_, "part_{}", False),
-        (str, "forward_lstm_17/{}:0", True),
-    ],
+    ("encode", "inner", "nested"), [(np.bytes_, "part_{}", False), (str, "forward_lstm_17/{}:0", True)]
 )
 def test_names_may_be_bytes_or_text_and_vary_inside_a_layer(encode, inner, nested, tmp_path):
     layers = keras_arrays()
@@ -107,8 +103,7 @@ def test_names_may_be_bytes_or_text_and_vary_inside_a_layer(encode, inner, neste
 
 
 @pytest.mark.parametrize(
-    ("stored", "loaded"),
-    [("<f2", torch.float32), (">f4", torch.float32), (">f8", torch.float64)],
+    ("stored", "loaded"), [("<f2", torch.float32), (">f4", torch.float32), (">f8", torch.float64)]
 )
 def test_floats_of_any_width_and_byte_order(stored, loaded, tmp_path):
     layers = {name: [a.astype(stored) for a in arrays] for name, arrays in keras_arrays().items()}

@@ -24,13 +24,7 @@ from torchmoji.batching import run_by_length
 from torchmoji.create_vocab import check_fits, split_spellings
 from torchmoji.emojis import unnamed_classes
 from torchmoji.files.atomic import atomic_path, writing
-from torchmoji.onnx.session import (
-    HeldSession,
-    check_content,
-    default_threads,
-    first_line,
-    require_onnx,
-)
+from torchmoji.onnx.session import HeldSession, check_content, default_threads, first_line, require_onnx
 from torchmoji.weights.layers import Layer, is_safetensors, model_sizes, read_layers
 
 if TYPE_CHECKING:

@@ -76,9 +76,7 @@ _MANY_SCHEMA = {"anyOf": [{"type": "string"}, _TEXTS_SCHEMA]}
 _LISTS_SCHEMA = {"anyOf": [*_MANY_SCHEMA["anyOf"], {"type": "array", "items": _TEXTS_SCHEMA}]}
 
 Many = Annotated[
-    str | list[str],
-    _checked(_is_text),
-    WithJsonSchema(_MANY_SCHEMA | {"description": "A text, or several."}),
+    str | list[str], _checked(_is_text), WithJsonSchema(_MANY_SCHEMA | {"description": "A text, or several."})
 ]
 TopK = Annotated[int, Field(ge=1, description="How many classes, at most all.")]
 Share = Annotated[
@@ -149,9 +147,7 @@ class ReadRequest(BaseModel):
     """One text, or two to compare."""
 
     inputs: Annotated[
-        list[str],
-        _checked(_is_text, most=2),
-        WithJsonSchema(_TEXTS_SCHEMA | {"minItems": 1, "maxItems": 2}),
+        list[str], _checked(_is_text, most=2), WithJsonSchema(_TEXTS_SCHEMA | {"minItems": 1, "maxItems": 2})
     ]
     top_k: TopK = 5
     balance: Share = None
