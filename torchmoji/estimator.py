@@ -58,9 +58,8 @@ DEFAULT_THRESHOLD = 0.5
 def _as_texts(X: Any) -> list[str]:
     """Texts of a list, array or series, or of the one column of a table.
 
-    Raises:
-        TypeError: One of them is not a string, or `X` is a string itself.
-        ValueError: A table has several columns.
+    TypeError where one is not a string, or `X` is a string itself; ValueError where a table has several
+    columns.
     """
     if isinstance(X, str | bytes) or not isinstance(X, Iterable):
         raise TypeError(f"X must be several texts, got {type(X).__name__}: put it into a list")
@@ -575,8 +574,7 @@ def _plain(value: Any) -> Any:
 def _checked_about(about: Any) -> tuple[npt.NDArray[Any], bool, list[dict[str, Any]]]:
     """Classes, whether there are several for a text, and the history of `classifier.json`.
 
-    Raises:
-        KeyError, TypeError, ValueError: It is not what `save` writes.
+    KeyError, TypeError or ValueError where it is not what `save` writes.
     """
     if not isinstance(about, dict):
         raise ValueError("it must be a JSON object")

@@ -13,12 +13,7 @@ from typing import Any
 def lazy_names(
     package: str, homes: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Give a package its `__getattr__` and `__dir__`.
-
-    Args:
-        package: Its `__name__`.
-        homes: Name -> module of the package that defines it.
-    """
+    """Give a package its `__getattr__` and `__dir__`; `homes`: name -> module of the package."""
 
     def get(name: str) -> Any:
         if name in homes:
@@ -31,11 +26,7 @@ def lazy_names(
 
 
 class MovedModules(MetaPathFinder, Loader):
-    """Finds modules under the names that they had before they moved into a room.
-
-    Args:
-        homes: Old name -> new name, both in full.
-    """
+    """Finds modules under the names from before they moved; `homes`: old name -> new, both in full."""
 
     def __init__(self, homes: Mapping[str, str]) -> None:
         self.homes = homes

@@ -34,15 +34,10 @@ def versions(*packages: str) -> str:
 
 
 def require(package: str, extra: str, purpose: str) -> Any:
-    """Import a package of an extra.
+    """Import a package of an extra, or a module in it.
 
-    Args:
-        package: Its name, or that of a module in it.
-        extra: The extra that installs it.
-        purpose: What needs it, a noun in the singular: "the ONNX engine".
-
-    Raises:
-        ModuleNotFoundError: It is missing; the message names the command that installs it.
+    `purpose` is what needs it, a noun in the singular: "the ONNX engine". Where the package is missing,
+    ModuleNotFoundError names the command that installs it.
     """
     name = package.partition(".")[0]
     try:

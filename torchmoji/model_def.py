@@ -333,8 +333,7 @@ class TorchMoji(nn.Module):
     def _pool_padded(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The same in operations that can be traced and exported, for any batch size.
 
-        Raises:
-            RuntimeError: An LSTM layer has hooks, or was replaced: neither would be called.
+        RuntimeError where an LSTM layer has hooks, or was replaced: neither would be called.
         """
         for name in ("lstm_0", "lstm_1"):
             if not is_plain(getattr(self, name), LSTMHardSigmoid):

@@ -78,13 +78,7 @@ def rounded_rows(rows: int) -> int:
 
 
 def linear(x: Tensor, weight: Tensor, added: Tensor | None = None) -> Tensor:
-    """`x weight^T + added` as a new tensor.
-
-    Args:
-        x: (n, k).
-        weight: (m, k), a view with any strides.
-        added: (m,) or (n, m).
-    """
+    """`x weight^T + added`, a new tensor: x (n, k), weight (m, k) of any strides, added (m,) or (n, m)."""
     if not uses_onednn(x, weight):
         return torch.mm(x, weight.t()) if added is None else torch.addmm(added, x, weight.t())
     size = x.shape[0]
@@ -100,8 +94,7 @@ def linear(x: Tensor, weight: Tensor, added: Tensor | None = None) -> Tensor:
     return result[:size] if rows > size else result
 
 
-_used_by: int | None = None
-"""The process that has computed last."""
+_used_by: int | None = None  # the process that has computed last
 
 
 def checked_device(device: str | torch.device | None) -> torch.device:

@@ -36,12 +36,8 @@ PRODUCT_ROWS = 512
 def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One time step behind the products.
 
-    Args:
-        gates: Sums of the products and the bias (n, 4H).
-        c: c before the step (n, H).
-
-    Returns:
-        h and c after the step, the activated gates (n, 4H), and tanh(c).
+    `gates` are the sums of the products and the bias (n, 4H), `c` is that before the step (n, H). Returns h
+    and c after the step, the activated gates (n, 4H), and tanh(c).
     """
     activated = torch.add(gates.new_full((), OFFSET), gates, alpha=SLOPE).clamp_(0, 1)
     i, f, g, o = activated.chunk(4, dim=1)
@@ -54,17 +50,10 @@ def cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def cell_backward(
     dh: Tensor, dc: Tensor, activated: Tensor, c_before: Tensor, tanh_c: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of a time step.
+    """Gradients of a time step: of c before it (n, H), and of the gates' sums (n, 4H).
 
-    Args:
-        dh: Gradient of h after the step (n, H).
-        dc: Gradient of c after the step (n, H).
-        activated: The activated gates (n, 4H).
-        c_before: c before the step (n, H).
-        tanh_c: tanh of c after it (n, H).
-
-    Returns:
-        The gradients of c before the step and of the gates' sums (n, 4H).
+    `dh` and `dc` are those of h and c after the step (n, H), `activated` the activated gates (n, 4H),
+    `c_before` is c before the step, `tanh_c` tanh of c after it (n, H).
     """
     through_tanh, through_clip = torch.ops.aten.tanh_backward, torch.ops.aten.hardtanh_backward
     i, f, g, o = activated.chunk(4, dim=1)
@@ -147,20 +136,13 @@ def run_direction(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run one direction of one layer, without gradients.
 
-    Args:
-        x: (tokens, input), packed, in the type in which products are computed.
-        h_0: Initial states (batch, H), of float32 at least like all states; None for zeros.
-        c_0: The same for the cells.
-        weight_ih: (4H, input), in the type of x.
-        weight_hh: (4H, H), in the type of x.
-        bias: (4H,) or None.
-        batch_sizes: For each time step, how many sequences have a token there.
-        reverse: From the last time step to the first.
-        history: Receives the tensors that the backward pass needs: of each step h and c before it, the
-            activated gates and tanh(c).
+    `x` (tokens, input) is packed, and of the type in which products are computed, as are `weight_ih` (4H,
+    input) and `weight_hh` (4H, H); `bias` is (4H,). Initial states `h_0` and `c_0` (batch, H), None for
+    zeros, are of float32 at least like all states. `batch_sizes` says for each time step how many sequences
+    have a token there; `reverse` goes from the last time step to the first. `history` receives the tensors
+    that the backward pass needs: of each step h and c before it, the activated gates and tanh(c).
 
-    Returns:
-        h after each step (tokens, H), and the final h and c (batch, H).
+    Returns h after each step (tokens, H), and the final h and c (batch, H).
     """
     has_states = h_0 is not None
     if h_0 is None or c_0 is None:

@@ -45,16 +45,13 @@ SIMPLE_LOWER = {"İ": "i", "Σ": "σ", "\u180e": " "}
 _REMEMBERED: defaultdict[tuple[bool, bool, bool], dict[str, tuple[str, ...]]] = defaultdict(dict)
 _REMEMBERED_CHUNKS = 1 << 17
 """The most parts for the same settings: about 25 megabytes where they come from tweets, 150 at worst."""
-_REMEMBERED_LENGTH = 32
-"""The longest part that is remembered, in characters."""
-_REMEMBERED_WORDS = 8
-"""The most words of a part that is remembered."""
+_REMEMBERED_LENGTH = 32  # the longest part that is remembered, in characters
+_REMEMBERED_WORDS = 8  # the most words of a part that is remembered
 
 # what `process_word` may change: a run of three (as in "www."), a number, a mention, a URL
 _TO_PROCESS = re.compile(r"(.)\1\1|[\d@]|://", re.DOTALL)
 
-_MANY_MARKS = 32
-"""`unicodedata` may sort this many combining marks: it takes quadratic time."""
+_MANY_MARKS = 32  # `unicodedata` may sort this many combining marks: it takes quadratic time
 _LONG_RUN_OF_MARKS = re.compile(rb"[^\0]{%d,}" % _MANY_MARKS)
 
 

@@ -181,17 +181,9 @@ def _by_processes(writer: "PartWriter", workers: int) -> "Iterator[Entry]":
 class Manifest:
     """The file that says what a folder of parts is.
 
-    Attributes:
-        parts: Those that are whole, by name.
-
-    Args:
-        folder: Of the parts.
-        about: What they are made from.
-        force: Remove those that are of something else.
-
-    Raises:
-        FileExistsError: The folder has files and no manifest.
-        ValueError: It is damaged, or of something else.
+    `parts` are those that are whole, by name; `about` is what they are made from, and `force` removes those
+    that are of something else. Raises FileExistsError where the folder has files and no manifest, ValueError
+    where it is damaged, or of something else.
     """
 
     def __init__(self, folder: Place, about: dict[str, Any], force: bool) -> None:
@@ -254,8 +246,7 @@ class Manifest:
     def checked_total(self, names: Sequence[str], rows: int) -> dict[str, int]:
         """Sums over the parts, after a check that they have every row of the input exactly once.
 
-        Raises:
-            RuntimeError: They have not, or are not seen from this machine.
+        RuntimeError where they have not, or are not seen from this machine.
         """
         there = set(self._folder.names())
         strays = [name for name in there - set(names) if name.endswith(".parquet")]

@@ -20,8 +20,7 @@ from torchmoji.weights.folder import find
 
 _ROWS_AT_ONCE = 8192
 _NEXT = "name the texts' as column="
-_MIXED = "mixed"
-"""In the place of a type: the values have several, and are written as texts."""
+_MIXED = "mixed"  # in the place of a type: the values have several, and are written as texts
 
 
 class Record(NamedTuple):
@@ -44,8 +43,7 @@ class Source(NamedTuple):
 def records(path: str, column: str, encoding: str | None) -> Generator[Record, None, None]:
     """The rows of a file; what cannot be read is an error in its place.
 
-    Raises:
-        ValueError: There is no such column, or the file is not what its ending says.
+    Raises ValueError where there is no such column, or the file is not what its ending says.
     """
     file, unread = Place(path), list[Record]()
 
@@ -112,11 +110,7 @@ def common_type(one: Any, other: Any) -> Any:
 
 
 def arrow_column(values: list[Any], name: str, kind: Any) -> Any:
-    """A column of the input of a type that `scan` found.
-
-    Raises:
-        ValueError: Arrow cannot hold it.
-    """
+    """A column of the input of a type that `scan` found; ValueError where Arrow cannot hold it."""
     if kind == _MIXED:
         values = [value if value is None or isinstance(value, str) else as_json(value) for value in values]
     if kind in (_MIXED, pyarrow.null()):
@@ -141,13 +135,7 @@ def _clean(value: Any) -> Any:
 
 
 class Rows:
-    """The rows of several files by their numbers; going on from the last ones is quick, going back is not.
-
-    Args:
-        sources: The files.
-        column: Of the texts.
-        encoding: Of text files.
-    """
+    """The rows of several files by number; going on from the last ones is quick, going back is not."""
 
     def __init__(self, sources: list[Source], column: str, encoding: str | None) -> None:
         self._sources, self._column, self._encoding = sources, column, encoding
@@ -184,16 +172,8 @@ _NO_RESULT = ("threads", "batch_size", "device", "strict")
 class PartWriter:
     """Makes the parts of a job: `writer(number)`. Small to pickle; each process reads the input for itself.
 
-    Attributes:
-        known: Parts of an earlier run, by name.
-
-    Args:
-        encoder: What computes.
-        sources: The input.
-        types: Of its columns.
-        parts: How many there are to be.
-        folder: Where they go.
-        encoding: Of text files.
+    `types` are those of the input's columns, `parts` is how many there are to be, `encoding` that of text
+    files; `known` are parts of an earlier run, by name.
     """
 
     def __init__(
@@ -248,11 +228,7 @@ class PartWriter:
         return f"part-{part:05}-of-{self.parts:05}.parquet"
 
     def __call__(self, part: int, tick: Tick = lambda rows: None) -> Entry:
-        """Make a part, or find that it is whole.
-
-        Returns:
-            What the manifest says of it, and whether it was `skipped`.
-        """
+        """Make a part, or find that it is whole; return its entry, which says whether it was `skipped`."""
         start, stop = (self.rows * number // self.parts for number in (part, part + 1))
         file = Place(self.folder) / self.name(part)
         entry = self.known.get(self.name(part), {})

@@ -18,16 +18,7 @@ _CHANGES = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated")
 
 
 class Place:
-    """A file or folder.
-
-    Args:
-        path: Its name, with a protocol where it is elsewhere.
-
-    Attributes:
-        system: Its file system.
-        path: Its name there.
-        is_local: Whether it is on this machine.
-    """
+    """A file or folder; one that is elsewhere is named with a protocol. `path` is its name in `system`."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         name = os.path.expanduser(os.fspath(path))
@@ -49,11 +40,7 @@ class Place:
         return [name for name in map(os.path.basename, found) if not name.startswith(".")]
 
     def tables(self) -> list["Place"]:
-        """The file, or those of texts in the folder, in order; hidden ones are left out.
-
-        Raises:
-            FileNotFoundError: There is none.
-        """
+        """The file, or those of texts in the folder, sorted, without hidden ones; or FileNotFoundError."""
         if self.is_local and os.path.isfile(self.path):
             return [self]
         is_folder = self.system.isdir(self.path)
@@ -84,13 +71,9 @@ class Place:
             return None
 
     def write(self, make: Callable[[Path], object]) -> tuple[int, str]:
-        """Write the file aside and give it its name when it is whole.
+        """Have `make` write the file aside, on this machine, then put it in place.
 
-        Args:
-            make: Writes a file on this machine.
-
-        Returns:
-            Its bytes and SHA-256.
+        Returns its bytes and SHA-256.
         """
         with (
             nullcontext("") if self.is_local else tempfile.TemporaryDirectory() as folder,

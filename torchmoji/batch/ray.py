@@ -37,19 +37,10 @@ class _Actor:
 def run(writer: PartWriter, workers: int | None, address: str | None, gpus: int) -> Iterator[Entry]:
     """Make parts on a Ray cluster; one that is started on this machine for it is ended.
 
-    Args:
-        writer: Makes a part.
-        workers: Actors; by default one for each CPU or, with `gpus`, each GPU.
-        address: Of a cluster; by default the one that is running or, where there is none, a new one.
-        gpus: How many.
-
-    Yields:
-        What the manifest says of each part, in any order.
-
-    Raises:
-        ValueError: The cluster has no room for so many workers.
-        ConnectionError: There is no cluster at this address.
-        ModuleNotFoundError: ray is missing.
+    `workers` are actors, by default one for each CPU or, with `gpus`, each GPU. `address` is that of a
+    cluster, by default the one that is running or, where there is none, a new one. Yields what the manifest
+    says of each part, in any order. Raises ValueError where the cluster has no room for so many workers,
+    ConnectionError where there is none at the address, ModuleNotFoundError without ray.
     """
     ray = require("ray", "ray", "Ray")
     data = require("ray.data", "ray", "Ray")
@@ -88,15 +79,8 @@ def pool_size(
 ) -> tuple[int, int]:
     """How many workers, and of how many CPUs each, so that all find room on the nodes of a cluster.
 
-    Args:
-        nodes: "CPU" and "GPU" of each.
-        workers: As asked for; by default what there is room for.
-        threads: The same.
-        gpus: How many.
-        parts: More workers than parts would have nothing to do.
-
-    Raises:
-        ValueError: They do not.
+    Each node has its "CPU" and "GPU". `workers` and `threads` are as asked for, by default what there is room
+    for; more workers than `parts` would have nothing to do. ValueError where they find no room.
     """
     cpus = [int(node.get("CPU", 0)) for node in nodes]
     cards = [int(node.get("GPU", 0)) for node in nodes]

@@ -109,14 +109,7 @@ def read_options(options: argparse.Namespace, settings: type[T], **others: Any) 
 
 
 def add_other_spelling(command: Any, spelling: str, dest: str, **options: Any) -> None:
-    """Add another spelling of an option, which the help does not show.
-
-    Args:
-        command: With the option.
-        spelling: The other name.
-        dest: Where the option keeps its value.
-        options: As the option has them.
-    """
+    """Add another spelling of an option, with the same `options`, which the help does not show."""
     command.add_argument(spelling, dest=dest, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **options)
 
 
@@ -177,12 +170,7 @@ class Compute:
 
 
 def add_compute(command: Any, leave_out: Collection[str] = ()) -> None:
-    """Add an option for each field of `Compute`.
-
-    Args:
-        command: What computes.
-        leave_out: Fields that mean nothing to it, or that it has in another sense.
-    """
+    """Add an option for each field of `Compute` but those that mean nothing, or something else, there."""
     add_options(command.add_argument_group("how to compute"), Compute, leave_out)
 
 
@@ -199,17 +187,9 @@ def new_output(
 ) -> Path:
     """The place of a file to be written; for every command that writes one, before its work.
 
-    Args:
-        path: As the user names it.
-        force: Whether a file that is there may be replaced.
-        inputs: What the command reads, which it never replaces.
-
-    Returns:
-        The path; that of the file itself where a link or `..` leads to it, so that a link stays.
-
-    Raises:
-        ValueError: It is one of the inputs, also by a link.
-        OSError: Something is there that must not, or without `force` is not to be replaced.
+    Where a link or `..` leads to the file, it is the path of the file itself, so that a link stays. Raises
+    ValueError where it is one of `inputs`, also by a link, and OSError where something is there that must not
+    be, or that is not to be replaced without `force`.
     """
     path = Path(path)
     is_indirect = path.is_symlink() or ".." in path.parts
@@ -279,10 +259,6 @@ def in_options(message: str, parser: argparse.ArgumentParser | None) -> str:
 
     A name with an underscore is a parameter wherever it stands; another one, which may be a plain word, only
     before an equals sign, or as the subject of "must be". What stands in quotes or belongs to a path is left.
-
-    Args:
-        message: Of an error.
-        parser: Of the command.
     """
     if not isinstance(parser, Parser):
         return message

@@ -42,11 +42,7 @@ def add_job_options(command: Any) -> None:
 
 
 def is_job(options: argparse.Namespace) -> bool:
-    """Whether the options ask for a folder of parts.
-
-    Raises:
-        ValueError: They do not, but some are for a folder alone.
-    """
+    """Whether the options ask for a folder of parts; ValueError if not, but some are for one alone."""
     if any(getattr(options, name, None) for name in ("shards", "rows_per_part", "engine")):
         return True
     for name in _ONLY_HERE:
@@ -56,15 +52,7 @@ def is_job(options: argparse.Namespace) -> bool:
 
 
 def run_job(options: argparse.Namespace, sources: list[str]) -> None:
-    """Encode files to a folder of parts.
-
-    Args:
-        options: Those of `torchmoji encode`.
-        sources: The files and folders of texts.
-
-    Raises:
-        ValueError: The options do not go together.
-    """
+    """Encode files and folders of texts to a folder of parts; ValueError where options do not go together."""
     from torchmoji.batch import BatchEncoder, encode_files
 
     if not sources:

@@ -99,14 +99,7 @@ def _parse(arguments: Sequence[str]) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Those of the process by default.
-
-    Returns:
-        The exit status: 0, 1 where the work failed, 130 after Ctrl-C. A wrong option exits with 2.
-    """
+    """Run the command: exit status 0, 1 if the work failed, 130 after Ctrl-C. A wrong option exits with 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by who started this, as by `>&-`

@@ -48,12 +48,7 @@ def add_model_options(command: Any) -> None:
 
 
 def load_pipeline(options: argparse.Namespace) -> MojiPipeline:
-    """The model that the options name.
-
-    Raises:
-        ValueError: The options do not go together.
-        OSError: There is no such model, or it cannot be fetched.
-    """
+    """The model that the options name; ValueError where they clash, OSError where it cannot be fetched."""
     name, compute, weights = model_name(options), Compute.of(options), options.weights
     if weights is None and options.vocabulary is not None and not options.model:
         raise ValueError("--weights and --vocabulary belong together: give both or neither")
@@ -79,11 +74,7 @@ def load_pipeline(options: argparse.Namespace) -> MojiPipeline:
 
 
 def model_name(options: argparse.Namespace) -> str:
-    """The name of the model, for `torchmoji.weights.folder.find`.
-
-    Raises:
-        ValueError: There are two.
-    """
+    """The name of the model, for `torchmoji.weights.folder.find`; ValueError where there are two."""
     if options.model and options.weights:
         raise ValueError("give --model or --weights, not both")
     installed = "deepmoji" if original_weights_installed() else "default"
@@ -91,11 +82,7 @@ def model_name(options: argparse.Namespace) -> str:
 
 
 def add_commands(add: Any) -> None:
-    """Add all.
-
-    Args:
-        add: Makes a command from its name, a summary, a description and examples.
-    """
+    """Add all; `add` makes a command from its name, a summary, a description and examples."""
     info = add("info", "describe a model", "Say what a model is made of.", ["torchmoji info --json"])
     add_model_options(info)
     info.add_argument("--json", action="store_true", help="JSON, for programs")

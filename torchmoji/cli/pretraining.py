@@ -35,11 +35,7 @@ _GOES_ON = "the same command goes on where it was"
 
 
 def add_commands(add: Any) -> None:
-    """Add both.
-
-    Args:
-        add: Makes a command from its name, a summary, a description and examples.
-    """
+    """Add both; `add` makes a command from its name, a summary, a description and examples."""
     _add_build_corpus(add)
     _add_pretrain(add)
 

@@ -65,11 +65,7 @@ Answer = tuple[str, Result, Result]
 
 
 def add_commands(add: Any) -> None:
-    """Add all.
-
-    Args:
-        add: Makes a command from its name, a summary, a description and examples.
-    """
+    """Add all; `add` makes a command from its name, a summary, a description and examples."""
     for name, (summary, results, examples) in _COMMANDS.items():
         ending_note = "; with .npy as one array." if name == "encode" else "."
         command = add(name, summary, f"{summary.capitalize()}.\n{_INPUTS}{ending_note}", examples)
@@ -451,8 +447,7 @@ def _windows(source: str | None, options: argparse.Namespace, files: ExitStack) 
 def _arriving_texts(encoding: str | None = None) -> Iterator[list[str]]:
     """The lines of standard input; each time as many as have come, so that none has to wait.
 
-    Raises:
-        ValueError: One is not in the encoding, by default UTF-8.
+    Raises ValueError where one is not in the encoding, by default UTF-8.
     """
     try:
         decoder = getincrementaldecoder("utf-8-sig" if is_utf_8(encoding) else encoding or "")()

@@ -35,11 +35,7 @@ _TABLE = "a table (.csv, .tsv, .jsonl, .json, .parquet)"
 
 
 def add_commands(add: Any) -> None:
-    """Add both.
-
-    Args:
-        add: Makes a command from its name, a summary, a description and examples.
-    """
+    """Add both; `add` makes a command from its name, a summary, a description and examples."""
     finetune = add(
         "finetune",
         "fine-tune a model on texts with labels",

@@ -74,8 +74,7 @@ DROPPED = "no_emoji retweet link mention few_words language duplicate near_dupli
 """Reasons for which texts are left out, in the order in which they are looked at."""
 
 _CHUNKS = "chunk-*.bin"
-_RECORD_BYTES = 16
-"""Added to each text's characters: empty ones take memory too."""
+_RECORD_BYTES = 16  # added to each text's characters: empty ones take memory too
 
 
 def build_corpus(
@@ -355,10 +354,8 @@ def _word_counts(chunks: Iterator[tuple[list[str], LabelledRows]]) -> Counter[st
 def vocabulary_of(counts: Mapping[str, int], nb_tokens: int, min_count: int) -> dict[str, int]:
     """The vocabulary: special tokens, then words by frequency, equally frequent ones by their code points.
 
-    Args:
-        counts: How often each word occurs.
-        nb_tokens: Entries, at most; of equally frequent words those with the lower hash get in.
-        min_count: Of a word.
+    It has at most `nb_tokens` entries, and no word rarer than `min_count`; of equally frequent words those
+    with the lower hash get in.
     """
     words = [
         word

@@ -82,11 +82,7 @@ class TokenizedChunk:
 
     @classmethod
     def load(cls, path: Path) -> "TokenizedChunk":
-        """Read a file of `save`.
-
-        Raises:
-            ValueError: It is damaged.
-        """
+        """Read a file of `save`; ValueError where it is damaged."""
         content = path.read_bytes()
         size = hashlib.sha256().digest_size
         digest, data = content[:size], content[size:]

@@ -48,12 +48,8 @@ def mix(values: Hashes) -> Hashes:
 def hash_runs(values: Hashes, starts: Counts, ends: Counts) -> Hashes:
     """Hash runs of values, each in the same time however long it is; equal runs have equal hashes.
 
-    A run's hash is the polynomial sum of v_i F^i modulo 2^64, mixed; prefix sums give it.
-
-    Args:
-        values: (total,).
-        starts: Where each run begins (n,).
-        ends: Where it ends, exclusive (n,).
+    A run's hash is the polynomial sum of v_i F^i modulo 2^64, mixed; prefix sums give it. `values` are
+    (total,), `starts` and `ends` (exclusive) of the runs (n,).
     """
     powers = np.full((2, len(values) + 1), 1, dtype=np.uint64)
     powers[0, 1:], powers[1, 1:] = np.uint64(_FACTOR), np.uint64(_INVERSE)
@@ -73,9 +69,7 @@ def hash_rows(rows: Ragged, first: int | None = None) -> Hashes:
 def shingles(words: Ragged, lengths: Counts) -> Ragged:
     """The hashes of each row's shingles, at least one where there are words.
 
-    Args:
-        words: Hashes of the words.
-        lengths: Characters of each word (total,).
+    `words` are hashes, `lengths` the characters of each word (total,).
     """
     place = np.arange(len(words.values))
     characters = np.concatenate([[0], np.cumsum(lengths)])
@@ -89,12 +83,7 @@ def shingles(words: Ragged, lengths: Counts) -> Ragged:
 
 
 def band_keys(words: Ragged, lengths: Counts) -> Hashes:
-    """The MinHash keys of rows, each with a word at least (rows, `BANDS`).
-
-    Args:
-        words: Hashes of the words.
-        lengths: Characters of each word (total,).
-    """
+    """The MinHash keys (rows, `BANDS`) of rows, each with a word at least; arguments as of `shingles`."""
     runs = shingles(words, lengths)
     keys = np.zeros((len(runs.counts), BANDS), dtype=np.uint64)
     if not len(keys):
@@ -113,8 +102,7 @@ def band_keys(words: Ragged, lengths: Counts) -> Hashes:
 def find_repeats(keys: Hashes) -> npt.NDArray[np.bool_]:
     """Which texts are duplicates, and which near duplicates alone, of an earlier one (2, texts).
 
-    Args:
-        keys: (texts, 0, 1 or more): of all tokens, and those of `band_keys`.
+    The keys (texts, any number) are that of all tokens, then those of `band_keys`.
     """
     repeats = np.zeros(keys.shape[::-1], dtype=bool)
     for is_repeat, column in zip(repeats, keys.T, strict=True):

@@ -49,14 +49,8 @@ def _bases() -> frozenset[str]:
 class EmojiFinder:
     """Finds the target emojis of texts and takes them out.
 
-    Args:
-        emojis: The classes, in order; each one emoji, or one symbol such as ♡.
-
-    Attributes:
-        classes: The same, folded.
-
-    Raises:
-        ValueError: There are none, one is no emoji, or two are the same but for skin tone or style.
+    `emojis` are the classes, in order, each one emoji, or one symbol such as ♡; `classes` are the same,
+    folded. ValueError where there are none, one is no emoji, or two are the same but for skin tone or style.
     """
 
     def __init__(self, emojis: Sequence[str]) -> None:
@@ -89,12 +83,8 @@ class EmojiFinder:
     def read_labels(self, value: Any) -> list[int]:
         """The different classes that a label column names, sorted; emojis that are no targets are left out.
 
-        Args:
-            value: A class number, also a float such as 3.0, an emoji, several of them separated by blanks
-                or commas, or a list of them.
-
-        Raises:
-            ValueError: There is something else.
+        A value is a class number, also a float such as 3.0, an emoji, several of them separated by blanks or
+        commas, or a list of them; anything else is a ValueError.
         """
         if isinstance(value, str):
             labels: list[Any] = _SEPARATORS.split(value)
@@ -156,11 +146,7 @@ def _is_symbol(character: str) -> bool:
 def parse_emojis(given: str | os.PathLike[str]) -> tuple[str, ...]:
     """Read emojis from a file, the first column of a CSV file or one a line, or from a list in a string.
 
-    Args:
-        given: The file, or emojis separated by blanks or commas.
-
-    Raises:
-        ValueError: See `EmojiFinder`.
+    In the string, blanks or commas separate them. ValueError as of `EmojiFinder`.
     """
     text = os.fspath(given)
     try:
@@ -178,8 +164,7 @@ def parse_emojis(given: str | os.PathLike[str]) -> tuple[str, ...]:
 class EmoticonFinder:
     """Finds emoticons that say what one of some emojis says, takes them out, and chooses some to put in.
 
-    Args:
-        emojis: The classes, in order. An emoticon none of whose emojis is among them stays in the text.
+    `emojis` are the classes, in order. An emoticon none of whose emojis is among them stays in the text.
     """
 
     def __init__(self, emojis: Sequence[str]) -> None:
@@ -207,10 +192,8 @@ class EmoticonFinder:
     def mark_for(self, text: str, classes: Sequence[int], share: float) -> str:
         """One of a text's emojis, as emoji or as emoticon, if the text is one of the chosen, else nothing.
 
-        Args:
-            text: It alone decides whether it is chosen, and by what.
-            classes: Its emojis.
-            share: So many of all texts are chosen, from 0 to 1.
+        Of all texts a `share` from 0 to 1 is chosen; the text alone decides whether it is, and by what.
+        `classes` are its emojis.
         """
         if not classes or not share:
             return ""

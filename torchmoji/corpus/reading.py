@@ -51,13 +51,9 @@ class Source(NamedTuple):
 def find_sources(inputs: Inputs) -> list[Source]:
     """The files that names stand for, in the order of the names, those of one name sorted by path.
 
-    Args:
-        inputs: Files, folders, globs and URLs. Folders are searched for files that can be read; hidden ones
-            are left out. A file is read once, however often it is named.
-
-    Raises:
-        FileNotFoundError: A name stands for nothing.
-        ValueError: There are no names.
+    Names are files, folders, globs and URLs. Folders are searched for files that can be read; hidden ones are
+    left out. A file is read once, however often it is named. Raises FileNotFoundError where a name stands for
+    nothing, ValueError where there are no names.
     """
     names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     if not names:
@@ -158,14 +154,7 @@ class Columns:
 
 
 class BadLines:
-    """What happens with lines that are no records.
-
-    Args:
-        skipped: They are counted, else they are errors.
-
-    Attributes:
-        count: How many there were.
-    """
+    """What happens with lines that are no records: if `skipped`, `count` goes up, else they are errors."""
 
     def __init__(self, skipped: bool) -> None:
         self.skipped, self.count = skipped, 0
@@ -180,10 +169,8 @@ class BadLines:
 def read_records(source: Source, columns: Columns, bad: BadLines) -> Iterator[Record]:
     """The records of a file; in TSV, as collections of texts have it, double quotes mean nothing.
 
-    Raises:
-        ValueError: A line is no record and `bad` does not skip it, a column is missing, or the file is
-            damaged.
-        OSError: The file cannot be read.
+    Raises ValueError where a line is no record and `bad` does not skip it, a column is missing, or the file
+    is damaged; OSError where it cannot be read.
     """
     report = partial(bad.report, source.path)
     filesystem, path = _file_system(source.path) if source.is_remote else (None, source.path)
@@ -214,9 +201,7 @@ def read_records(source: Source, columns: Columns, bad: BadLines) -> Iterator[Re
 def read_corpus_texts(path: str | os.PathLike[str], nb_classes: int) -> tuple[list[str], list[list[int]]]:
     """Read lines of comma-separated classes, tab, text from a `.tsv` file, which may be compressed.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A line has no tab, or something else than classes before it; the message names the line.
+    ValueError names a line that has no tab, or something else than classes before it.
     """
     (source,) = find_sources(path)
     texts, labels = [], []

@@ -72,11 +72,7 @@ class Rules:
 
 
 def language_words(language: str) -> frozenset[str]:
-    """The words of a language: for "en" the most frequent ones of the default model, else those of a file.
-
-    Raises:
-        ValueError: The file is not UTF-8.
-    """
+    """A language's words: for "en" the most frequent of the default model, else those of a UTF-8 file."""
     if language != ENGLISH:
         return frozenset(read_english(language, add_emojis=False))
     vocabulary = load_vocabulary(default_model_directory() / VOCABULARY_NAME)

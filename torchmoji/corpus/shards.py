@@ -26,8 +26,7 @@ from torchmoji.global_variables import VOCABULARY_NAME
 BATCH_ROWS = 1 << 16
 """Rows that are written, and found, together."""
 SHARD_BATCHES = 4
-_PLAIN_NAME = re.compile(r"\w[\w.-]*")
-"""Of a file in the folder of its manifest."""
+_PLAIN_NAME = re.compile(r"\w[\w.-]*")  # of a file in the folder of its manifest
 
 Ints = npt.NDArray[np.integer[Any]]
 
@@ -88,14 +87,8 @@ def write_shards(
 ) -> list[dict[str, Any]]:
     """Write the shards of a split; the same rows give the same bytes, however they come in pieces.
 
-    Args:
-        folder: For the shards.
-        split: "train" or "validation".
-        pieces: The rows.
-        token_type: `np.uint16` or `np.uint32`.
-
-    Returns:
-        For each shard its `file` name, `rows`, `bytes` and `sha256`.
+    The split is "train" or "validation", the type of tokens `np.uint16` or `np.uint32`. Returns for each
+    shard its `file` name, `rows`, `bytes` and `sha256`.
     """
     batches = _in_batches(pieces)
     shards: list[dict[str, Any]] = []
@@ -170,12 +163,7 @@ class RowBatch(NamedTuple):
 
 
 def in_memory(tokens: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]) -> RowBatch:
-    """Texts as lists.
-
-    Args:
-        tokens: Ids of each text.
-        labels: Classes of each text.
-    """
+    """A batch of texts, given as lists of each text's token ids and of its classes."""
     return RowBatch(
         np.array([index for row in tokens for index in row], dtype=np.uint32),
         np.concatenate([[0], np.cumsum([len(row) for row in tokens], dtype=np.int64)]),
@@ -193,12 +181,7 @@ class TokenRows:
 
     @classmethod
     def open(cls, paths: Iterable[str | os.PathLike[str]]) -> "TokenRows":
-        """Map shards into memory.
-
-        Raises:
-            FileNotFoundError: One is missing.
-            ValueError: One is damaged.
-        """
+        """Map shards into memory; FileNotFoundError where one is missing, ValueError where it is damaged."""
         return cls([batch for path in paths for batch in map_shard(path)])
 
     @classmethod
@@ -273,12 +256,7 @@ def _spread(counts: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def map_shard(path: str | os.PathLike[str]) -> Iterator[RowBatch]:
-    """The batches of a shard, mapped into memory.
-
-    Raises:
-        FileNotFoundError: It is missing.
-        ValueError: It is damaged.
-    """
+    """The batches of a shard, mapped into memory; FileNotFoundError if missing, ValueError if damaged."""
     for batch in _record_batches(path):
         tokens, labels = batch.column("tokens"), batch.column("labels")
         arrays = [tokens.values, tokens.offsets, labels.values, labels.offsets]
@@ -344,12 +322,7 @@ def _is_compressed(message: Any) -> bool:
 
 
 def shard_texts(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
-    """The texts of shards, in order.
-
-    Raises:
-        FileNotFoundError: One is missing.
-        ValueError: They were not kept, or a shard is damaged.
-    """
+    """The texts of shards, in order; FileNotFoundError if missing, ValueError if damaged or not kept."""
     for path in paths:
         for batch in _record_batches(path):
             if "text" not in batch.schema.names:
@@ -397,8 +370,7 @@ def _misfit(value: Any, shape: Any, name: str) -> str | None:
 def _read_manifest(path: Path) -> dict[str, Any]:
     """The manifest, whose parts have the right types, and which names no file outside its folder.
 
-    Raises:
-        ValueError: It is damaged or of another version.
+    ValueError where it is damaged or of another version.
     """
     try:
         manifest: dict[str, Any] = read_json(path)

@@ -31,17 +31,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     When the block raises, Ctrl-C included, the temporary file is removed and `path` stays as it was; what a
     killed process left is removed by the next that writes the same file. The permissions are those of the
-    file that was there, or what `open` gives a new one. Of a link, the file that it leads to is replaced.
+    file that was there, or what `open` gives a new one. Of a link, the file that it leads to is replaced. A
+    missing folder of `path` is created; the temporary path has the same name, in a folder beside it.
 
-    Args:
-        path: The final name; its folder is created where it is missing.
-
-    Yields:
-        A path with the same name, in a temporary folder beside it.
-
-    Raises:
-        IsADirectoryError: `path` is a folder.
-        FileExistsError: It is a pipe or a device, which no file can replace.
+    Raises IsADirectoryError where `path` is a folder, FileExistsError where it is a pipe or a device, which
+    no file can replace.
     """
     name, path = Path(path).name, Path(path)
     if path.is_symlink():
@@ -135,13 +129,8 @@ def remove_leftovers(folder: Path) -> None:
 def locked(path: str | os.PathLike[str], message: str, timeout: float = 0) -> Iterator[None]:
     """Hold the lock file `path` for the length of a `with` block.
 
-    Args:
-        path: The lock file, made where it is missing; its folder is there.
-        message: What to say where another process holds it.
-        timeout: Seconds to wait for the other process.
-
-    Raises:
-        BlockingIOError: Another process holds it.
+    It is made where it is missing; its folder is there. Where another process holds it, and still does after
+    `timeout` seconds, BlockingIOError says `message`.
     """
     from filelock import FileLock, Timeout  # imported here: it takes longer to load than its users
 
@@ -177,11 +166,7 @@ def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Let what a library raises while it writes a file, as on a full disk, be an `OSError` that names it.
 
-    Args:
-        path: The file, also a temporary one, whose final name is told.
-
-    Raises:
-        OSError: In place of any error but those for wrong arguments.
+    Of a temporary file the final name is told. Errors for wrong arguments stay as they are.
     """
     try:
         yield
@@ -209,9 +194,8 @@ def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
 def read_json(path: str | os.PathLike[str], most: int = LARGEST_JSON) -> Any:
     """What a JSON file holds.
 
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It is not JSON, or has more than `most` bytes: they take some twenty times as much memory.
+    OSError where it cannot be read, ValueError where it is not JSON or has more than `most` bytes: they take
+    some twenty times as much memory.
     """
     path = Path(path)
     if path.stat().st_size > most:

@@ -14,16 +14,10 @@ LARGEST_ARRAY = 1 << 28
 
 
 def read_npz(path: str | os.PathLike[str], expected: str, name: str | None = None) -> np.ndarray[Any, Any]:
-    """Read an array without objects.
+    """Read an array without objects; `expected` is what the file must be, for messages.
 
-    Args:
-        path: The file.
-        expected: What the file must be, for messages.
-        name: Of the array; by default the file must have one alone.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It has no such array, or is larger than `LARGEST_ARRAY`.
+    Without `name` the file must have one array alone. OSError where it cannot be read, ValueError where it
+    has no such array, or is larger than `LARGEST_ARRAY`.
     """
     path = Path(path)
     try:

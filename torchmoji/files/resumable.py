@@ -31,14 +31,9 @@ _ANEW = "delete it to begin anew"
 
 
 def fingerprint(path: str | os.PathLike[str], content: bool = False) -> list[Any]:
-    """What tells a file from another one.
+    """What tells a file from another one: its `content`, or size and time of the last change.
 
-    Args:
-        path: The file.
-        content: By its bytes; otherwise by size and time of the last change, which any size of file allows.
-
-    Raises:
-        FileNotFoundError: There is no such file.
+    The latter takes no longer for a large file.
     """
     if content:
         return [sha256(path)]
@@ -58,19 +53,11 @@ def can_be_resumed(path: str | os.PathLike[str]) -> bool:
 class PartialFile:
     """A file that is being written. A context manager; the file has its name when the block ends well.
 
-    Args:
-        path: The file, with one of the endings `RESUMABLE`.
-        columns: Numbers in a row of an `.npy` file.
-        about: What the rows are made from, as JSON can hold it.
-        resume: Continue the unfinished file, where there is one.
-        dtype: Of the numbers of an `.npy` file.
-
-    Attributes:
-        done: Rows that are in the file already.
-
-    Raises:
-        ValueError: The ending is another, or the unfinished file is damaged or made from something else.
-        BlockingIOError: Another process writes this file.
+    `path` has one of the endings `RESUMABLE`. `columns` and `dtype` are those of an `.npy` file's rows;
+    `about` is what they are made from, as JSON can hold it. With `resume` the unfinished file is continued,
+    where there is one: `done` rows are in it already. Raises ValueError where the ending is another, or the
+    unfinished file is damaged or made from something else, and BlockingIOError where another process writes
+    this file.
     """
 
     def __init__(
@@ -166,11 +153,7 @@ class PartialFile:
         return rows, size, checksum, about
 
     def skip(self, texts: Iterable[T]) -> Iterator[T]:
-        """Leave out the texts whose rows are in the file.
-
-        Raises:
-            ValueError: There are fewer.
-        """
+        """Leave out the texts whose rows are in the file; ValueError where there are fewer."""
         remaining = iter(texts)
         there = sum(1 for _ in islice(remaining, self.done))
         if there < self.done:

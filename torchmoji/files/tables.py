@@ -47,18 +47,14 @@ _AS_CSV = "save it as CSV (in Excel: Save As, 'CSV UTF-8')"
 _NAME_A_COLUMN = "name one of these"
 _ROWS_AT_ONCE = 4096
 _MOST_AT_ONCE = 1 << 26
-_LARGEST_COLUMN = 1 << 30
-"""Bytes of a column in a row group, as a Parquet file declares them."""
-_LARGEST_ROW = 1 << 28
-"""Bytes of a row of Parquet and its like as Python's values."""
-_OBJECT = 56
-"""Bytes of a small value of Python, and its place in a list."""
+_LARGEST_COLUMN = 1 << 30  # bytes of a column in a row group, as a Parquet file declares them
+_LARGEST_ROW = 1 << 28  # bytes of a row of Parquet and its like as Python's values
+_OBJECT = 56  # bytes of a small value of Python, and its place in a list
 _UNREAD = ("list_view", "run_end_encoded", "union")
 _BLOCK = 1 << 16
 _BLANKS = re.compile(r"\s*")
 _UNDECODED = re.compile("[\udc80-\udcff]")
-_BAD_LINE = "\udcff"
-"""In the place of a line that could not be decoded."""
+_BAD_LINE = "\udcff"  # in the place of a line that could not be decoded
 
 Row = Mapping[str, Any]
 NumberedRow = tuple[int, dict[str, Any]]
@@ -285,12 +281,7 @@ class _Bz2(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer; 0 bytes are the end.
-
-        Raises:
-            EOFError: A stream has no end.
-            OSError: What follows is no stream.
-        """
+        """Fill a buffer; 0 bytes are the end. EOFError: no end of a stream; OSError: no stream follows."""
         data = b""
         while not data:
             block = b""
@@ -833,13 +824,10 @@ def write_lines(rows: Iterable[Row], file: IO[str], kind: str, flush: bool = Fal
 
 
 def to_lines(rows: Iterable[Row], kind: str, columns: Sequence[str] | None = None) -> Iterator[str]:
-    """Each row as a line of CSV, TSV or JSON.
+    """Each row, column -> value, as a line of CSV, TSV or JSON: `kind` is the ending.
 
-    Args:
-        rows: Column -> value.
-        kind: The ending.
-        columns: Those of a header that is there already; without it the first row gives the header, which
-            stands before that row's line.
+    `columns` are those of a header that is there already; without them the first row gives the header, which
+    stands before that row's line.
     """
     delimiter = "\t" if kind == ".tsv" else ","
     for number, row in enumerate(rows, start=1):
@@ -864,11 +852,7 @@ def _check_columns(row: Row, columns: Sequence[str], number: int) -> None:
 
 
 def as_json(value: Any) -> str:
-    """A row or a cell as JSON, in which a number that is none is null.
-
-    Raises:
-        ValueError: It has too many lists in lists, which can be read only.
-    """
+    """A row or a cell as JSON, a number that is none as null; ValueError for lists nested too deep."""
     try:
         try:
             return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)

@@ -71,15 +71,10 @@ def build_graph(
 ) -> onnx.ModelProto:
     """Make the graph.
 
-    Args:
-        layers: Those of `torchmoji.weights.layers.LAYERS`, with or without the output layer.
-        outputs: Some of `probabilities`, `logits`, `features` and `attention`.
-        int8: Round the embedding and the LSTMs' matrices to int8, one scale for each row.
-        metadata: Strings that go with the graph.
-        multi_label: Each output is a class on its own.
-
-    Raises:
-        ValueError: The layers are not those of a model.
+    `layers` are those of `torchmoji.weights.layers.LAYERS`, with or without the output layer; `outputs` are
+    some of `probabilities`, `logits`, `features` and `attention`. `int8` rounds the embedding and the LSTMs'
+    matrices to int8, one scale for each row; with `multi_label` each output is a class on its own. The
+    strings of `metadata` go with the graph. ValueError where the layers are not those of a model.
     """
     sizes = model_sizes(layers)
     features = 4 * sizes.hidden_size + sizes.embedding_dim
@@ -260,17 +255,11 @@ def _onnx_gates(rows: Array) -> Array:
 
 
 class Content(NamedTuple):
-    """What a graph is made of.
+    """What a graph is made of."""
 
-    Attributes:
-        shapes: Of its constants, by name.
-        hidden_size: Of its LSTMs.
-        int8: Whether these run in int8.
-    """
-
-    shapes: dict[str, tuple[int, ...]]
-    hidden_size: int
-    int8: bool
+    shapes: dict[str, tuple[int, ...]]  # of its constants, by name
+    hidden_size: int  # of its LSTMs
+    int8: bool  # whether these run in int8
 
 
 _TYPES: dict[int, np.dtype[Any]] = {
@@ -283,10 +272,8 @@ _TYPES: dict[int, np.dtype[Any]] = {
 def check_graph(model: onnx.ModelProto) -> Content:
     """Check that a graph is one of `build_graph`, node by node, with constants that are whole and finite.
 
-    So nothing in it runs for ever, or grows beyond what the file holds and a batch needs.
-
-    Raises:
-        ValueError: Says what else it has.
+    So nothing in it runs for ever, or grows beyond what the file holds and a batch needs. ValueError says
+    what else it has.
     """
     graph = model.graph
     if model.functions or graph.sparse_initializer or model.training_info:

@@ -22,13 +22,10 @@ THREADS_SWITCH = "TORCHMOJI_THREADS"
 
 
 def require_onnx(package: str) -> Any:
-    """Import a package of the extra `onnx`, without telemetry.
+    """Import a package of the extra `onnx` as `require` does, without telemetry.
 
     onnxruntime reports to its maker from its import on unless the environment tells it not to; where the
     environment has that switch, what it says holds.
-
-    Raises:
-        ModuleNotFoundError: It is missing; the message says how to install it.
     """
     is_set = _TELEMETRY_SWITCH in os.environ
     os.environ.setdefault(_TELEMETRY_SWITCH, "1")
@@ -73,15 +70,9 @@ def _adds_in_16_bits() -> bool:
 def check_content(data: bytes, name: str) -> "Content":
     """Refuse a graph that has data outside its file, that could run for ever, or is larger than its file.
 
-    Older versions of onnxruntime, 1.23 for one, read data from any path.
-
-    Args:
-        data: The content of an ONNX file.
-        name: What messages call the file.
-
-    Raises:
-        ValueError: There are such data, or anything that `export` does not write, or the file is damaged.
-        ModuleNotFoundError: onnx is missing.
+    Older versions of onnxruntime, 1.23 for one, read data from any path. Messages call the file `name`.
+    Raises ValueError where there are such data, or anything that `export` does not write, or the file is
+    damaged; ModuleNotFoundError without onnx.
     """
     onnx = require_onnx("onnx")
     from torchmoji.onnx.graph import check_graph
@@ -158,16 +149,10 @@ def _structure(data: bytes, start: int, end: int, path: tuple[int, ...] = ()) ->
 
 
 def make_session(data: bytes, name: str, threads: int) -> Any:
-    """Load a graph into onnxruntime, for the CPU.
+    """Load the checked content of an ONNX file into onnxruntime, for the CPU; messages call the file `name`.
 
-    Args:
-        data: The content of an ONNX file, checked.
-        name: What messages call the file.
-        threads: Of one call.
-
-    Raises:
-        ValueError: The file is damaged, or has operators that onnxruntime lacks.
-        ModuleNotFoundError: onnxruntime is missing.
+    `threads` are those of one call. Raises ValueError where the file is damaged or has operators that
+    onnxruntime lacks, ModuleNotFoundError without onnxruntime.
     """
     onnxruntime = require_onnx("onnxruntime")
     options = onnxruntime.SessionOptions()
@@ -189,14 +174,11 @@ def make_session(data: bytes, name: str, threads: int) -> Any:
 
 
 class HeldSession:
-    """A session that is made where it is first needed.
+    """A session that is made where it is first needed, from the checked content of an ONNX file.
 
     It is made once more where it cannot be used: after a pickle, after a fork, which its threads do not
     survive, and with another number of threads. Copies of a model share one, so each time it is made once.
-
-    Args:
-        data: The content of an ONNX file, checked.
-        name: What messages call the file.
+    Messages call the file `name`.
     """
 
     def __init__(self, data: bytes, name: str) -> None:

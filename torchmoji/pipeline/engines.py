@@ -33,29 +33,20 @@ Backend = Literal["auto", "onnx", "torch"]
 
 
 class Engine(Protocol):
-    """A model behind a pipeline.
+    """A model behind a pipeline."""
 
-    Attributes:
-        multi_label: Each class is judged on its own.
-        about: What a file says of itself that a pipeline needs: `vocabulary`, `classes` and the like.
-    """
-
-    multi_label: bool
+    multi_label: bool  # each class is judged on its own
     nb_classes: int | None
     nb_tokens: int
     nb_features: int
-    about: dict[str, Any]
+    about: dict[str, Any]  # what a file says that a pipeline needs: `vocabulary`, `classes` and the like
 
     @property
     def name(self) -> str:
         """Its backend and precision, such as "onnx, float32"."""
 
     def to(self, device: "str | torch.device") -> None:
-        """Compute on another device from now on.
-
-        Raises:
-            ValueError: There is no such device, or the engine cannot use it.
-        """
+        """Compute on another device from now on; ValueError where it is missing or cannot be used."""
 
     def probabilities(self, ids: Array, max_rows: int | None = None) -> tuple[Floats, Floats]:
         """Token ids (n, time) to probabilities (n, C) and attention (n, time)."""
@@ -125,11 +116,9 @@ class TorchEngine:
 
 
 class OnnxEngine:
-    """A file of `torchmoji.onnx.model.export`.
+    """A file of `torchmoji.onnx.model.export`, by its path or its content.
 
-    Args:
-        file: Its path or its content. It needs what is asked of it: probabilities, features, attention.
-        threads: Of one call; see `OnnxModel`.
+    It needs what is asked of it: probabilities, features, attention. For `threads` see `OnnxModel`.
     """
 
     def __init__(self, file: str | os.PathLike[str] | bytes, threads: int | None = None) -> None:
@@ -170,18 +159,12 @@ def torch_engine(
     multi_label: bool = False,
     threads: int | None = None,
 ) -> TorchEngine:
-    """Load weights for torch.
+    """Load weights for torch: safetensors, a torch file or, with the extra `keras`, HDF5.
 
-    Args:
-        weights: Safetensors, a torch file or, with the extra `keras`, HDF5.
-        device: Such as "cuda"; the CPU by default.
-        precision: "float32", "bfloat16" or another floating type of torch, or its name.
-        multi_label: Each output is a class on its own.
-        threads: Of the process, from now on: torch has one number for all.
-
-    Raises:
-        ValueError: The precision is no floating type of torch, there is no such device, or the weights are
-            not this model's.
+    The device is such as "cuda", by default the CPU; the precision "float32", "bfloat16" or another floating
+    type of torch, or its name. With `multi_label` each output is a class on its own. `threads` are those of
+    the process, from now on: torch has one number for all. ValueError where the precision is no floating type
+    of torch, there is no such device, or the weights are not this model's.
     """
     import torch
 
@@ -214,17 +197,11 @@ def onnx_engine(
     multi_label: bool = False,
     threads: int | None = None,
 ) -> OnnxEngine:
-    """Load an ONNX file, or weights of any format.
+    """Load an `.onnx` file, which has its precision, or weights of any format.
 
-    Args:
-        weights: An `.onnx` file, which has its precision, or weights.
-        device: The CPU.
-        precision: "float32", the default, or "int8".
-        multi_label: Each output is a class on its own.
-        threads: Of one call; by default those of torch where it is imported, else all CPUs.
-
-    Raises:
-        ValueError: The precision is another, the device is not the CPU, or the file has another precision.
+    The device is the CPU, the precision "float32", the default, or "int8". With `multi_label` each output is
+    a class on its own. `threads` are those of one call, by default those of torch where it is imported, else
+    all CPUs. ValueError where the precision or the device is another, or the file has another precision.
     """
     if not _is_cpu(device):
         raise ValueError(f"the ONNX engine runs on the CPU: leave out device={str(device)!r}, or use torch")
@@ -252,11 +229,7 @@ ENGINES: dict[str, Callable[..., Engine]] = {"onnx": onnx_engine, "torch": torch
 
 
 def check_threads(threads: int | None) -> None:
-    """Complain of a number of threads that is none.
-
-    Raises:
-        ValueError: It is not None and no whole number from 1 to `MOST_THREADS`.
-    """
+    """Refuse, by a ValueError, what is neither None nor a whole number from 1 to `MOST_THREADS`."""
     if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
         raise ValueError(f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
 
@@ -270,16 +243,8 @@ def chosen_backend(
     """Say which engine of `ENGINES` computes.
 
     Of itself, "auto" is ONNX where the extra is installed, else torch. What only one of them can do decides:
-    ONNX runs `.onnx` files and int8, torch other devices than the CPU and other precisions.
-
-    Args:
-        backend: One of `ENGINES`, or "auto".
-        weights: The file.
-        device: See `torch_engine`.
-        precision: See `torch_engine` and `onnx_engine`.
-
-    Raises:
-        ValueError: There is no such backend, or it cannot run an `.onnx` file.
+    ONNX runs `.onnx` files and int8, torch other devices than the CPU and other precisions. ValueError where
+    there is no such backend, or it cannot run an `.onnx` file.
     """
     if backend not in ("auto", *ENGINES):
         known = ", ".join(map(repr, ["auto", *ENGINES]))

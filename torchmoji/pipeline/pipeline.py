@@ -68,8 +68,7 @@ T = TypeVar("T")
 
 LONGEST = 512
 """Tokens of a text, at most, unless `max_length` says otherwise."""
-_BAR_FROM = 4 * WINDOW
-"""Texts from which a progress bar is shown on a terminal."""
+_BAR_FROM = 4 * WINDOW  # texts from which a progress bar is shown on a terminal
 
 
 class MojiPipeline:

@@ -35,8 +35,7 @@ R = TypeVar("R")
 
 ATTEMPTS = 4
 """Processes that may die over an item."""
-_AHEAD = 2
-"""Items for each worker that are read before the first result of them is taken."""
+_AHEAD = 2  # items for each worker that are read before the first result of them is taken
 _PROGRAM = (
     "import pickle, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "sys.path[:] = pickle.load(sys.stdin.buffer); "
@@ -47,11 +46,7 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", THREAD
 
 
 def checked_workers(workers: object) -> int:
-    """The number of workers, from 1 on.
-
-    Raises:
-        ValueError: It is none.
-    """
+    """The number of workers, a whole one from 1 on; anything else is a ValueError."""
     if isinstance(workers, bool) or not hasattr(workers, "__index__") or int(workers) < 1:
         raise ValueError(f"workers must be a whole number from 1 on, got {workers!r}")
     return int(workers)
@@ -60,16 +55,11 @@ def checked_workers(workers: object) -> int:
 class Workers(Generic[T, R]):
     """A pool of processes, to be used as a context manager, which ends them.
 
-    Args:
-        load: Called once in each process; returns the function that is applied to items. It is pickled, also
-            where it is a closure or was defined in a program.
-        workers: Processes, at most; each is started with its first item.
-        threads: Of each process, for torch, NumPy and ONNX Runtime; by default the cores divided by the
-            workers, at least 1.
-
-    Raises:
-        ValueError: `workers` or `threads` is no whole number from 1 on.
-        Exception: `load` cannot be pickled.
+    `load` is called once in each process and returns the function that is applied to items; it is pickled,
+    also where it is a closure or was defined in a program. There are at most so many `workers`, each started
+    with its first item. `threads` of each process are for torch, NumPy and ONNX Runtime; by default the cores
+    divided by the workers, at least 1. ValueError where `workers` or `threads` is no whole number from 1 on,
+    and any other error where `load` cannot be pickled.
     """
 
     def __init__(
@@ -103,12 +93,8 @@ class Workers(Generic[T, R]):
     def map(self, items: Iterable[T]) -> Iterator[R]:
         """Apply the function to items, of which a few for each worker are read ahead.
 
-        Yields:
-            The results, in the order of the items.
-
-        Raises:
-            Exception: What the function, or `load`, raised for an item, after the results of those before.
-            ChildProcessError: Several processes died over one item.
+        The results are in the order of the items. What the function, or `load`, raised for an item comes
+        after the results of those before; where several processes died over one item, ChildProcessError.
         """
         pending: deque[Future[bytes]] = deque()
         remaining = iter(items)

@@ -26,17 +26,12 @@ from torchmoji.plot.lettering import (
 )
 
 # in points
-_WIDTHS = (210.0, 540.0)
-"""Of a new figure, at least, as the colour bar has to fit, and at most."""
-_SIZES = (11.0, 10.0, 9.0, 8.0, 7.0, 6.0, 5.0)
-"""Of the font: the first at which all words are within the axes."""
-_BAR = 46.0
-"""Height of the colour bar with its label."""
-_LINE = 1.9
-"""Height of a line, in font sizes."""
+_WIDTHS = (210.0, 540.0)  # of a new figure, at least, as the colour bar has to fit, and at most
+_SIZES = (11.0, 10.0, 9.0, 8.0, 7.0, 6.0, 5.0)  # of the font: the first at which all words are in the axes
+_BAR = 46.0  # height of the colour bar with its label
+_LINE = 1.9  # height of a line, in font sizes
 _LONGEST_WORD = 28
-_INVISIBLE = "·"
-"""Written for a word of control characters alone."""
+_INVISIBLE = "·"  # written for a word of control characters alone
 
 
 class _Cell(NamedTuple):

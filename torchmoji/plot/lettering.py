@@ -25,8 +25,7 @@ from torchmoji.plot.glyphs import CELL, emoji_image, has_image
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#808080")
 """Colours that colour-blind people can tell apart: Okabe and Ito (2008), with grey in place of black."""
 
-_EMOJI_HEIGHT = 1.2
-"""Of an emoji within text, in font sizes."""
+_EMOJI_HEIGHT = 1.2  # of an emoji within text, in font sizes
 _NOT_FOR_TEXT = ("cmb", "cmex", "cmmi", "cmr", "cmss", "cmsy", "cmtt", "STIXNon", "STIXSize", "Last Resort")
 """Beginnings of names: matplotlib's fonts for formulas, and one that draws boxes for whatever it is given."""
 
@@ -39,11 +38,8 @@ def new_axes(
 ) -> Axes:
     """Axes of a new figure of pyplot, which shows it in scripts and in notebooks.
 
-    Args:
-        width: Of the figure, in inches.
-        height: Of the figure, in inches.
-        pad: At its edges, in points.
-        layout: "compressed" for axes of a fixed aspect.
+    Its width and height are in inches, `pad` at its edges in points; "compressed" is for axes of a fixed
+    aspect.
     """
     from matplotlib import pyplot
 
@@ -271,14 +267,9 @@ def put_title(ax: Axes, title: str, size: float = 12) -> None:
 
 
 def class_ticks(ax: Axes, axis: Literal["x", "y"], labels: list[str], points: float, size: float) -> None:
-    """Write the names of classes at the ticks 0, 1 and so on.
+    """Write the names of classes at the ticks 0, 1 and so on; emojis are pictures, where there is one.
 
-    Args:
-        ax: Where.
-        axis: Of the ticks.
-        labels: Emojis are drawn as pictures, where there is one; others are written.
-        points: Width and height of the pictures.
-        size: Of the font, in points.
+    `points` are width and height of the pictures, `size` is that of the font, in points.
     """
     pictured = [has_image(label) for label in labels]
     names = [

@@ -32,12 +32,10 @@ METHODS = ("pca", "tsne")
 _MARKERS = "osD^vPX*"
 _LONGEST_TEXT = 40
 _TEXT_SIZE = 8.0
-_TRIED = 20
-"""Points looked at for each text to be written."""
+_TRIED = 20  # points looked at for each text to be written
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 """From a point to its text, the best first: right, left, above, below, and between these."""
-_BEFORE_TSNE = 50
-"""Components of PCA that t-SNE starts from, as its authors advise."""
+_BEFORE_TSNE = 50  # components of PCA that t-SNE starts from, as its authors advise
 
 
 def encoding_map(
@@ -134,10 +132,8 @@ def _plane(rows: Array, method: str, seed: int) -> tuple[Array, list[str]]:
 class EmojiMarkers(Artist):
     """One emoji drawn at many points; a box of its own for each would take milliseconds to draw.
 
-    Args:
-        emoji: It must have a picture.
-        points: In the data's coordinates, (n, 2).
-        size: Width and height in points of print.
+    It must have a picture. `points` are in the data's coordinates (n, 2), `size` is width and height in
+    points of print.
     """
 
     def __init__(self, emoji: str, points: Array, size: float) -> None:

@@ -17,26 +17,13 @@ from torchmoji.corpus.shards import TokenRows
 
 BLOCK_ROWS = 256
 WINDOW_BLOCKS = 4096
-_BUCKET_BATCHES = 100
-"""Texts are sorted by length within so many batches, chosen at random."""
+_BUCKET_BATCHES = 100  # texts are sorted by length within so many batches, chosen at random
 
 RowNumbers = npt.NDArray[np.int64]
 
 
 class DataOrder:
-    """Gives the rows of each step.
-
-    Args:
-        rows: The texts.
-        batch_size: Texts in a step.
-        seed: Decides the order.
-
-    Attributes:
-        steps_a_pass: Batches of a pass.
-
-    Raises:
-        ValueError: There are no texts.
-    """
+    """Gives the rows of each step, in an order that `seed` decides; ValueError where there are no texts."""
 
     def __init__(self, rows: TokenRows, batch_size: int, seed: int) -> None:
         if len(rows) == 0:
@@ -64,11 +51,7 @@ class DataOrder:
         return max(1, round(self.steps_a_pass * passes))
 
     def seen(self, passes: float) -> npt.NDArray[np.bool_]:
-        """Which of the texts (n,) training sees in so many passes, above 0.
-
-        Raises:
-            ValueError: They are not above 0.
-        """
+        """Which of the texts (n,) training sees in so many passes; ValueError where they are not above 0."""
         if not passes > 0:
             raise ValueError(f"passes must be above 0, got {passes:g}")
         is_seen = np.zeros(len(self.rows), dtype=bool)

@@ -57,11 +57,8 @@ class Processes:
 def joined_processes(device: str | torch.device | None = None) -> Iterator[Processes]:
     """Join the processes that `torchrun` started, within the block; without it there is this one alone.
 
-    Args:
-        device: Where to compute; by default CUDA where it is there, a device for each process of a machine.
-
-    Raises:
-        ValueError: There is no such device.
+    They compute by default on CUDA where it is there, a device for each process of a machine. ValueError
+    where there is no such device.
     """
     count, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     name = device if device is not None else "cuda" if torch.cuda.is_available() else "cpu"
@@ -104,13 +101,7 @@ class BatchRows:
 
 
 class BatchDropout(nn.Dropout):
-    """`nn.Dropout` for inputs (n, ...), a row for each text.
-
-    Args:
-        p: Probability of dropping a number.
-        batch: Says which texts the rows are.
-        layer: Number of this layer, so that layers differ.
-    """
+    """`nn.Dropout` for inputs (n, ...), a row for each text of `batch`; layers with other numbers differ."""
 
     def __init__(self, p: float, batch: BatchRows, layer: int) -> None:
         super().__init__(p)
@@ -133,8 +124,7 @@ class BatchDropout(nn.Dropout):
 def batch_dropout(model: nn.Module, seed: int) -> Iterator[BatchRows]:
     """Let the `TorchMoji` in a model, if there is one, drop in this way within the block.
 
-    Yields:
-        What must be set to the texts that are computed.
+    What it yields must be set to the texts that are computed.
     """
     batch = BatchRows(seed)
     part = next((part for part in model.modules() if isinstance(part, TorchMoji)), None)

@@ -38,8 +38,7 @@ from torchmoji.training.loop import seeded
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
-_REPORT_EVERY = 50
-"""Steps after which progress is reported."""
+_REPORT_EVERY = 50  # steps after which progress is reported
 _ADAM = ("step", "exp_avg", "exp_avg_sq")
 """What Adam keeps of a weight: a number of steps, and two averages of the weight's shape."""
 
@@ -69,25 +68,15 @@ def train_model(
 ) -> Trained[Model]:
     """Train any model that gives logits (n, C) for token ids (n, time), or go on where it was interrupted.
 
-    Args:
-        make: Gives the model as it starts, with torch's generators seeded by the settings.
-        corpus: Of the texts.
-        folder: Holds `checkpoint.safetensors` and `metrics.jsonl`. A run that finds a checkpoint goes on from
-            there; in one process, it ends with the same weights as one never interrupted.
-        settings: How to train; sizes and rates of dropout are the model's own affair.
-        rows: The texts of "train" and "validation" as the model reads them, in the corpus's order; by default
-            those of the corpus. The latter are what `settings.evaluate_every` is about.
-        processes: Those that train together; by default this one alone, on the CPU.
-        checkpoint_seconds: How often to write the checkpoint.
-        progress: Show a progress bar.
+    `make` gives the model as it starts, with torch's generators seeded by the settings; its sizes and rates
+    of dropout are its own affair. The folder holds `checkpoint.safetensors` and `metrics.jsonl`: a run that
+    finds a checkpoint goes on from there; in one process, it ends with the same weights as one never
+    interrupted. `rows` are the texts of "train" and "validation" as the model reads them, in the corpus's
+    order, by default those of the corpus; the latter are what `settings.evaluate_every` is about. By default
+    this process trains alone, on the CPU. Torch's global generators are left as they were.
 
-    Returns:
-        The trained model and what it took. Torch's global generators are left as they were.
-
-    Raises:
-        FileNotFoundError: There is no file of soft targets or embeddings.
-        ValueError: The checkpoint is damaged or of another run, or soft targets or embeddings do not fit.
-        FloatingPointError: The loss is not finite.
+    Raises FileNotFoundError where there is no file of soft targets or embeddings, ValueError where they do
+    not fit or the checkpoint is damaged or of another run, FloatingPointError where the loss is not finite.
     """
     processes = processes or Processes(torch.device("cpu"))
     if settings.bfloat16 is None:  # where all processes are fast at it
@@ -113,12 +102,9 @@ def train_model(
 def weight_average(model: nn.Module, decay: float) -> AveragedModel:
     """An average of a model's weights over the steps of training, which guesses better than the last ones.
 
-    Its decay rises with the steps, so that the first weights are soon forgotten (as in TensorFlow's
+    It starts at the model's weights; after each step the model goes to `update_parameters`. Its decay, from 0
+    to 1, rises with the steps up to `decay`, so that the first weights are soon forgotten (as in TensorFlow's
     ExponentialMovingAverage).
-
-    Args:
-        model: Its weights are where the average starts; after each step it goes to `update_parameters`.
-        decay: Of the average at a step, at most, from 0 to 1.
     """
 
     def update(averages: Any, weights: Any, count: Tensor | int) -> None:
@@ -321,18 +307,10 @@ class Stepper:
         self._parallel = processes.parallel(model)
 
     def step(self, number: int, rows: RowNumbers, rate: float) -> tuple[float, float]:
-        """Update the weights once.
+        """Update the weights once; steps count from 0, `rows` are the same in all processes.
 
-        Args:
-            number: Of the step, from 0 on.
-            rows: Its texts, the same in all processes.
-            rate: Learning rate.
-
-        Returns:
-            The mean loss of the samples, and the norm of the gradients before they are scaled down.
-
-        Raises:
-            FloatingPointError: One of them is not finite; the weights are as before.
+        Returns the mean loss of the samples, and the norm of the gradients before they are scaled down.
+        FloatingPointError where one of them is not finite; the weights are then as before.
         """
         self.optimizer.zero_grad()
         loss = self._gradients(number, rows)
@@ -391,15 +369,9 @@ def _digest(notes: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def save_training(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
-    """Write the state of a run, whole or not at all; power may fail as soon as this returns.
+    """Write the state of a run, safetensors, whole or not at all; power may fail as soon as this returns.
 
-    Args:
-        path: The file, safetensors.
-        tensors: Of any device.
-        notes: What else there is, as JSON can hold it.
-
-    Raises:
-        OSError: The file cannot be written.
+    The tensors may be on any device, the notes are what JSON can hold. OSError where it cannot be written.
     """
     text = json.dumps(dict(notes), default=float)  # for NumPy's integers
     stored: dict[str, Tensor] = {}
@@ -417,11 +389,7 @@ def save_training(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str,
 
 
 def load_training(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Read what `save_training` wrote, tensors on the CPU; None where there is no file.
-
-    Raises:
-        ValueError: The file is damaged.
-    """
+    """Read what `save_training` wrote, tensors on the CPU; None without a file, ValueError if damaged."""
     if not path.is_file():
         return None
     try:

@@ -25,8 +25,7 @@ from torchmoji.files.tables import npy_header
 from torchmoji.model_def import TorchMoji
 from torchmoji.pretraining.settings import Settings
 
-_TEACHER_ROWS = 4096
-"""Texts that a teacher is asked about at once."""
+_TEACHER_ROWS = 4096  # texts that a teacher is asked about at once
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
@@ -36,16 +35,9 @@ Targets = npt.NDArray[np.float16]
 class PretrainingLoss:
     """Sums the loss of samples.
 
-    Args:
-        corpus: Of the run.
-        settings: Of the run.
-
-    Attributes:
-        embedding_size: Numbers D of an embedding target; None where there are none.
-
-    Raises:
-        FileNotFoundError: There is no file of soft targets or embeddings.
-        ValueError: They do not fit the corpus.
+    `embedding_size` are the numbers D of an embedding target, None where there are none. Raises
+    FileNotFoundError where there is no file of soft targets or embeddings, ValueError where they do not fit
+    the corpus.
     """
 
     def __init__(self, corpus: Corpus, settings: Settings) -> None:
@@ -66,16 +58,10 @@ class PretrainingLoss:
         self.embedding_size = None if self._embeddings is None else self._embeddings.shape[1]
 
     def __call__(self, output: Tensor, owners: Tensor, classes: Tensor, rows: Rows) -> Tensor:
-        """The sum of the samples' losses.
+        """The sum of the samples' losses, a scalar.
 
-        Args:
-            output: Logits (n, C); of a `ModelWithEmbeddings` in training (n, C + D).
-            owners: The text of each sample (samples,).
-            classes: Its label (samples,).
-            rows: Numbers of the texts in the corpus (n,).
-
-        Returns:
-            A scalar.
+        `output` are logits (n, C), of a `ModelWithEmbeddings` in training (n, C + D); `owners` and `classes`
+        each sample's text and label (samples,), `rows` the texts' numbers in the corpus (n,).
         """
         output = output.float()
         logits, predicted = output[:, : self._nb_classes], output[:, self._nb_classes :]
@@ -94,14 +80,9 @@ class PretrainingLoss:
 
 
 class ModelWithEmbeddings(nn.Module):
-    """A model that gives embeddings beside its logits, in training mode.
+    """A model that gives embeddings of `size` numbers D beside its logits, in training mode.
 
-    Args:
-        model: Gives logits.
-        size: Numbers D in an embedding. The layer for them begins with zeros.
-
-    Attributes:
-        model: As given.
+    The layer for them begins with zeros.
     """
 
     def __init__(self, model: TorchMoji, size: int) -> None:
@@ -183,11 +164,7 @@ def save_embedding_targets(
 
 
 def normalized_embeddings(embeddings: Floats, shape: tuple[int, int]) -> Floats:
-    """An encoder's embeddings (n, D), normalized; zeros stay zeros.
-
-    Raises:
-        ValueError: They are not of the expected shape, or not finite.
-    """
+    """An encoder's embeddings (n, D), normalized but for zeros; ValueError if misshapen or not finite."""
     if embeddings.shape != shape or not np.isfinite(embeddings).all():
         raise ValueError(f"the encoder gave {embeddings.shape}, expected {shape} finite numbers")
     return unit_rows(embeddings)
@@ -217,16 +194,9 @@ def open_float16(
 ) -> Targets:
     """Map an .npy file of float16 into memory.
 
-    Args:
-        path: The file.
-        content: What it should hold, for the messages, as are `owner` and `meaning`.
-        owner: What it belongs to.
-        shape: Rows, and columns where they are known.
-        meaning: What rows and columns are.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It holds something else.
+    The shape is rows, and columns where they are known. Messages say what it should hold (`content`), what it
+    belongs to (`owner`) and what rows and columns are (`meaning`). FileNotFoundError where there is no such
+    file, ValueError where it holds something else.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no file of {content} {os.fspath(path)}: check the path")

@@ -183,11 +183,7 @@ def train(
 
 
 def new_model(settings: Settings, nb_tokens: int, nb_classes: int) -> TorchMoji:
-    """A model with fresh weights that gives logits; uses torch's global generator.
-
-    Raises:
-        ValueError: There is only one emoji.
-    """
+    """A model with fresh weights (torch's global generator) that gives logits; ValueError for one emoji."""
     if nb_classes < 2:
         raise ValueError("a model needs at least two emojis to tell apart: build the corpus with more")
     model = TorchMoji(
@@ -209,8 +205,7 @@ def store(
 ) -> dict[str, Scores]:
     """Adjust a trained model to the prior, write its files but for the card, and score it.
 
-    Returns:
-        Name -> scores on the validation texts, those of the stored model first; empty without such texts.
+    Returns name -> scores on the validation texts, those of the stored model first; empty without such texts.
     """
     model, counts, classes = trained.model, corpus.class_counts("train"), corpus.classes
     rows = corpus.rows("validation")

@@ -23,15 +23,8 @@ class TrainingProgress:
     """Reports how a training goes: as a bar, in the log and in `metrics.jsonl`.
 
     A run that goes on from a checkpoint cuts off what was written after it, so that each step stands there
-    once.
-
-    Args:
-        folder: For the file.
-        total_steps: Of the run.
-        step: Those done.
-        written: Bytes of the file at that step.
-        shown: Show a bar where there is a terminal.
-        is_first: Whether this process says anything at all.
+    once: at `step` the file had `written` bytes. `shown` is for a bar where there is a terminal; a process
+    that is not the first says nothing at all.
     """
 
     def __init__(
@@ -101,11 +94,9 @@ class TrainingProgress:
 def deferred_signals() -> Iterator[list[signal.Signals]]:
     """Defer Ctrl-C (SIGINT) and SIGTERM to the end of the block; a second one takes effect at once.
 
-    Outside the main thread, where Python allows no handlers, nothing is deferred. Neither is a signal whose
-    handler is not Python's default: another program has plans for it.
-
-    Yields:
-        The signals that came, at which the block is to look between two steps: none or one.
+    Yields the signals that came, none or one, at which the block is to look between two steps. Outside the
+    main thread, where Python allows no handlers, nothing is deferred. Neither is a signal whose handler is
+    not Python's default: another program has plans for it.
     """
     came: list[signal.Signals] = []
     before: dict[signal.Signals, Any] = {}

@@ -17,8 +17,7 @@ from torchmoji.corpus.shards import TokenRows
 from torchmoji.pretraining.distributed import Processes
 from torchmoji.training.metrics import device_of
 
-_WINDOW_ROWS = 8192
-"""Texts that are sorted by length together."""
+_WINDOW_ROWS = 8192  # texts that are sorted by length together
 _GUESSES = 5
 
 Integers = npt.NDArray[np.int64]
@@ -26,25 +25,15 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Scores:
-    """Shares from 0 to 1.
+    """Shares from 0 to 1, but for numbers of texts and the loss; lists go emoji by emoji."""
 
-    Attributes:
-        texts: How many there were.
-        loss: Mean cross-entropy of a label; 87 at most for one, where a model gives probabilities.
-        first: Texts whose first guess is one of their emojis.
-        first_five: Texts with one of their emojis among the first five guesses.
-        class_first: For each emoji, the texts with it that have it as first guess.
-        class_first_five: For each emoji, the texts with it that have it among the first five guesses.
-        counts: For each emoji, the number of texts with it.
-    """
-
-    texts: int
-    loss: float
-    first: float
-    first_five: float
-    class_first: list[float]
-    class_first_five: list[float]
-    counts: list[int]
+    texts: int  # how many there were
+    loss: float  # mean cross-entropy of a label; 87 at most for one, where a model gives probabilities
+    first: float  # texts whose first guess is one of their emojis
+    first_five: float  # texts with one of their emojis among the first five guesses
+    class_first: list[float]  # of the texts with the emoji, those with it as first guess
+    class_first_five: list[float]  # of the texts with the emoji, those with it among the first five guesses
+    counts: list[int]  # texts with the emoji
 
     @property
     def average_first(self) -> float:
@@ -78,14 +67,9 @@ def score_emojis(
 ) -> Scores:
     """Let a model guess.
 
-    Args:
-        model: Takes ids (n, time) and gives logits (n, C), or probabilities where its `output_logits` is
-            false.
-        rows: The texts.
-        nb_classes: C.
-        most: So many of them, from everywhere.
-        batch_size: Texts in a batch; by default 256, and 1024 where the model is not on the CPU.
-        processes: Those that share the work; all get the same result.
+    It takes ids (n, time) and gives logits (n, C), or probabilities where its `output_logits` is false.
+    `most` is so many of the rows, from everywhere; a batch has by default 256 texts, and 1024 where the model
+    is not on the CPU. All processes, which share the work, get the same result.
     """
     processes = processes or Processes(device_of(model))
     batch_size = batch_size or (256 if processes.device.type == "cpu" else 1024)
@@ -111,15 +95,7 @@ def commonest_scores(rows: TokenRows, counts: Sequence[int], most: int | None = 
 
 
 def score_probabilities(probabilities: npt.NDArray[np.floating], labels: Sequence[Sequence[int]]) -> Scores:
-    """How well given guesses fit.
-
-    Args:
-        probabilities: (n, C).
-        labels: The classes of each text; none twice.
-
-    Raises:
-        ValueError: There are more texts than labels, or fewer.
-    """
+    """How well given guesses (n, C) fit the classes of each text, none twice; ValueError if n differs."""
     if len(probabilities) != len(labels):
         raise ValueError(f"there are {len(labels)} texts with labels for {len(probabilities)} with guesses")
     owners = np.repeat(np.arange(len(labels)), [len(classes) for classes in labels])
@@ -143,9 +119,8 @@ def _spread_out(rows: TokenRows, most: int | None) -> Integers:
 def _count(logs: Tensor, owners: Integers, classes: Integers) -> Tensor:
     """Count what scores are shares of, from the logarithms of the probabilities (n, C).
 
-    Returns:
-        Texts, right at first, right in five, samples, summed loss; then three times C numbers: samples, right
-        at first, right in five (5 + 3 * C,).
+    Returns (5 + 3 * C,): texts, right at first, right in five, samples, summed loss; then three times C
+    numbers: samples, right at first, right in five.
     """
     nb_classes = logs.shape[1]
     texts, labels = torch.from_numpy(owners), torch.from_numpy(classes)

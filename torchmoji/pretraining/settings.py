@@ -82,13 +82,7 @@ class Settings:
 
 
 def learning_rate(step: int, total_steps: int, settings: Settings) -> float:
-    """Linear rise, then a half cosine down to zero.
-
-    Args:
-        step: From 0 on.
-        total_steps: Of the run.
-        settings: Of the run.
-    """
+    """Linear rise, then a half cosine down to zero; steps count from 0."""
     warmup = min(settings.warmup_steps, total_steps // 2)
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup

@@ -56,20 +56,14 @@ def start_with_model(
 ) -> None:
     """Give a model the weights of another one, as far as they fit.
 
-    The LSTMs and the attention are taken over, the embeddings of the words that both know and the output
-    rows of the emojis that both know. A new word begins as the other model's unknown word, which is what it
-    was to it; a new emoji's output row stays fresh.
+    The LSTMs and the attention are taken over, the embeddings of the words that both know and the output rows
+    of the emojis that both know. A new word begins as the other model's unknown word, which is what it was to
+    it; a new emoji's output row stays fresh.
 
-    Args:
-        model: With fresh weights.
-        name: The other one: "default", "deepmoji", a folder or a repository of the Hugging Face hub.
-        vocabulary: Word -> id, of `model`.
-        classes: Its emojis.
-
-    Raises:
-        FileNotFoundError: There is no such model.
-        OSError: Its files could not be fetched.
-        ValueError: It is no folder, a file is damaged, or the sizes differ.
+    The model has fresh weights; `vocabulary` (word -> id) and `classes`, emojis, are its own. `name` is the
+    other one: "default", "deepmoji", a folder or a repository of the Hugging Face hub. Raises
+    FileNotFoundError where there is no such model, OSError where its files could not be fetched, ValueError
+    where it is no folder, a file is damaged, or the sizes differ.
     """
     if Path(name).expanduser().is_file():
         raise ValueError(
@@ -135,17 +129,10 @@ class _WordModel(nn.Module):
 def start_with_words(model: TorchMoji, rows: TokenRows, loss: PretrainingLoss, settings: Settings) -> None:
     """Train the model's embeddings without its LSTMs.
 
-    Every process does all of it, so that none waits; torch's global generators are not used.
-
-    Args:
-        model: With fresh weights and logits as output. Its embeddings are drawn anew, nearer to zero, but
-            for `settings.word_vectors`.
-        rows: The training texts.
-        loss: What is minimized.
-        settings: Of the run; the same ones give the same weights.
-
-    Raises:
-        FloatingPointError: The loss is not finite.
+    Every process does all of it, so that none waits; torch's global generators are not used. The model has
+    fresh weights and logits as output; its embeddings are drawn anew, nearer to zero, but for
+    `settings.word_vectors`. The same settings give the same weights. FloatingPointError where the loss is not
+    finite.
     """
     device = model.embed.weight.device
     generator = torch.Generator().manual_seed(settings.seed)
@@ -188,15 +175,10 @@ def start_with_words(model: TorchMoji, rows: TokenRows, loss: PretrainingLoss, s
 
 @torch.no_grad()
 def start_with_vectors(model: TorchMoji, path: str | os.PathLike[str]) -> None:
-    """Give a model the principal components of word vectors as embeddings, zeros where there are none.
+    """Give a fresh model the principal components of word vectors as embeddings, zeros where there are none.
 
-    Args:
-        model: With fresh weights.
-        path: A NumPy file of float16 (words, D): a row for each word of the vocabulary, zeros for none.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It holds something else.
+    The file is NumPy's, of float16 (words, D): a row for each word of the vocabulary, zeros for none.
+    FileNotFoundError where there is no such file, ValueError where it holds something else.
     """
     weight: Tensor = model.embed.weight
     meaning = "a row for each word, in its order"

@@ -44,8 +44,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 """Half of a character, which JSON can bring but UTF-8 cannot take back."""
 _SMALLEST = 1e-38
 _FEW = 8
-_SHORT = 200
-"""Characters of a text that counts as one."""
+_SHORT = 200  # characters of a text that counts as one
 _PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/demo.css": ("demo.css", "text/css; charset=utf-8"),
@@ -156,9 +155,7 @@ class ReadRequest(BaseModel):
 class Application:
     """The endpoints, and what they share; `app` is for an ASGI server.
 
-    Args:
-        pipeline: The model. Without classes it has no page, and gives embeddings alone.
-        settings: Access and limits.
+    Without classes, the pipeline has no page, and gives embeddings alone.
     """
 
     def __init__(self, pipeline: MojiPipeline, settings: Settings) -> None:

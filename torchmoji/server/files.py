@@ -45,19 +45,10 @@ _HARMLESS = re.compile(r"[+-]?[\d.,]+(?:[eE][+-]?\d+)?%?|@[^(|]*", re.DOTALL)
 class Upload:
     """A file of a user, read through and found to be right.
 
-    Args:
-        path: Where it is; its ending says what it holds.
-        name: What its user calls it.
-        settings: Limits.
-        column: The column of the texts; by default the likely one.
-
-    Attributes:
-        columns: Their names; of a file of texts "text".
-        rows: How many there are.
-
-    Raises:
-        ValueError: The file cannot be read, or is larger than may be; the message says why and what to do.
-        ModuleNotFoundError: pyarrow is missing.
+    The ending of `path` says what it holds; `name` is what its user calls it. `column` is that of the texts,
+    by default the likely one, `columns` the names of all, of a file of texts "text", and `rows` how many
+    there are. ValueError where the file cannot be read, or is larger than may be, says why and what to do;
+    ModuleNotFoundError without pyarrow.
     """
 
     def __init__(self, path: Path, name: str, settings: Settings, column: str | None = None) -> None:
@@ -108,11 +99,7 @@ class Upload:
         yield window
 
     def writer(self, top_k: int) -> "Writer":
-        """What makes the new file.
-
-        Args:
-            top_k: How many emojis a row.
-        """
+        """What makes the new file, with `top_k` emojis a row."""
         pairs = ((f"emoji_{number}", f"probability_{number}") for number in range(1, top_k + 1))
         names = [unused_name(name, self.columns) for pair in pairs for name in pair]
         if self.is_parquet:
@@ -125,12 +112,9 @@ class Upload:
 
 
 class Writer:
-    """Makes the new file of rows with emojis, piece by piece.
+    """Makes the new file of rows with emojis, in new columns of these names, piece by piece.
 
-    Args:
-        upload: The file.
-        names: The new columns.
-        has_mark: It begins with a byte order mark.
+    `has_mark` says that it begins with a byte order mark.
     """
 
     def __init__(self, upload: Upload, names: list[str], has_mark: bool) -> None:

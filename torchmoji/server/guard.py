@@ -71,10 +71,7 @@ def failure(path: str, status: int, message: str, headers: dict[str, str] | None
 class Guard:
     """Refuses requests before they reach the application, and sees to it that each gets an answer.
 
-    Args:
-        application: What it guards.
-        settings: Limits and access.
-        observe: Called with path, status and seconds of each request.
+    `observe` is called with path, status and seconds of each request.
     """
 
     def __init__(

@@ -46,10 +46,7 @@ class _Job:
 class BatchQueue:
     """Computes texts for any number of coroutines.
 
-    Args:
-        pipeline: The model.
-        settings: Its limits.
-        observe: Called with the number of texts and of requests of each batch, and its seconds.
+    `observe` is called with the number of texts and of requests of each batch, and its seconds.
     """
 
     def __init__(
@@ -70,16 +67,9 @@ class BatchQueue:
     async def run(
         self, output: Output, texts: Sequence[str], pipeline: MojiPipeline | None = None
     ) -> list[Result]:
-        """The results of texts, in their order.
+        """The results of texts, in their order; `pipeline` is the queue's with another balance.
 
-        Args:
-            output: What of the model.
-            texts: Any number.
-            pipeline: The queue's with another balance.
-
-        Raises:
-            QueueFull: Too many texts wait.
-            QueueClosed: The server is being stopped.
+        Raises QueueFull where too many texts wait, QueueClosed where the server is being stopped.
         """
         if not texts:
             return []

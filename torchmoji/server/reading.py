@@ -20,16 +20,13 @@ NEAREST = 5
 
 Floats = npt.NDArray[np.float32]
 
-_NO_GUESS = EmojiScore("", "", -1, 0.0)
-"""Of an example that reaches no threshold of the model."""
+_NO_GUESS = EmojiScore("", "", -1, 0.0)  # of an example that reaches no threshold of the model
 
 
 class Reader:
-    """Puts results of a model into words. It may be used from several threads.
+    """Puts results of a model with classes into words. It may be used from several threads.
 
-    Args:
-        pipeline: A model with classes.
-        examples: Sentences to find the nearest of.
+    `examples` are sentences to find the nearest of.
     """
 
     def __init__(self, pipeline: MojiPipeline, examples: tuple[str, ...] = EXAMPLES) -> None:
@@ -79,12 +76,10 @@ class Reader:
     def read(self, text: str, classes: Result, features: Result | None, top_k: int) -> dict[str, Any]:
         """All about a text.
 
-        Returns:
-            `text`; `emojis`, the likeliest classes, none for a text without words: `emoji`, `alias` (its
-            name, or again the class) and `probability`; `words` with `weight` and place, `text[start:end]`;
-            `emotions`, None where the classes are not the 64 emojis; `nearest`, examples with `emoji`,
-            `alias` and `similarity`, none for a text without words; `cut`: the text is longer than what the
-            model reads.
+        These are `text`; `emojis`, the likeliest classes, none for a text without words: `emoji`, `alias`
+        (its name, or again the class) and `probability`; `words` with `weight` and place, `text[start:end]`;
+        `emotions`, None where the classes are not the 64 emojis; `nearest`, examples with `emoji`, `alias`
+        and `similarity`, none for a text without words; `cut`: the text is longer than what the model reads.
         """
         return {
             "text": text,

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
 PORT = 7860
-_MOST = 1 << 28
-"""Bytes of all answers that are being taken; of more the one that has taken longest is dropped."""
-_LEAST = 1 << 20
-"""Bytes of an answer that a client is to take in a period, where so many are left."""
+_MOST = 1 << 28  # bytes of all answers being taken; of more the one that has taken longest is dropped
+_LEAST = 1 << 20  # bytes of an answer that a client is to take in a period, where so many are left
 
 
 def create_app(pipeline: MojiPipeline | None = None, settings: Settings | None = None) -> "FastAPI":
@@ -181,10 +179,8 @@ def patient_protocol(seconds: float) -> "type[H11Protocol]":
 
     uvicorn itself limits the time between two requests, but not that to the first, nor that to the end of a
     head, nor that in which an answer is taken: the answer would stay in memory as long as the client likes.
-
-    Args:
-        seconds: From the connection, or the first byte of a further request, to the end of its head; and the
-            period in which a client takes 1 MB of an answer, or the rest.
+    `seconds` go from the connection, or the first byte of a further request, to the end of its head; in as
+    many a client takes 1 MB of an answer, or the rest.
     """
     import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol

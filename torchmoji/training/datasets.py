@@ -276,11 +276,7 @@ def _encode_labels(
 
 
 def _class_of(where: str, label: Any) -> Any:
-    """A label as a class: a name without blanks around it, or a whole number.
-
-    Raises:
-        ValueError: It is something else, or missing.
-    """
+    """A label as a class, a name without blanks around it or a whole number; ValueError for all else."""
     name = label.strip() if isinstance(label, str) else label
     if name is None or str(name).lower() in ("", "nan"):
         shown = short(name) if name else "empty"
@@ -452,11 +448,8 @@ def _check_instructions(data: bytes) -> None:
     """Refuse a pickle that does more than to make data, before any of it is made.
 
     Follows which instruction made each object: tuples in tuples are no keys, since hashing them takes for
-    ever or overflows the stack, and only what a call gave may be changed by a state.
-
-    Raises:
-        pickle.UnpicklingError: It has an instruction or a number that no benchmark has.
-        Exception: It is no pickle.
+    ever or overflows the stack, and only what a call gave may be changed by a state. UnpicklingError where it
+    has an instruction or a number that no benchmark has; any error where it is no pickle.
     """
     file = io.BytesIO(data)
     stack: list[str] = []
@@ -504,8 +497,7 @@ def _check_instructions(data: bytes) -> None:
 class _DataUnpickler(pickle.Unpickler):
     """Makes numbers, texts and containers, after `_check_instructions`."""
 
-    _made = 0
-    """Bytes and items that calls have made: a few instructions can repeat one that makes many."""
+    _made = 0  # bytes and items that calls have made: a few instructions can repeat one that makes many
 
     def _bytes(self, text: str, encoding: str) -> bytes:
         """How Python 3 writes bytes for Python 2."""

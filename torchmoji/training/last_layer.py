@@ -24,11 +24,9 @@ MAX_CACHED_BYTES = 2 << 30
 
 
 class LastLayer(nn.Module):
-    """A model's output layer, called with numbers of texts.
+    """A model's output layer, called with numbers of texts, whose token ids are (n, time).
 
-    Args:
-        model: The layers are its own, so what they learn it has learned.
-        token_ids: Of the texts, (n, time).
+    The layers are the model's own, so what they learn it has learned.
     """
 
     def __init__(self, model: TorchMoji, token_ids: npt.NDArray[Any]) -> None:
@@ -71,10 +69,8 @@ def on_features(model: nn.Module, parts: Sequence[Part]) -> tuple[nn.Module, lis
     """Put the output layer and numbers of texts in place of a model and its texts, where that is the same.
 
     It is for a `TorchMoji` itself, not for a subclass, which may compute something else, nor with hooks,
-    which want to be called; and for features of up to `MAX_CACHED_BYTES`.
-
-    Returns:
-        A `LastLayer` with, for each part, numbers (n,) and labels; or what was given.
+    which want to be called; and for features of up to `MAX_CACHED_BYTES`. Returns a `LastLayer` with, for
+    each part, numbers (n,) and labels; or what was given.
     """
     if type(model) is not TorchMoji or any(
         module._forward_hooks or module._forward_pre_hooks for module in model.modules()

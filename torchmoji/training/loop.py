@@ -54,31 +54,18 @@ MAX_GRADIENT_NORM = 1.0
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train; see `torchmoji.finetuning.finetune`.
+    """How to train; see `torchmoji.finetuning.finetune`."""
 
-    Args:
-        method: last, full, new or chain-thaw.
-        epochs: At most so many, for chain-thaw in each stage.
-        patience: Stop after so many epochs in a row without improvement.
-        first_stage_epochs: At most so many in chain-thaw's first stage; None for as many as in the others.
-        first_stage_dropout: False leaves dropout of embedding channels out of chain-thaw's first stage.
-        first_stage_lr: Learning rate of chain-thaw's first stage.
-        pretrained_lr: Learning rate of what is pretrained.
-        embed_l2: L2 regularisation of the embedding.
-        monitor: What the best epoch is chosen by, on the validation part: loss, or a metric of `score_of`.
-        verbose: 0 is silent, 1 shows a progress bar of epochs, 2 also logs each epoch.
-    """
-
-    method: str = "last"
-    epochs: int = 1000
-    patience: int = 5
-    first_stage_epochs: int | None = None
-    first_stage_dropout: bool = True
-    first_stage_lr: float = LEARNING_RATE
-    pretrained_lr: float = PRETRAINED_LEARNING_RATE
-    embed_l2: float = EMBED_L2
-    monitor: str = "loss"
-    verbose: int = 1
+    method: str = "last"  # last, full, new or chain-thaw
+    epochs: int = 1000  # at most, for chain-thaw in each stage
+    patience: int = 5  # stop after so many epochs in a row without improvement
+    first_stage_epochs: int | None = None  # of chain-thaw's first stage; None for as many as in the others
+    first_stage_dropout: bool = True  # False leaves dropout of embedding channels out of that stage
+    first_stage_lr: float = LEARNING_RATE  # learning rate of that stage
+    pretrained_lr: float = PRETRAINED_LEARNING_RATE  # learning rate of what is pretrained
+    embed_l2: float = EMBED_L2  # L2 regularisation of the embedding
+    monitor: str = "loss"  # loss, or a metric of `score_of`, chooses the best epoch, on the validation part
+    verbose: int = 1  # 0 is silent, 1 shows a progress bar of epochs, 2 also logs each epoch
 
 
 class Epoch(NamedTuple):
@@ -151,10 +138,8 @@ def fit(
 
     See `torchmoji.finetuning.fit_model`. `best` is what the weights at the start reached: where no epoch is
     better, they come back. By default, as in DeepMoji, the best epoch's are kept however good the start was:
-    a new output layer that always says "perhaps" has a low loss and is of no use.
-
-    Returns:
-        The lowest validation loss, or what the highest score lacks of 1; and the epochs.
+    a new output layer that always says "perhaps" has a low loss and is of no use. Returns the lowest
+    validation loss, or what the highest score lacks of 1; and the epochs.
     """
     best_weights = keep_weights(model, checkpoint_path)
     history: list[Epoch] = []
@@ -319,9 +304,8 @@ def check_model(model: nn.Module, nb_outputs: int, wanted_by: str) -> None:
 def check_parts(model: nn.Module, texts: Sequence[Array], labels: Sequence[Array]) -> list[Part]:
     """Give (token ids, labels) of the training, validation and test part as arrays.
 
-    Raises:
-        ValueError: There are not three parts, one is empty, its labels are too many or too few, one is no
-            whole number, or a token id is beyond the model's embedding.
+    ValueError where there are not three parts, one is empty, its labels are too many or too few, one is no
+    whole number, or a token id is beyond the model's embedding.
     """
     if len(texts) != 3 or len(labels) != 3:
         raise ValueError(

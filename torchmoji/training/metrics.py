@@ -47,10 +47,7 @@ def gives_probabilities(model: nn.Module) -> bool:
 def predict(model: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
     """Outputs (n, C) or (n, 1) for all batches, and their labels, in order and on the model's device.
 
-    The model is left in evaluation mode.
-
-    Raises:
-        ValueError: There are no batches.
+    The model is left in evaluation mode. ValueError where there are no batches.
     """
     device = device_of(model)
     model.eval()
@@ -131,16 +128,11 @@ def balanced_weights(labels: npt.NDArray[Any], nb_classes: int) -> Tensor:
 def make_loss(
     labels: npt.NDArray[Any], nb_classes: int, class_weight: Sequence[float] | str | None = None
 ) -> nn.Module:
-    """Make the loss of labels.
+    """Make the loss of labels: class numbers (n,), or vectors of 0 and 1 (n, C).
 
-    Args:
-        labels: Class numbers (n,), or vectors of 0 and 1 (n, C).
-        nb_classes: Number of classes C.
-        class_weight: How much a sample counts, by its class, (C,); "balanced" for classes that count alike.
-            For vectors: how much a 1 counts where a 0 counts 1; "balanced" for ones that count like zeros.
-
-    Returns:
-        For logits (batch, C), or (batch, 1) where there are two classes.
+    `class_weight` (C,) is how much a sample counts, by its class; "balanced" is for classes that count alike.
+    For vectors it is how much a 1 counts where a 0 counts 1; "balanced" is for ones that count like zeros.
+    The loss is for logits (batch, C), or (batch, 1) where there are two classes.
     """
     weights: Tensor | None
     if isinstance(class_weight, str) and labels.ndim == 1:
@@ -180,13 +172,9 @@ def check_class_weight(class_weight: Any, nb_classes: int) -> None:
 def choose_thresholds(truth: Array, probabilities: Array) -> npt.NDArray[np.float64]:
     """For each label the threshold with the best F1, as for `find_f1_threshold`, of several labels a text.
 
-    Args:
-        truth: 0 and 1 for each label, (n, C), of a validation part.
-        probabilities: (n, C).
-
-    Returns:
-        One of 0.01, 0.02 ... 0.99 for each label (C,); of equally good ones that next to 0.5, which is also
-        that of a label that no text or every text has. A label is given where its probability is above it.
+    `truth` is 0 and 1 for each label, of a validation part, (n, C) like the probabilities. Returns one of
+    0.01, 0.02 ... 0.99 for each label (C,); of equally good ones that next to 0.5, which is also that of a
+    label that no text or every text has. A label is given where its probability is above it.
     """
     is_true, given = as_array(truth) == 1, as_array(probabilities)
     candidates = np.array(sorted(np.arange(1, 100) / 100, key=lambda t: abs(t - 0.5)))
@@ -202,10 +190,9 @@ def choose_thresholds(truth: Array, probabilities: Array) -> npt.NDArray[np.floa
 def choose_temperature(truth: Array, probabilities: Array, multi_label: bool = False) -> float:
     """The temperature from 0.1 to 10 whose probabilities fit best: those with the least cross-entropy.
 
-    Args:
-        truth: Class numbers (n,), or 0 and 1 for each label (n, C), of texts that training has not seen.
-        probabilities: (n, C), at the temperature 1; see `torchmoji.balancing.with_temperature`.
-        multi_label: Each is a probability on its own.
+    `truth` are class numbers (n,), or 0 and 1 for each label (n, C), of texts that training has not seen; the
+    probabilities are (n, C), at the temperature 1 (see `torchmoji.balancing.with_temperature`), and with
+    `multi_label` each one on its own.
     """
     right_ones, given = as_array(truth), as_array(probabilities)
 
@@ -226,11 +213,9 @@ def choose_temperature(truth: Array, probabilities: Array, multi_label: bool = F
 def score_of(metric: str, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> float:
     """A score, higher is better.
 
-    Args:
-        metric: acc, accuracy, the share of texts that are all right; weighted, F1 of the classes weighted by
-            their size; macro, their mean F1.
-        truth: Class numbers or names (n,), or 0 and 1 for each class (n, C).
-        predicted: As `truth`.
+    `metric` is acc or accuracy, the share of texts that are all right; weighted, F1 of the classes weighted
+    by their size; or macro, their mean F1. Truth and predictions are class numbers or names (n,), or 0 and 1
+    for each class (n, C).
     """
     truth, predicted = as_array(truth), as_array(predicted)
     if metric == "acc":

@@ -124,8 +124,7 @@ class EmbeddingAdam(Adam):
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
     """Scale gradients, dense or sparse, down to a norm over all of them, as torch's `clip_grad_norm_` does.
 
-    Returns:
-        The norm before, a scalar.
+    Returns the norm before, a scalar.
     """
     gradients = []
     for parameter in parameters:

@@ -36,15 +36,10 @@ def as_array(values: Array) -> npt.NDArray[Any]:
 
 
 def as_integers(values: Array, what: str) -> npt.NDArray[np.int64]:
-    """`as_array` of whole numbers, whatever their type is, int64.
+    """`as_array` of whole numbers, (n,) or (n, C), whatever their type is, int64; messages call them `what`.
 
-    Args:
-        values: (n,) or (n, C).
-        what: They are, for the message: "labels".
-
-    Raises:
-        ValueError: One is no whole number; the message names its row. Or they are no list, or lists of
-            different lengths.
+    ValueError where one is no whole number, whose row it names, or they are no list, or lists of different
+    lengths.
     """
     try:
         array = as_array(values)

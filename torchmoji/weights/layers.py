@@ -177,10 +177,8 @@ def _check_float(name: str, value: object) -> None:
 def read_sizes(shapes: Mapping[str, tuple[int, ...]], table: Mapping[str, tuple[str, ...]]) -> ModelSizes:
     """Read the model's sizes from the shapes of its layers, and check every shape against them.
 
-    Each size is taken from the first layer of `table` that has it as a dimension.
-
-    Raises:
-        ValueError: A layer has another shape than the sizes give it.
+    Each size is taken from the first layer of `table` that has it as a dimension. ValueError where a layer
+    has another shape than the sizes give it.
     """
     present = {name: names for name, names in table.items() if name in shapes}
     read: dict[str, int] = {}
@@ -202,11 +200,7 @@ def read_sizes(shapes: Mapping[str, tuple[int, ...]], table: Mapping[str, tuple[
 
 
 def check_names(found: Collection[str], expected: Collection[str], optional: Collection[str]) -> None:
-    """Refuse surplus and missing layers; those of `optional` may be missing together.
-
-    Raises:
-        ValueError: Names some of them.
-    """
+    """Name surplus and missing layers in a ValueError; those of `optional` may be missing together."""
     surplus = [name for name in found if name not in expected]
     if surplus:
         raise ValueError(f"unexpected layers {listed(surplus)}; expected only {listed(expected)}")
@@ -232,17 +226,10 @@ def damaged(path: Path, error: Exception) -> ValueError:
 
 
 def read_layers(path: str | os.PathLike[str]) -> dict[str, Layer]:
-    """Read and check a safetensors file.
+    """Read and check a safetensors file; its layers are in the order of `LAYERS`.
 
-    Args:
-        path: The file.
-
-    Returns:
-        The layers in the order of `LAYERS`; matrices of a file of `save_quantized` as `Int8Rows`.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is of another kind, damaged, or holds something other than the model's layers.
+    Matrices of a file of `save_quantized` are `Int8Rows`. FileNotFoundError where there is no such file,
+    ValueError where it is of another kind, damaged, or holds something other than the model's layers.
     """
     path = Path(path)
     layers = read_safetensors(path)
@@ -283,8 +270,7 @@ def has_int8_rows(path: str | os.PathLike[str]) -> bool:
 def read_safetensors(path: Path) -> dict[str, Layer]:
     """What a safetensors file holds, unchecked; bfloat16, which NumPy lacks, is read by torch as float32.
 
-    Raises:
-        ValueError: The file is damaged, or int8 matrices lack their scales.
+    ValueError where the file is damaged, or int8 matrices lack their scales.
     """
     import safetensors
 

@@ -38,10 +38,8 @@ def torch_copy() -> Path:
 def made_torch_copy() -> Path:
     """The same path, with the file there: float32 tensors. A damaged one is made again.
 
-    Where the cache cannot be written, the file is made in `WEIGHTS_DIR`, for this process alone.
-
-    Raises:
-        OSError: Neither can be written.
+    Where the cache cannot be written, the file is made in `WEIGHTS_DIR`, for this process alone. OSError
+    where neither can be written.
     """
     path = torch_copy()
     if _is_whole(path):
