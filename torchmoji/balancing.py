@@ -37,7 +37,7 @@ class Balance:
         nb_classes: C.
 
     Attributes:
-        frequencies: As given (C,), or None.
+        strength, frequencies: As given.
 
     Raises:
         ValueError: The strength is out of range, or frequencies are missing or do not fit.
@@ -46,6 +46,7 @@ class Balance:
     def __init__(self, strength: float, frequencies: Sequence[float] | None, nb_classes: int | None) -> None:
         if not 0 <= strength <= 1:
             raise ValueError(f"balance must be from 0 (as learned) to 1 (all classes alike), got {strength}")
+        self.strength = strength
         self.frequencies: tuple[float, ...] | None = None
         self._weights: npt.NDArray[np.float64] | None = None  # (C,)
         if frequencies is not None:

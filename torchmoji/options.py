@@ -46,3 +46,10 @@ def check_limits(settings: Any) -> None:
         for rule, is_kept in entry.metadata["limits"]:
             if not is_kept(value):
                 raise ValueError(f"{entry.name} must {rule}, got {value}")
+
+
+def checked_count(name: str, value: Any) -> int:
+    """A whole number from 1 on; anything else is a `ValueError`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise ValueError(f"{name} must be a whole number from 1 on, got {value!r}")
+    return int(value)

@@ -114,7 +114,11 @@ def test_strict_names_the_row(tiny_folder):
         ({"outputs": ("emoji",)}, "outputs must be some of emojis, .* got emoji"),
         ({"outputs": ()}, "got none"),
         ({"dtype": "int8"}, "dtype must be one of float32, float16, got 'int8'"),
-        ({"top_k": 0}, "top_k must be at least 1"),
+        ({"outputs": None}, "got None"),
+        ({"outputs": [1]}, "got 1"),
+        ({"top_k": 0}, "top_k must be a whole number from 1 on, got 0"),
+        ({"top_k": "3"}, "top_k must be a whole number from 1 on, got '3'"),
+        ({"batch_size": 2.5}, r"batch_size must be a whole number from 1 on, got 2\.5"),
     ],
 )
 def test_wrong_settings(options, message):
@@ -127,6 +131,16 @@ def test_wrong_batches(encoder):
         encoder({"tweet": ["a"]})
     with pytest.raises(TypeError, match=r"a dict of columns, got list"):
         encoder(["a"])
+    for row in ("good", None, np.array("good"), {"good": 1}):
+        with pytest.raises(
+            TypeError, match=r"'text' must be a list or an array of texts, got .*give batches"
+        ):
+            encoder({"text": row})
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame([["a", "b"]], columns=["text"] * 2)
+    for twice in (frame, pyarrow.table([["a"], ["b"]], ["text"] * 2)):
+        with pytest.raises(ValueError, match="the batch has 2 columns 'text': rename all but one"):
+            encoder(twice)
 
 
 def test_importing_is_quick():

@@ -256,7 +256,8 @@ def test_places_elsewhere(texts, tmp_path, encoder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shards": 0}, "shards must be at least 1"),
+        ({"shards": 0}, "shards must be a whole number from 1 on, got 0"),
+        ({"workers": 1.5}, r"workers must be a whole number from 1 on, got 1\.5"),
         ({"shards": 2, "rows_per_part": 5}, "not both"),
         ({"engine": "spark"}, "engine must be one of local, ray, got 'spark'"),
         ({"gpus": 1}, "gpus= is for Ray: give engine='ray' too"),
@@ -269,6 +270,10 @@ def test_wrong_options(texts, tmp_path, encoder, options, message):
 
 
 def test_wrong_inputs(texts, tmp_path, encoder, tiny_folder):
+    with pytest.raises(FileNotFoundError, match="there is no input: name files or folders"):
+        encode_files([], tmp_path / "out", encoder)
+    with pytest.raises(TypeError, match="encoder must be a BatchEncoder, got dict"):
+        encode_files(texts, tmp_path / "out", {"column": "text"})
     with pytest.raises(FileNotFoundError, match=r"there is no file of texts at .*nothing"):
         encode_files(tmp_path / "nothing", tmp_path / "out", encoder)
     with pytest.raises(ValueError, match=r"a\.csv has no column 'tweet', only 'n', 'text'"):

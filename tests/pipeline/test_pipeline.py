@@ -170,9 +170,20 @@ def test_emojize_puts_emojis_behind_the_text(default):
     two = default.emojize(TEXTS[:2], top_k=2)
     assert two[0].startswith("I love mom's cooking 😋 ")
     assert two[1] == ""
+    assert list(default.emojize(iter([TEXTS[0] + "\n", "\n"]))) == ["I love mom's cooking 😋\n", "\n"]
     only_hearts = small(classes=["❤"] + [str(n) for n in range(63)])
     assert " ❤\ufe0f " in only_hearts.emojize("good", top_k=64)
     assert "❤" in [score.emoji for score in only_hearts.predict("good", top_k=64)]
+
+
+def test_balance_temperature_and_thresholds_may_be_set(default):
+    pipe = pickle.loads(pickle.dumps(default))
+    pipe.balance = 0.5
+    expected = default.with_balance(0.5).predict_proba(TEXTS)
+    np.testing.assert_array_equal(pipe.predict_proba(TEXTS), expected)
+    pipe.temperature, pipe.thresholds = 2, [1.0] * 64
+    assert pipe.predict(TEXTS[0]) == []
+    assert (default.balance, default.temperature, default.thresholds) == (0, 1, None)
 
 
 def test_emotions_are_the_scores_weighted_by_probabilities(default):
@@ -504,9 +515,14 @@ def test_bfloat16_where_it_is_slow_is_warned_of(tmp_path, monkeypatch, caplog, i
         (lambda: small(2, ["no", "yes"]).emotions("good"), ValueError, "no emotion scores for .* 'no'"),
         (lambda: MojiPipeline(small().engine, {"word": 99}), ValueError, "vocabulary has ids from 99 to 99"),
         (lambda: small().explain(["good", "bad"]), TypeError, "explain takes one text, got list"),
-        (lambda: small().predict("good", 1.5), TypeError, r"top_k must be a whole number, got 1\.5"),
-        (lambda: small().predict("good", 0), ValueError, "top_k must be at least 1, got 0"),
-        (lambda: small().encode("good", 0), ValueError, "batch_size must be at least 1, got 0"),
+        (lambda: small().predict("good", 1.5), ValueError, r"top_k must be a whole number .*, got 1\.5"),
+        (lambda: small().has_words("good"), TypeError, "expected several texts, got one, 'good': give a"),
+        (lambda: small().results("good"), TypeError, "expected several texts, got one, 'good': give a"),
+        (lambda: setattr(small(), "temperature", 0), ValueError, "temperature must be"),
+        (lambda: setattr(small(), "thresholds", [0.5]), ValueError, "there are 1 thresholds for a model"),
+        (lambda: setattr(small(), "balance", 1.0), ValueError, "does not say how frequent its classes were"),
+        (lambda: small().predict("good", 0), ValueError, "top_k must be a whole number from 1 on, got 0"),
+        (lambda: small().encode("good", 0), ValueError, "batch_size must be a whole number from 1 on, got 0"),
     ],
 )
 def test_what_a_pipeline_cannot_do_it_says(call, error, message):

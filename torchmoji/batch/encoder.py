@@ -5,7 +5,7 @@ dataset.map_batches(encoder)                        # Ray Data, Dask, Daft, a lo
 """
 
 import reprlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from torchmoji.emojis import EMOTIONS, alias, emotion_scores, shown
 from torchmoji.files.tables import DEFAULT_COLUMN, LONGEST_LINE, unused_name
+from torchmoji.options import checked_count
 
 if TYPE_CHECKING:
     from torchmoji.pipeline.pipeline import MojiPipeline
@@ -79,17 +80,19 @@ class BatchEncoder:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        outputs = (self.outputs,) if isinstance(self.outputs, str) else tuple(dict.fromkeys(self.outputs))
+        several = self.outputs if isinstance(self.outputs, list | tuple) else (self.outputs,)
+        outputs = tuple(dict.fromkeys(several))
         object.__setattr__(self, "outputs", outputs)
-        unknown = [name for name in outputs if name not in OUTPUTS]
+        unknown = [str(name) for name in outputs if name not in OUTPUTS]
         if unknown or not outputs:
             raise ValueError(
                 f"outputs must be some of {', '.join(OUTPUTS)}, got {', '.join(unknown) or 'none'}"
             )
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
-        if self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {self.top_k}")
+        checked_count("top_k", self.top_k)
+        if self.batch_size is not None:
+            checked_count("batch_size", self.batch_size)
 
     def pipeline(self) -> "MojiPipeline":
         """The model, loaded where this process does not have it."""
@@ -126,7 +129,7 @@ class BatchEncoder:
         if isinstance(batch, Mapping):
             self._check_column(list(batch))
             values = batch[self.column]
-            values = values.to_pylist() if hasattr(values, "to_pylist") else _listed(values)
+            values = values.to_pylist() if hasattr(values, "to_pylist") else self._listed(values)
             return {**batch, **self.results(values, batch)}
         kind = type(batch).__module__.partition(".")[0]
         if kind == "pyarrow" and hasattr(batch, "schema"):
@@ -155,11 +158,23 @@ class BatchEncoder:
         )
 
     def _check_column(self, names: Sequence[str]) -> None:
+        if (number := names.count(self.column)) > 1:
+            raise ValueError(f"the batch has {number} columns {self.column!r}: rename all but one")
         if self.column not in names:
             raise ValueError(
                 f"the batch has no column {self.column!r}, only "
                 f"{', '.join(map(repr, names[:20])) or 'none'}: name the texts' as column="
             )
+
+    def _listed(self, values: Any) -> list[Any]:
+        if isinstance(values, np.ndarray) and values.ndim:
+            return list(values.tolist())
+        if isinstance(values, str | bytes | Mapping | np.ndarray) or not isinstance(values, Iterable):
+            raise TypeError(
+                f"the column {self.column!r} must be a list or an array of texts, got "
+                f"{type(values).__name__}: give batches of rows, as map_batches and map(batched=True) do"
+            )
+        return list(values)
 
     def results(self, values: Sequence[Any], taken: Collection[str] = ()) -> dict[str, Array]:
         """Columns of results.
@@ -234,10 +249,6 @@ def names_of_classes(classes: Sequence[str]) -> tuple[str, str]:
     """What columns of the likeliest classes and their probabilities are called: only emojis are called so."""
     are_emojis = all(alias(name) != name for name in classes)
     return ("emoji", "probability") if are_emojis else ("label", "score")
-
-
-def _listed(values: Any) -> list[Any]:
-    return list(values.tolist() if isinstance(values, np.ndarray) else values)
 
 
 def _error(value: Any) -> str | None:

@@ -20,6 +20,7 @@ from torchmoji.batch.encoder import ENGINES, BatchEncoder
 from torchmoji.batch.places import Place
 from torchmoji.files.atomic import LARGEST_JSON, locked
 from torchmoji.machine import require
+from torchmoji.options import checked_count
 
 if TYPE_CHECKING:
     from torchmoji.batch.parts import Entry, PartWriter, Tick
@@ -91,6 +92,7 @@ def encode_files(
         progress: Show a bar on standard error.
 
     Raises:
+        TypeError: The encoder is none.
         FileNotFoundError: There is no input.
         FileExistsError: The folder has something else in it.
         ValueError: An option or the input is wrong, the folder is of another job, or with a strict encoder a
@@ -101,8 +103,8 @@ def encode_files(
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     for name, number in (("shards", shards), ("rows_per_part", rows_per_part), ("workers", workers)):
-        if number is not None and number < 1:
-            raise ValueError(f"{name} must be at least 1, got {number}")
+        if number is not None:
+            checked_count(name, number)
     if shards and rows_per_part:
         raise ValueError("give shards= or rows_per_part=, not both: each says how many parts there are")
     if engine == "local" and (address or gpus):
@@ -112,9 +114,13 @@ def encode_files(
 
     started, target = time.monotonic(), Place(folder)
     given = [Place(inputs)] if isinstance(inputs, str | os.PathLike) else list(map(Place, inputs))
+    if not given:
+        raise FileNotFoundError("there is no input: name files or folders")
     for place in given:
         if Path(str(place)) in (Path(str(target)), *Path(str(target)).parents):
             raise ValueError(f"{target} is in the input {place}: give a folder elsewhere")
+    if not isinstance(encoder, BatchEncoder | None):
+        raise TypeError(f"encoder must be a BatchEncoder, got {type(encoder).__name__}")
     encoder = _with_whole_paths(encoder or BatchEncoder())
     writer = PartWriter.plan(given, target, encoder, encoding, shards, rows_per_part)
     with ExitStack() as stack:

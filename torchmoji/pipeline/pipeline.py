@@ -11,6 +11,7 @@ that reads a window ahead, in flat memory. Results are in the order of the texts
 
 import copy
 import os
+import reprlib
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import alias, emotion_scores, shown, unnamed_classes
 from torchmoji.emoticons import fold_signs
 from torchmoji.global_variables import default_weights_file
+from torchmoji.options import checked_count
 from torchmoji.pipeline.engines import (
     ENGINES,
     Backend,
@@ -126,9 +128,8 @@ class MojiPipeline:
             raise ValueError(
                 f"classes are {len(classes)} names, but the model has {engine.nb_classes or 'no'} classes"
             )
-        self.thresholds = None if thresholds is None else checked_thresholds(thresholds, engine.nb_classes)
-        self.temperature = checked_temperature(temperature)
         self.engine = engine
+        self.thresholds, self.temperature = thresholds, temperature
         self._set_balance(balance, class_frequencies)
         self._weights: Path | None = None
         self.classes: tuple[str, ...] = tuple(classes or ())
@@ -142,8 +143,21 @@ class MojiPipeline:
         if balance and self.engine.multi_label:
             raise ValueError("each of this model's classes is judged on its own: leave balance out")
         self._balance = Balance(balance, class_frequencies, self.engine.nb_classes)
-        self.balance = balance
         self.class_frequencies = self._balance.frequencies
+
+    @property
+    def balance(self) -> float:
+        """As given; it may be set, and `with_balance` gives another pipeline."""
+        return self._balance.strength
+
+    @balance.setter
+    def balance(self, balance: float) -> None:
+        self._set_balance(balance, self.class_frequencies)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "thresholds" and value is not None:
+            value = checked_thresholds(value, self.engine.nb_classes)
+        super().__setattr__(name, checked_temperature(value) if name == "temperature" else value)
 
     @classmethod
     def from_pretrained(
@@ -320,7 +334,8 @@ class MojiPipeline:
         return other
 
     def has_words(self, texts: Iterable[str]) -> npt.NDArray[np.bool_]:
-        """Which texts have a word (n,)."""
+        """Which of several texts have a word (n,)."""
+        self._check_several(texts)
         return np.array([len(self._ids(text)) > 0 for text in texts], dtype=bool)
 
     def results(self, texts: Sequence[str], features: bool = False) -> list[Result]:
@@ -330,6 +345,7 @@ class MojiPipeline:
             texts: Several.
             features: Of the features in place of the classes.
         """
+        self._check_several(texts)
         ids = [self._ids(text) for text in texts]
         rows = split_texts(ids, self.windows, TruncationCounter(self.limit))
         if features:
@@ -398,10 +414,7 @@ class MojiPipeline:
             TypeError: A text is not a string; the message names its position.
             ValueError: `top_k` or `workers` is below 1, the model has no classes, or there is no such device.
         """
-        if not isinstance(top_k, int | np.integer):
-            raise TypeError(f"top_k must be a whole number, got {top_k!r}")
-        if top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {top_k}")
+        checked_count("top_k", top_k)
         self._check_classes()
         self._move(device)
         self._check_workers(workers)
@@ -508,8 +521,9 @@ class MojiPipeline:
         """
 
         def written(prediction: Prediction) -> str:
-            text = [prediction.text] if prediction.text else []
-            return " ".join([*text, *(shown(score.emoji) for score in prediction)])
+            text = prediction.text.rstrip("\r\n")  # lines of a file have their ends
+            words = [*([text] if text else []), *(shown(score.emoji) for score in prediction)]
+            return " ".join(words) + prediction.text[len(text) :]
 
         found: Any = self.predict(text, top_k, workers=workers)
         if isinstance(text, str):
@@ -587,8 +601,8 @@ class MojiPipeline:
             ValueError: `batch_size` or `workers` is below 1, or `workers` are given for a GPU.
             ChildProcessError: Worker processes died, several times over the same texts.
         """
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if batch_size is not None:
+            checked_count("batch_size", batch_size)
         self._move(device)
         self._check_workers(workers)
 
@@ -707,6 +721,12 @@ class MojiPipeline:
 
     # --- texts to rows and back ---------------------------------------------------------------------------
 
+    @staticmethod
+    def _check_several(texts: Iterable[str]) -> None:
+        check_are_texts(texts)
+        if isinstance(texts, str):
+            raise TypeError(f"expected several texts, got one, {reprlib.repr(texts)}: give a list")
+
     def _check_classes(self) -> None:
         if not self.classes:
             raise ValueError("the model has no output layer, so it gives features alone: use encode")
@@ -741,9 +761,8 @@ class MojiPipeline:
     def _check_workers(self, workers: int | None) -> None:
         if workers is None:
             return
-        from torchmoji.pipeline.workers import checked_workers
 
-        checked_workers(workers)
+        checked_count("workers", workers)
         if isinstance(self.engine, TorchEngine) and not self.engine.model.embed.weight.is_cpu:
             device = self.engine.model.embed.weight.device
             raise ValueError(f"workers= is for the CPU, and the model is on {device}: leave it out")

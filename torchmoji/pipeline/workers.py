@@ -28,6 +28,7 @@ from typing import IO, Any, Generic, TypeVar
 from joblib import cpu_count, wrap_non_picklable_objects
 
 from torchmoji.onnx.session import THREADS_SWITCH
+from torchmoji.options import checked_count
 from torchmoji.pipeline.engines import check_threads
 
 T = TypeVar("T")
@@ -45,13 +46,6 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", THREAD
 """Environment variables that say how many threads torch, NumPy and ONNX Runtime take."""
 
 
-def checked_workers(workers: object) -> int:
-    """The number of workers, a whole one from 1 on; anything else is a ValueError."""
-    if isinstance(workers, bool) or not hasattr(workers, "__index__") or int(workers) < 1:
-        raise ValueError(f"workers must be a whole number from 1 on, got {workers!r}")
-    return int(workers)
-
-
 class Workers(Generic[T, R]):
     """A pool of processes, to be used as a context manager, which ends them.
 
@@ -65,7 +59,7 @@ class Workers(Generic[T, R]):
     def __init__(
         self, load: Callable[[], Callable[[T], R]], workers: int, threads: int | None = None
     ) -> None:
-        self.workers = checked_workers(workers)
+        self.workers = checked_count("workers", workers)
         check_threads(threads)
         self.threads = threads or max(1, cpu_count() // self.workers)
         self._load = pickle.dumps(wrap_non_picklable_objects(load))
