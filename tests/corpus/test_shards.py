@@ -14,6 +14,7 @@ from torchmoji.corpus.shards import (
     Ragged,
     TokenRows,
     in_memory,
+    map_shard,
     shard_texts,
     write_shards,
 )
@@ -37,6 +38,10 @@ def write(folder, *borders, texts=None, repeats=1):
     return [folder / shard["file"] for shard in write_shards(folder, "train", pieces * repeats, np.uint16)]
 
 
+def rows_of(*paths):
+    return TokenRows([batch for path in paths for batch in map_shard(path)])
+
+
 @pytest.fixture
 def small_batches(monkeypatch):
     monkeypatch.setattr(shards, "BATCH_ROWS", 3)
@@ -47,7 +52,7 @@ def rows(tmp_path, small_batches):
     """The rows twice, in two shards."""
     paths = write(tmp_path, 2, 4, repeats=2)
     assert [path.name for path in paths] == ["train-00000.arrow", "train-00001.arrow"]
-    return TokenRows.open(paths)
+    return rows_of(*paths)
 
 
 @pytest.mark.parametrize("kind", ["on disk", "in memory"])
@@ -60,12 +65,9 @@ def test_rows_come_back_in_any_order(rows, kind):
     assert rows.lengths(np.array([0, 2, 8, 11])).tolist() == [3, 0, 1, 4]
     assert rows.label_counts(np.array([0, 1, 12])).tolist() == [1, 2, 2]
     assert [part.tolist() for part in rows.labels(np.array([8, 0, 5]))] == [[0, 0, 1, 2, 2], [1, 2, 0, 2, 3]]
-    table = rows.label_table(np.array([8, 1, 2]), 5)
-    assert table.dtype == np.float32
-    assert table.tolist() == [[0, 1, 1, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 1, 0]]
     nothing = np.zeros(0, dtype=np.int64)
     assert rows.token_ids(nothing).shape == (0, 0)
-    assert rows.label_table(nothing, 5).shape == (0, 5)
+    assert [len(part) for part in rows.labels(nothing)] == [0, 0]
 
 
 @pytest.mark.parametrize("borders", [(), (2, 2, 5)])
@@ -92,7 +94,7 @@ def test_texts_that_were_not_kept_are_an_error(tmp_path):
 def test_a_damaged_shard_is_named(tmp_path):
     (tmp_path / "a.arrow").write_bytes(b"nothing of the kind")
     with pytest.raises(ValueError, match=r"a\.arrow is no shard or damaged"):
-        TokenRows.open([tmp_path / "a.arrow"])
+        rows_of(tmp_path / "a.arrow")
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lz4"])
@@ -101,10 +103,10 @@ def test_a_compressed_shard_is_refused(tmp_path, compression):
     (path,) = write(tmp_path)
     table = pyarrow.feather.read_table(path)
     pyarrow.feather.write_feather(table, path, compression="uncompressed")
-    assert len(TokenRows.open([path])) == len(TOKENS)
+    assert len(rows_of(path)) == len(TOKENS)
     pyarrow.feather.write_feather(table, path, compression=compression)
     with pytest.raises(ValueError, match=r"00000\.arrow is no shard or damaged \(it is compressed\): build"):
-        TokenRows.open([path])
+        rows_of(path)
 
 
 @pytest.fixture
@@ -202,7 +204,7 @@ def test_damaged_corpora_are_value_errors(corpus):
         Corpus.load(corpus.folder).rows("train")
 
     def read(path):
-        rows = TokenRows.open([path])
+        rows = rows_of(path)
         rows.token_ids(np.arange(len(rows)))
         rows.labels(np.arange(len(rows)))
 
@@ -228,7 +230,7 @@ def test_a_shard_whose_first_message_is_no_schema_is_refused(corpus):
     for place in range(8, 80):  # one of these bytes says what the message is
         path.write_bytes(data[:place] + b"\0" + data[place + 1 :])
         try:
-            TokenRows.open([path])
+            rows_of(path)
         except ValueError as error:
             refused += "it begins with unknown" in str(error)
     assert refused

@@ -17,7 +17,7 @@ from support.weights import make_weights
 from torchmoji.pipeline import MojiPipeline
 from torchmoji.weights.folder import FILE_NAMES, find, save, write_card
 from torchmoji.weights.formats import load_state_dict, save_state_dict
-from torchmoji.weights.layers import has_int8_rows
+from torchmoji.weights.layers import Int8Rows, read_layers
 
 REVISIONS = {"main": "a" * 40, "v1": "b" * 40}
 
@@ -161,7 +161,7 @@ def test_what_is_saved_is_found(tmp_path, model):
     files = find(tmp_path / "new")
     assert files.vocabulary == vocabulary
     assert list(files.config) == ["model_type", "version", *config, "files"]
-    assert has_int8_rows(files.weights)
+    assert isinstance(read_layers(files.weights)["embed.weight"], Int8Rows)
     names = {path.name for path in files.weights.parent.iterdir()}
     assert names == {*FILE_NAMES, "more.json"} - {"vocabulary.spellings.json"}
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
@@ -169,7 +169,7 @@ def test_what_is_saved_is_found(tmp_path, model):
     (tmp_path / "new" / "README.md").write_text("mine")
     save(tmp_path / "new", weights, {"c": 0}, config)
     assert find(tmp_path / "new").vocabulary == {"c": 0}
-    assert not has_int8_rows(files.weights)
+    assert not isinstance(read_layers(files.weights)["embed.weight"], Int8Rows)
     assert (tmp_path / "new" / "README.md").read_text() == "mine"
     assert len(list((tmp_path / "new").iterdir())) == 5
 

@@ -36,7 +36,7 @@ from torchmoji import __version__
 from torchmoji.corpus.chunks import Chunk, TokenizedChunk, tokenize_chunk
 from torchmoji.corpus.duplicates import find_repeats, hash_words
 from torchmoji.corpus.emoji_finder import EmojiFinder
-from torchmoji.corpus.reading import BadLines, Inputs, Source, find_sources, import_pyarrow, read_records
+from torchmoji.corpus.reading import BadLines, Inputs, Source, find_sources, read_records
 from torchmoji.corpus.settings import ENGLISH, CorpusSettings
 from torchmoji.corpus.shards import (
     FORMAT,
@@ -58,6 +58,7 @@ from torchmoji.create_vocab import (
 from torchmoji.files.atomic import atomic_write_text, locked, read_json, remove_leftovers, sha256
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import SPECIAL_TOKENS, UNKNOWN_ID, VOCABULARY_NAME
+from torchmoji.machine import require
 
 __all__ = ["CorpusSettings", "build_corpus"]
 
@@ -112,7 +113,7 @@ def build_corpus(
         ChildProcessError: A worker was killed.
         ModuleNotFoundError: pyarrow is missing.
     """
-    import_pyarrow()
+    require("pyarrow", "corpus", "a corpus")
     settings = settings or CorpusSettings()
     held_out = find_sources(validation_inputs) if validation_inputs else []
     read_first = {source.path for source in held_out}

@@ -23,11 +23,6 @@ _NEXT_STEP = (
 )
 
 
-def import_pyarrow(module: str = "pyarrow") -> Any:
-    """The package pyarrow, or a module of it; raises as `require`."""
-    return require(module, "corpus", "a corpus")
-
-
 # --- files --------------------------------------------------------------------------------------------------
 
 

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.corpus.reading import import_pyarrow
 from torchmoji.create_vocab import load_vocabulary, rows_of_embedding, spellings_path
 from torchmoji.files.atomic import atomic_path, read_json, sha256
 from torchmoji.global_variables import VOCABULARY_NAME
+from torchmoji.machine import require
 
 BATCH_ROWS = 1 << 16
 """Rows that are written, and found, together."""
@@ -101,7 +101,7 @@ def write_shards(
 
 
 def _write_shard(path: Path, batches: Sequence[LabelledRows], token_type: type[np.integer[Any]]) -> None:
-    pyarrow = import_pyarrow()
+    pyarrow = require("pyarrow", "corpus", "a corpus")
     fields = [
         pyarrow.field("tokens", pyarrow.list_(pyarrow.from_numpy_dtype(token_type))),
         pyarrow.field("labels", pyarrow.list_(pyarrow.uint16())),
@@ -180,11 +180,6 @@ class TokenRows:
         self._starts = np.concatenate([[0], np.cumsum([len(batch.token_ends) - 1 for batch in batches])])
 
     @classmethod
-    def open(cls, paths: Iterable[str | os.PathLike[str]]) -> "TokenRows":
-        """Map shards into memory; FileNotFoundError where one is missing, ValueError where it is damaged."""
-        return cls([batch for path in paths for batch in map_shard(path)])
-
-    @classmethod
     def join(cls, parts: Iterable["TokenRows"]) -> "TokenRows":
         """The texts of all, one after the other."""
         return cls([batch for part in parts for batch in part._batches])
@@ -240,12 +235,6 @@ class TokenRows:
             ]
         return np.repeat(np.arange(len(rows)), counts), classes
 
-    def label_table(self, rows: Ints, nb_classes: int) -> npt.NDArray[np.float32]:
-        """A one for each label of rows (n,), else zeros (n, `nb_classes`)."""
-        table = np.zeros((len(rows), nb_classes), dtype=np.float32)
-        table[self.labels(rows)] = 1
-        return table
-
 
 def _spread(counts: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Row and column of each entry of rows with so many entries (total,)."""
@@ -267,7 +256,7 @@ def map_shard(path: str | os.PathLike[str]) -> Iterator[RowBatch]:
 
 def _record_batches(path: str | os.PathLike[str]) -> Iterator[Any]:
     """Arrow's batches of a shard, whose columns and offsets are those that `write_shards` writes."""
-    pyarrow = import_pyarrow()
+    pyarrow = require("pyarrow", "corpus", "a corpus")
     batches = []
     try:
         source = pyarrow.memory_map(os.fspath(path))

@@ -254,19 +254,6 @@ def is_safetensors(path: str | os.PathLike[str]) -> bool:
         return file.read(9)[8:] == b"{"
 
 
-def has_int8_rows(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a file of `save_quantized`."""
-    import safetensors
-
-    if not is_safetensors(path):
-        return False
-    try:
-        with safetensors.safe_open(path, framework="np") as file:
-            return (file.metadata() or {}).get("quantization") == QUANTIZATION
-    except safetensors.SafetensorError:
-        return False
-
-
 def read_safetensors(path: Path) -> dict[str, Layer]:
     """What a safetensors file holds, unchecked; bfloat16, which NumPy lacks, is read by torch as float32.
 
