@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torchmoji import __version__
 from torchmoji.batch.encoder import ENGINES, BatchEncoder
-from torchmoji.batch.places import Place
 from torchmoji.files.atomic import LARGEST_JSON, locked
+from torchmoji.files.places import Place
 from torchmoji.machine import require
 from torchmoji.options import checked_count
 

@@ -14,8 +14,8 @@ import pyarrow.parquet
 from pyarrow.parquet import ParquetWriter
 
 from torchmoji.batch.encoder import BatchEncoder, to_arrow
-from torchmoji.batch.places import Place
-from torchmoji.files.tables import DEFAULT_COLUMN, Row, as_json, ending, open_table, unused_name
+from torchmoji.files.places import Place
+from torchmoji.files.tables import DEFAULT_COLUMN, READABLE, Row, as_json, ending, open_table, unused_name
 from torchmoji.weights.folder import find
 
 _ROWS_AT_ONCE = 8192
@@ -38,6 +38,15 @@ class Source(NamedTuple):
     start: int
     rows: int
     about: list[Any]
+
+
+def _tables(place: Place) -> list[Place]:
+    """The files of an input, in order; of folders and globs those with endings of tables."""
+    found = place.files(".", "_")
+    found = sorted((file for file in found if file is place or ending(file.path) in READABLE), key=str)
+    if not found:
+        raise FileNotFoundError(f"there is no file of texts at {place}: known are {', '.join(READABLE)}")
+    return found
 
 
 def records(path: str, column: str, encoding: str | None) -> Generator[Record, None, None]:
@@ -203,7 +212,7 @@ class PartWriter:
     ) -> "PartWriter":
         """Read the input once, for its rows and columns, and divide it."""
         sources, types, rows = list[Source](), dict[str, Any](), 0
-        for file in (file for place in given for file in place.tables()):
+        for file in (file for place in given for file in _tables(place)):
             if str(file) in (source.path for source in sources):
                 raise ValueError(f"{file} is named twice, so that its rows would be there twice")
             about = file.about()

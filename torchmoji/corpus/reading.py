@@ -5,19 +5,18 @@ Names with a scheme, such as s3://, are opened through fsspec. What is no record
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from torchmoji.files.tables import COMPRESSIONS, READABLE, TEXT_FORMATS, compression, ending, open_table
-from torchmoji.machine import require
+from torchmoji.files.places import Place
+from torchmoji.files.tables import COMPRESSIONS, READABLE, open_table
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_GLOB = frozenset("*?[")
 _NEXT_STEP = (
     "name one with --text-column or --labels-column, or say --no-header where the first line is a record"
 )
@@ -55,56 +54,20 @@ def find_sources(inputs: Inputs) -> list[Source]:
         raise ValueError("there are no inputs: name at least one file, folder or glob")
     sources: dict[str, Source] = {}
     for name in [os.fspath(name) for name in names]:
-        of_name = _remote(name) if "://" in name else _local(Path(name).expanduser())
+        of_name = Place(name).files(".")
         if not of_name:
             raise FileNotFoundError(
                 f"{name} stands for no file: check the path; of a folder the files that end in "
                 f"{', '.join(READABLE)} are read, also with {', '.join(COMPRESSIONS)} behind"
             )
-        sources |= {source.path: source for source in of_name}
+        for file in sorted(of_name, key=lambda file: file.path if "://" in name else Path(file.path)):
+            path = file.path
+            if "://" in name:
+                path = file.system.unstrip_protocol(path)
+            elif not Path(name).expanduser().is_absolute():
+                path = os.path.relpath(path)
+            sources[path] = Source(path, int(file.system.size(file.path) or 0))
     return list(sources.values())
-
-
-def _is_readable(name: str) -> bool:
-    return ending(name) in (TEXT_FORMATS if compression(name) else READABLE)
-
-
-def _local(path: Path) -> list[Source]:
-    if path.is_file():
-        return [Source(str(path), path.stat().st_size)]
-    if path.is_dir():
-        parent, files = path, [file for file in path.rglob("*") if _is_readable(file.name)]
-    else:
-        parts = path.parts
-        first = next((number for number, part in enumerate(parts) if _GLOB & set(part)), None)
-        if first is None:
-            return []
-        parent = Path(*parts[:first])
-        files = list(parent.glob(os.path.join(*parts[first:])))
-    return [
-        Source(str(file), file.stat().st_size)
-        for file in sorted(files)
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(parent).parts)
-    ]
-
-
-def _file_system(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and the path in it; raises as `require`."""
-    filesystem, path = require("fsspec.core", "corpus", "an input with a URL").url_to_fs(url)
-    return filesystem, path
-
-
-def _remote(url: str) -> list[Source]:
-    filesystem, path = _file_system(url)
-    if _GLOB & set(path):
-        paths: Iterable[str] = filesystem.glob(path)
-    elif filesystem.isdir(path):
-        paths = [name for name in filesystem.find(path) if _is_readable(name)]
-    else:
-        paths = [path] if filesystem.exists(path) else []
-    return [
-        Source(filesystem.unstrip_protocol(name), int(filesystem.size(name) or 0)) for name in sorted(paths)
-    ]
 
 
 # --- records ------------------------------------------------------------------------------------------------
@@ -168,15 +131,15 @@ def read_records(source: Source, columns: Columns, bad: BadLines) -> Iterator[Re
     is damaged; OSError where it cannot be read.
     """
     report = partial(bad.report, source.path)
-    filesystem, path = _file_system(source.path) if source.is_remote else (None, source.path)
+    file = Place(source.path)
     with open_table(
-        path,
+        file.path,
         name=source.path,
         only=columns.names,
         header=columns.header,
         quotes=False,
         report=report,
-        filesystem=filesystem,
+        filesystem=file.system if source.is_remote else None,
     ) as table:
         labels = columns.labels
         if table.has_header and not table.columns:

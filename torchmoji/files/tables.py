@@ -69,6 +69,11 @@ def ending(path: str | os.PathLike[str]) -> str:
     return Path(path.stem if compression(path) else path).suffix.lower()
 
 
+def is_readable(name: str) -> bool:
+    """Whether a file with this name is a table that can be read."""
+    return ending(name) in (TEXT_FORMATS if compression(name) else READABLE)
+
+
 def is_utf_8(encoding: str | None) -> bool:
     """Whether an encoding is UTF-8, however it is spelled; what is not known is none."""
     try:

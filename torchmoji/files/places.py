@@ -1,17 +1,15 @@
 """Files on this machine and elsewhere, as fsspec names them: "texts/", "s3://bucket/texts/"."""
 
 import os
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
-
 from torchmoji.files.atomic import atomic_path, sha256_of
-from torchmoji.files.tables import READABLE, ending
+from torchmoji.files.tables import is_readable
 
 _CHANGES = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated")
 """What file systems say that changes with a file."""
@@ -21,6 +19,9 @@ class Place:
     """A file or folder; one that is elsewhere is named with a protocol. `path` is its name in `system`."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        from fsspec.core import url_to_fs
+        from fsspec.implementations.local import LocalFileSystem
+
         name = os.path.expanduser(os.fspath(path))
         if "::" in name and os.path.exists(name):  # which fsspec takes for one protocol in another
             self.system, self.path = LocalFileSystem(), os.path.abspath(name)
@@ -39,23 +40,28 @@ class Place:
         found = self.system.ls(self.path, detail=False) if self.system.isdir(self.path) else []
         return [name for name in map(os.path.basename, found) if not name.startswith(".")]
 
-    def tables(self) -> list["Place"]:
-        """The file, or those of texts in the folder, sorted, without hidden ones; or FileNotFoundError."""
+    def files(self, *hidden: str) -> list["Place"]:
+        """The file, those in the folder that can be read as tables, or those of the glob, in any order.
+
+        Files and folders whose names begin with one of `hidden` are passed over.
+        """
         if self.is_local and os.path.isfile(self.path):
             return [self]
-        is_folder = self.system.isdir(self.path)
-        found = self.system.find(self.path) if is_folder else self.system.glob(self.path)
-        tables = [name for name in sorted(found) if ending(name) in READABLE]
-        start = len(self.path) if is_folder else 0
-
-        def is_hidden(name: str) -> bool:
-            inside = name[start:] if is_folder else os.path.basename(name)
-            return any(part.startswith((".", "_")) for part in inside.split("/"))
-
-        tables = [name for name in tables if not is_hidden(name)]
-        if not tables:
-            raise FileNotFoundError(f"there is no file of texts at {self}: known are {', '.join(READABLE)}")
-        return [Place(name if self.is_local else self.system.unstrip_protocol(name)) for name in tables]
+        start = self.path
+        if self.system.isdir(start):
+            found: Iterable[str] = filter(is_readable, self.system.find(start))
+        else:
+            start = os.path.dirname(re.split("[*?[]", start)[0])
+            if self.is_local:  # fsspec does not look into linked folders
+                found = map(str, Path(start).glob(os.path.relpath(self.path, start)))
+            else:
+                found = self.system.glob(self.path)
+        return [
+            Place(name if self.is_local else self.system.unstrip_protocol(name))
+            for name in found
+            if (not self.is_local or os.path.isfile(name))
+            and not any(part.startswith(hidden) for part in name[len(start) :].split("/"))
+        ]
 
     def about(self) -> list[Any]:
         """What tells the file from another one: its size, and when it changed."""
