@@ -128,7 +128,7 @@ def test_version_is_that_of_the_package_metadata(repository):
 # --- directions ---------------------------------------------------------------------------------------------
 
 LEVELS = [
-    "lazy global_variables machine options",
+    "lazy global_variables machine options workers",
     "files",
     "emojis emoticons tokenizer filter_utils filter_input word_generator create_vocab shipped "
     "sentence_tokenizer balancing",

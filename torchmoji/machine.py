@@ -1,4 +1,4 @@
-"""What this machine has: its processor, the versions of packages, and packages that an extra installs."""
+"""What this machine has: its processor, threads, the versions of packages, and packages of an extra."""
 
 import os
 import platform
@@ -6,6 +6,11 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+THREADS_SWITCH = "TORCHMOJI_THREADS"
+"""Environment variable with the number of threads that `torchmoji.workers` gives its processes."""
+MOST_THREADS = 1024
+"""Of a call: more are a slip, and would take the machine."""
 
 _PROCESSOR_INFO = Path("/proc/cpuinfo")
 
@@ -24,6 +29,16 @@ def processor() -> str:
     name = cpuinfo("model name") or platform.processor() or platform.machine()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{name}, {cores} cores"
+
+
+def check_threads(threads: int | None) -> None:
+    """Complain of a number of threads that is none.
+
+    Raises:
+        ValueError: It is not None and no whole number from 1 to `MOST_THREADS`.
+    """
+    if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
+        raise ValueError(f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
 
 
 def versions(*packages: str) -> str:

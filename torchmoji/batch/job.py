@@ -175,7 +175,7 @@ def _entries(
 
 
 def _by_processes(writer: "PartWriter", workers: int) -> "Iterator[Entry]":
-    from torchmoji.pipeline.workers import Workers
+    from torchmoji.workers import Workers
 
     with Workers(lambda: writer, min(workers, writer.parts), writer.encoder.threads) as pool:
         yield from pool.map(range(writer.parts))

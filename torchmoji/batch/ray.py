@@ -14,7 +14,7 @@ from typing import Any
 
 from torchmoji.batch.parts import Entry, PartWriter
 from torchmoji.machine import require
-from torchmoji.pipeline.workers import answer_of, result_of
+from torchmoji.workers import answer_of, result_of
 
 _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -15,12 +15,9 @@ vocabulary, since `SentenceTokenizer` gives them to the model as well.
 import json
 import os
 import shutil
-import threading
-import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -28,8 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from joblib import Parallel, cpu_count, delayed
-from joblib.externals.loky import get_reusable_executor
+from joblib import cpu_count
 from tqdm import tqdm
 
 from torchmoji import __version__
@@ -59,6 +55,7 @@ from torchmoji.files.atomic import atomic_write_text, locked, read_json, remove_
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import SPECIAL_TOKENS, UNKNOWN_ID, VOCABULARY_NAME
 from torchmoji.machine import require
+from torchmoji.workers import Workers
 
 __all__ = ["CorpusSettings", "build_corpus"]
 
@@ -110,7 +107,7 @@ def build_corpus(
         FileNotFoundError: There is no such input.
         ValueError: A line is no record, no text is left, or `out` has a corpus of other inputs or settings.
         BlockingIOError: Another process works on this corpus.
-        ChildProcessError: A worker was killed.
+        ChildProcessError: Several workers were killed over the same texts.
         ModuleNotFoundError: pyarrow is missing.
     """
     require("pyarrow", "corpus", "a corpus")
@@ -283,34 +280,11 @@ def _up_to(size: int, records: Iterator[tuple[str, list[int]]]) -> Iterator[tupl
 
 def _tokenize(chunks: Iterator[Chunk], workers: int) -> Iterator[int]:
     """Run `tokenize_chunk` on all chunks, a few at a time; with one worker in this process."""
-    parallel = Parallel(
-        workers,
-        return_as="generator",
-        batch_size=1,
-        pre_dispatch="2 * n_jobs",
-        initializer=_end_with,
-        initargs=(os.getpid(),),
-    )
-    try:
-        yield from parallel(delayed(tokenize_chunk)(chunk) for chunk in chunks)
-    except BrokenProcessPool as error:
-        raise ChildProcessError(
-            "a worker process died: memory may have run out; workers=1 does without processes"
-        ) from error
-    finally:
-        if workers > 1:
-            get_reusable_executor().shutdown()  # else they wait for more work
-
-
-def _end_with(starter: int) -> None:
-    """Let a worker end when the process that started it was killed; on Windows joblib's own limit is left."""
-
-    def watch() -> None:
-        while os.getppid() == starter:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    if workers == 1:
+        yield from map(tokenize_chunk, chunks)
+        return
+    with Workers(lambda: tokenize_chunk, workers) as pool:
+        yield from pool.map(chunks)
 
 
 def _without_repeats(paths: Sequence[Path]) -> tuple[list[Mask], Counter[str]]:

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from torchmoji.machine import cpuinfo, require
+from torchmoji.machine import THREADS_SWITCH, cpuinfo, require
 
 if TYPE_CHECKING:
     from torchmoji.onnx.graph import Content
 
 _CONTAINER_SHARE = Path("/sys/fs/cgroup/cpu.max")
 _TELEMETRY_SWITCH = "ORT_DISABLE_TELEMETRY"
-THREADS_SWITCH = "TORCHMOJI_THREADS"
-"""Environment variable with the number of threads that `torchmoji.pipeline.workers` gives its processes."""
 
 
 def require_onnx(package: str) -> Any:
@@ -39,7 +37,7 @@ def require_onnx(package: str) -> Any:
 def default_threads() -> int:
     """How many threads an engine uses by default: torch's where it is in use, else the process's CPUs.
 
-    In a worker of `torchmoji.pipeline.workers` it is what the environment says.
+    In a worker of `torchmoji.workers` it is what the environment says.
     """
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "get_num_threads"):

@@ -25,9 +25,6 @@ logger = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
-MOST_THREADS = 1024
-"""Of a call: more are a slip, and would take the machine."""
-
 Backend = Literal["auto", "onnx", "torch"]
 """An engine of `ENGINES`, or "auto": see `chosen_backend`."""
 
@@ -226,12 +223,6 @@ def onnx_engine(
 
 ENGINES: dict[str, Callable[..., Engine]] = {"onnx": onnx_engine, "torch": torch_engine}
 """Backend -> what loads it, with the arguments of `torch_engine`."""
-
-
-def check_threads(threads: int | None) -> None:
-    """Refuse, by a ValueError, what is neither None nor a whole number from 1 to `MOST_THREADS`."""
-    if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
-        raise ValueError(f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
 
 
 def chosen_backend(

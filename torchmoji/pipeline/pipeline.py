@@ -39,16 +39,9 @@ from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import alias, emotion_scores, shown, unnamed_classes
 from torchmoji.emoticons import fold_signs
 from torchmoji.global_variables import default_weights_file
+from torchmoji.machine import check_threads
 from torchmoji.options import checked_count
-from torchmoji.pipeline.engines import (
-    ENGINES,
-    Backend,
-    Engine,
-    TorchEngine,
-    check_threads,
-    chosen_backend,
-    torch_engine,
-)
+from torchmoji.pipeline.engines import ENGINES, Backend, Engine, TorchEngine, chosen_backend, torch_engine
 from torchmoji.pipeline.results import (
     EmojiScore,
     Explanation,
@@ -784,7 +777,7 @@ class MojiPipeline:
                 for window in windows:
                     yield run(window, cut)
                 return
-            from torchmoji.pipeline.workers import Workers
+            from torchmoji.workers import Workers
 
             def load() -> Callable[[Sequence[str]], tuple[T, int, int]]:
                 def counted(window: Sequence[str]) -> tuple[T, int, int]:

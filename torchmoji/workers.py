@@ -1,4 +1,4 @@
-"""Processes that each load a model once and apply it to items, for all cores of a machine.
+"""Processes that each load something once, such as a model, and apply it to items, on all cores of a machine.
 
     with Workers(load, workers=4) as pool:
         for result in pool.map(items):
@@ -27,9 +27,8 @@ from typing import IO, Any, Generic, TypeVar
 
 from joblib import cpu_count, wrap_non_picklable_objects
 
-from torchmoji.onnx.session import THREADS_SWITCH
+from torchmoji.machine import THREADS_SWITCH, check_threads
 from torchmoji.options import checked_count
-from torchmoji.pipeline.engines import check_threads
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -40,7 +39,7 @@ _AHEAD = 2  # items for each worker that are read before the first result of the
 _PROGRAM = (
     "import pickle, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from torchmoji.pipeline.workers import serve; serve()"
+    "from torchmoji.workers import serve; serve()"
 )
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", THREADS_SWITCH)
 """Environment variables that say how many threads torch, NumPy and ONNX Runtime take."""
