@@ -32,11 +32,7 @@ def processor() -> str:
 
 
 def check_threads(threads: int | None) -> None:
-    """Complain of a number of threads that is none.
-
-    Raises:
-        ValueError: It is not None and no whole number from 1 to `MOST_THREADS`.
-    """
+    """Refuse, by a ValueError, what is neither None nor a whole number from 1 to `MOST_THREADS`."""
     if threads is not None and not (type(threads) is int and 1 <= threads <= MOST_THREADS):
         raise ValueError(f"threads must be a whole number from 1 to {MOST_THREADS}, got {threads!r}")
 

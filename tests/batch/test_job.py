@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -337,10 +338,9 @@ def test_ctrl_c_keeps_whole_parts(tmp_path, tiny_folder):
     there = len(parts(out))
     assert 1 < there < 100
     assert sorted(os.listdir(out)) == [MANIFEST, *sorted(parts(out))]
-    assert (
-        subprocess.run(command, stderr=subprocess.PIPE, check=True).stderr.decode().count(f"{there} of them")
-        == 1
-    )
+    again = subprocess.run(command, stderr=subprocess.PIPE, check=True).stderr.decode()
+    taken = int(re.search(r"(\d+) of them there before", again)[1])
+    assert there - 1 <= taken <= there  # the last one may have got its name, and not been noted
 
 
 @pytest.mark.nightly

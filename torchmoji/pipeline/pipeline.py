@@ -754,7 +754,6 @@ class MojiPipeline:
     def _check_workers(self, workers: int | None) -> None:
         if workers is None:
             return
-
         checked_count("workers", workers)
         if isinstance(self.engine, TorchEngine) and not self.engine.model.embed.weight.is_cpu:
             device = self.engine.model.embed.weight.device
