@@ -93,6 +93,21 @@ def test_json_keeps_its_values(add, pipeline):
         assert emojis == [best(pipeline, row["text"] or "") for row in written]
 
 
+def test_new_columns_of_json_overwrite_those_of_no_row(add):
+    rows = [
+        {"text": "good"},
+        {"text": "bad", "emoji_1": "mine", "probability_2_": 7},
+        {"probability_2": 8, "text": "day"},
+        {"text": "late", "emoji_10": "another"},
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    for name, content in (("a.jsonl", lines), ("a.json", json.dumps(rows))):
+        written = [json.loads(line) for line in add(name, content, top_k=2).text.splitlines()]
+        for row, found in zip(rows, written, strict=True):
+            assert row.items() <= found.items()
+            assert found.keys() - row.keys() == {"emoji_1_", "probability_1", "emoji_2", "probability_2__"}
+
+
 def test_parquet_keeps_its_types(add, pipeline):
     table = pyarrow.table({
         "n": pyarrow.array([1, None, 3] * 200, pyarrow.int16()),

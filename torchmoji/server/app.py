@@ -396,7 +396,9 @@ class Application:
     # --- files --------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _uploaded(self, request: Request, name: str, column: str | None) -> AsyncIterator[Upload]:
+    async def _uploaded(
+        self, request: Request, name: str, column: str | None = None, top_k: int = 0
+    ) -> AsyncIterator[Upload]:
         """The body of a request as a file that has been read through."""
         if self.files >= self.settings.max_files:
             raise HTTPException(429, "other files are being worked on: come again", {"Retry-After": "10"})
@@ -407,13 +409,13 @@ class Application:
                 with path.open("wb") as file:
                     async for piece in request.stream():
                         await run_in_threadpool(file.write, piece)
-                yield await _told(partial(Upload, path, name, self.settings, column))
+                yield await _told(partial(Upload, path, name, self.settings, column, top_k))
         finally:
             self.files -= 1
 
     async def columns(self, request: Request, name: str) -> Response:
         """The columns of a file, which is the body, the likely one of its texts, and how many rows it has."""
-        async with self._uploaded(request, name, None) as upload:
+        async with self._uploaded(request, name) as upload:
             columns = [] if upload.kind == ".txt" else upload.columns
             found = {"columns": columns, "column": likely_column(columns), "rows": upload.rows}
             return await _json(lambda: found)
@@ -431,10 +433,10 @@ class Application:
             raise HTTPException(422, "the model has no classes, it gives features alone")
         reader, top_k = self.reader, min(top_k, len(self.pipeline.classes))
         pipeline = self._balanced(balance)
-        uploaded = self._uploaded(request, name, column)
+        uploaded = self._uploaded(request, name, column, top_k)
         upload = await uploaded.__aenter__()
         try:
-            writer = await _told(partial(upload.writer, top_k))
+            writer = await _told(upload.writer)
         except BaseException:
             await uploaded.__aexit__(None, None, None)
             raise

@@ -46,22 +46,29 @@ class Upload:
     """A file of a user, read through and found to be right.
 
     The ending of `path` says what it holds; `name` is what its user calls it. `column` is that of the texts,
-    by default the likely one, `columns` the names of all, of a file of texts "text", and `rows` how many
+    by default the likely one, `columns` the names of all, in JSON those of the first row, of a file of texts
+    "text", `names` those of the new ones for `top_k` emojis a row, which no row has, and `rows` how many
     there are. ValueError where the file cannot be read, or is larger than may be, says why and what to do;
     ModuleNotFoundError without pyarrow.
     """
 
-    def __init__(self, path: Path, name: str, settings: Settings, column: str | None = None) -> None:
+    def __init__(
+        self, path: Path, name: str, settings: Settings, column: str | None = None, top_k: int = 0
+    ) -> None:
         self.path, self.name, self._column = path, name, column or None
         if ending(name) not in ADMITTED:
             packed = f"texts also with {', '.join(COMPRESSIONS)}"
             raise ValueError(f"cannot read {name!r:.80}: use {', '.join(ADMITTED)}, {packed}")
         self.rows = 0
+        new = dict.fromkeys(f"{name}_{n}" for n in range(1, top_k + 1) for name in ("emoji", "probability"))
         self._open = partial(open_table, path, name=f"the file {name:.80}", largest=settings.max_unpacked)
         with self._open() as table:
             self.columns, self.kind, self._delimiter = list(table.columns), table.kind, table.delimiter
-            for line, text, _ in table.numbered_texts(self._column, "choose one"):
+            taken = set(self.columns)
+            for line, text, row in table.numbered_texts(self._column, "choose one"):
                 self.rows += 1
+                if not table.has_header:  # rows of JSON may have further columns
+                    taken.update(key for key in row if key.rstrip("_") in new)
                 if len(text) > settings.max_characters:
                     raise ValueError(
                         f"{table.name}, line {line}, has a text of {len(text)} characters, more than "
@@ -71,6 +78,7 @@ class Upload:
                     raise ValueError(f"{table.name} has more than {settings.max_rows} rows: split it")
         if not self.columns:
             raise ValueError(f"the file {name} has no texts: give a file with some")
+        self.names = [unused_name(name, taken) for name in new]
         self.is_json, self.is_parquet = self.kind in (".jsonl", ".json"), self.kind == ".parquet"
 
     @property
@@ -98,30 +106,28 @@ class Upload:
                     window, size = [], 0
         yield window
 
-    def writer(self, top_k: int) -> "Writer":
-        """What makes the new file, with `top_k` emojis a row."""
-        pairs = ((f"emoji_{number}", f"probability_{number}") for number in range(1, top_k + 1))
-        names = [unused_name(name, self.columns) for pair in pairs for name in pair]
+    def writer(self) -> "Writer":
+        """What makes the new file."""
         if self.is_parquet:
-            return _ParquetWriter(self.path, names)
+            return _ParquetWriter(self.path, self.names)
         has_mark = False
         if not self.is_json:
             with open_bytes(self.path) as file:  # Excel reads emojis only with a byte order mark
                 has_mark = file.read(3) == codecs.BOM_UTF8
-        return Writer(self, names, has_mark)
+        return Writer(self, has_mark)
 
 
 class Writer:
-    """Makes the new file of rows with emojis, in new columns of these names, piece by piece.
+    """Makes the new file of rows with emojis, piece by piece.
 
     `has_mark` says that it begins with a byte order mark.
     """
 
-    def __init__(self, upload: Upload, names: list[str], has_mark: bool) -> None:
-        self._is_json, self._delimiter, self._names = upload.is_json, upload._delimiter, names
+    def __init__(self, upload: Upload, has_mark: bool) -> None:
+        self._is_json, self._delimiter, self._names = upload.is_json, upload._delimiter, upload.names
         self._head = "\ufeff" if has_mark else ""
         if not self._is_json:
-            self._head += self._line([*upload.columns, *names])
+            self._head += self._line([*upload.columns, *upload.names])
 
     def piece(self, rows: Iterable[tuple[Row, Scores]]) -> bytes:
         """The bytes of rows."""
