@@ -183,7 +183,7 @@ LONG = "x" * 200_000
     [
         ("a.csv", "id, text\n1,a\n", None),  # a blank before a name does not count
         ("a.csv", "id,body\n", r"a\.csv has no column 'text', only 'id', 'body': name one of these"),
-        ("a.csv", "", "a.csv has no column 'text', only none"),
+        ("a.csv", "", "a.csv has no texts: give a file with some"),
         ("a.csv", "text,n,n\na,b,c\n", "a.csv has 2 columns 'n': rename all but one"),
         ("a.csv", "id,text\n1,a\n2,b,c\n", "line 3, has 3 cells, but the header has 2: put cells"),
         ("a.csv", 'text\na\n"b\nc\nd', r"line 3, is not CSV \(unexpected end of data\): close"),

@@ -151,10 +151,12 @@ def test_other_cells_stay(cell):
     ("name", "content", "options", "message"),
     [
         ("a.csv", "id,body\n", {"column": "text"}, "a.csv has no column 'text', only 'id', 'body': choose"),
-        ("a.csv", "", {}, "no column 'text', only none"),
+        ("a.csv", "", {}, "a.csv has no texts: give a file with some"),
+        ("a.tsv", "\n", {"column": "text"}, "a.tsv has no texts: give a file with some"),
         ("a.txt", "", {}, "a.txt has no texts: give a file with some"),
         ("a.jsonl", "", {}, "a.jsonl has no texts"),
-        ("a.csv", "text\ncaf\xe9\n".encode("latin-1"), {}, "a.csv, line 2, is not UTF-8"),
+        ("a.csv", "text\ncaf\xe9\n".encode("latin-1"), {}, "line 2, is not UTF-8 (byte 0xe9): save"),
+        ("a.csv", "text\ngood\n".encode("utf-16"), {}, "a.csv, line 1, is not UTF-8 (byte 0xff): save"),
         ("a.csv", "id,text\n1,good\n2,bad,x\n", {}, "a.csv, line 3, has 3 cells"),
         ("a.jsonl", '{"text": "a"}\n{"b": 1}\n', {}, "a.jsonl, line 2, has no column 'text'"),
         ("a.xlsx", "PK", {}, "cannot read 'a.xlsx': use .txt, .csv"),
@@ -177,6 +179,7 @@ def test_what_cannot_be_done_is_said_before_the_first_row(
     answer = client.post("/file", params={"name": name, **options}, content=content)
     assert answer.status_code == 422
     assert message in answer.json()["error"]
+    assert "--" not in answer.text  # no option of the command line
     assert str(tmp_path) not in answer.text
     assert list(tmp_path.iterdir()) == []
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from torchmoji.files.places import Place
-from torchmoji.files.tables import COMPRESSIONS, READABLE, open_table
+from torchmoji.files.tables import COMPRESSIONS, READABLE, SAVE_AS_UTF_8, open_table
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -140,6 +140,7 @@ def read_records(source: Source, columns: Columns, bad: BadLines) -> Iterator[Re
         quotes=False,
         report=report,
         filesystem=file.system if source.is_remote else None,
+        other_encoding=SAVE_AS_UTF_8,
     ) as table:
         labels = columns.labels
         if table.has_header and not table.columns:

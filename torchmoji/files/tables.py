@@ -42,7 +42,8 @@ LONGEST_LINE = 1 << 20
 """Characters of a line, or of a JSON array's element: a file without line breaks must not fill the memory."""
 
 _USUAL_COLUMNS = (DEFAULT_COLUMN, "tweet", "message", "comment", "sentence", "review", "content")
-_OTHER_ENCODING = "save the file as UTF-8, in Excel as 'CSV UTF-8', or name its encoding with --encoding"
+SAVE_AS_UTF_8 = "save the file as UTF-8, in Excel as 'CSV UTF-8'"
+_OTHER_ENCODING = f"{SAVE_AS_UTF_8}, or name its encoding with --encoding"
 _AS_CSV = "save it as CSV (in Excel: Save As, 'CSV UTF-8')"
 _NAME_A_COLUMN = "name one of these"
 _ROWS_AT_ONCE = 4096
@@ -162,6 +163,8 @@ class Table:
         Raises:
             ValueError: There is none.
         """
+        if not self.columns:
+            raise ValueError(f"{self.name} has no texts: give a file with some")
         found = next((known for known in self.columns if known.strip() == name or known == name), None)
         if found is None:
             raise ValueError(f"{self.name} {_no_column(name, self.columns)}: {next_step}")
@@ -219,6 +222,7 @@ def open_table(
     quotes: bool = True,
     report: Report | None = None,
     filesystem: Any = None,
+    other_encoding: str = _OTHER_ENCODING,
 ) -> Iterator[Table]:
     """Open a file to read its rows.
 
@@ -235,6 +239,7 @@ def open_table(
             header the last column of `only` is the rest of the line.
         report: What to do with a line that is no row; by default it is a `ValueError`.
         filesystem: Of fsspec, where the file is not on this machine.
+        other_encoding: What to do with a file in another encoding.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -253,7 +258,7 @@ def open_table(
         columns, rows = _columnar(path, name, kind, only, filesystem)
         yield Table(name, kind, columns, rows, report=report)
         return
-    with closing(_read(path, name, encoding, largest, filesystem, report)) as pieces:
+    with closing(_read(path, name, encoding, largest, filesystem, report, other_encoding)) as pieces:
         report = report or partial(bad_row, name)
         if kind in (".csv", ".tsv"):
             quotes = quotes or kind == ".csv"
@@ -320,6 +325,7 @@ def _read(
     largest: float,
     filesystem: Any,
     report: Report | None,
+    other_encoding: str,
 ) -> Generator[str, None, None]:
     """Lines with their ends; one that is too long comes in pieces longer than `LONGEST_LINE`.
 
@@ -345,7 +351,7 @@ def _read(
                     raise ValueError(f"{name} has more than {largest} characters: split it")
                 if report and not piece.isascii() and (undecoded := _UNDECODED.search(piece)):
                     byte = ord(undecoded[0]) - 0xDC00
-                    report(line, f"is not UTF-8 (byte {byte:#04x}): {_OTHER_ENCODING}")
+                    report(line, f"is not UTF-8 (byte {byte:#04x}): {other_encoding}")
                     piece = _BAD_LINE
                 yield piece
     except UnicodeError as error:
@@ -353,7 +359,7 @@ def _read(
         if isinstance(error, UnicodeDecodeError):  # its bytes begin after the last line that was read
             line += error.object.count(b"\n", 0, error.start)
             reason = f"byte {error.object[error.start]:#04x}"
-        bad_row(name, line + 1, f"is not {encoding or 'UTF-8'} ({reason}): {_OTHER_ENCODING}")
+        bad_row(name, line + 1, f"is not {encoding or 'UTF-8'} ({reason}): {other_encoding}")
     except LookupError as error:
         raise ValueError(f"{error}: give one such as utf-8, utf-16, cp1252 or latin-1") from error
     except (EOFError, zlib.error, OSError) as error:

@@ -18,6 +18,7 @@ from typing import Any
 from torchmoji.emojis import shown
 from torchmoji.files.tables import (
     COMPRESSIONS,
+    SAVE_AS_UTF_8,
     TEXT_FORMATS,
     as_json,
     compression,
@@ -61,7 +62,13 @@ class Upload:
             raise ValueError(f"cannot read {name!r:.80}: use {', '.join(ADMITTED)}, {packed}")
         self.rows = 0
         new = dict.fromkeys(f"{name}_{n}" for n in range(1, top_k + 1) for name in ("emoji", "probability"))
-        self._open = partial(open_table, path, name=f"the file {name:.80}", largest=settings.max_unpacked)
+        self._open = partial(
+            open_table,
+            path,
+            name=f"the file {name:.80}",
+            largest=settings.max_unpacked,
+            other_encoding=SAVE_AS_UTF_8,
+        )
         with self._open() as table:
             self.columns, self.kind, self._delimiter = list(table.columns), table.kind, table.delimiter
             taken = set(self.columns)
