@@ -124,6 +124,10 @@ def test_long_texts_are_cut_or_refused(client_of):
     assert client.post("/embed", json={"inputs": text}).status_code == 413
     assert "text 0 has 5 tokens, more than 3" in client.post("/predict", json={"inputs": text}).text
     assert client.post("/v1/embeddings", json={"input": text}).status_code == 413
+    assert (
+        "more than 3: shorten it, or ask with truncate" in client.post("/embed", json={"inputs": text}).text
+    )
+    assert 'more than 3: shorten it"' in client.post("/v1/embeddings", json={"input": text}).text
     cut = ask(client, "/embed", inputs=text, truncate=True, normalize=False)
     assert np.allclose(cut, pipeline.encode(["good day bad"]), atol=1e-6)
     found = ask(client, "/read", inputs=[text])["readings"][0]

@@ -129,12 +129,61 @@ def test_what_is_too_large_or_malformed_is_refused(client, path, content, status
 
 def test_a_list_of_numbers_makes_one_error_not_one_for_each(client_of):
     client = client_of(small())
-    for path, field in (("/predict", "inputs"), ("/read", "inputs"), ("/v1/embeddings", "input")):
+    texts, few = "must be a text or a list of texts", "must be a list of one or two texts"
+    for path, message in (
+        ("/predict", f"inputs: {texts}"),
+        ("/read", f"inputs: {few}"),
+        ("/v1/embeddings", f"input: {texts}"),
+    ):
         started = time.process_time()
-        answer = client.post(path, json={field: [1] * 300_000})
+        answer = client.post(path, json={message.partition(":")[0]: [1] * 300_000})
         assert answer.status_code in (400, 422)
-        assert f"{field}: must be a text or a list of texts" in answer.text
+        assert message in answer.text
         assert time.process_time() - started < 2  # it was five seconds and 600 MB
+
+
+JSON = {"Content-Type": "application/json"}
+SEND = 'send JSON in UTF-8 such as {"inputs": ["so good"]}'
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "headers", "message"),
+    [
+        ("/read", b'{"inputs": "so good"}', JSON, "inputs: must be a list of one or two texts"),
+        ("/read", b'{"inputs": ["a", "b", "c"]}', JSON, "inputs: must be a list of one or two texts"),
+        ("/read", b'{"inputs": []}', JSON, "inputs: must be a list of one or two texts"),
+        ("/emojize", b'{"inputs": 5}', JSON, "inputs: must be a text or a list of texts"),
+        ("/emojize", b"{}", JSON, "inputs: Field required"),
+        (
+            *("/emojize", b'{"inputs": "a"}', {"Content-Type": "application/x-www-form-urlencoded"}),
+            "the body does not say that it is JSON: send it with Content-Type: application/json",
+        ),
+        (
+            "/embed",
+            b'{"inputs": "a"}',
+            {},
+            "the body does not say that it is JSON: send it with Content-Type",
+        ),
+        ("/emojize", b"[1]", JSON, f"the body must be an object: {SEND}"),
+        ("/emojize", b"", {}, f"the body must be an object: {SEND}"),
+        ("/emojize", b"{'a'", JSON, "the body is not JSON (character 2: Expecting property name enclosed"),
+        ("/emojize", b'{"inputs": "caf\xe9"}', JSON, f"the body is not UTF-8: {SEND}"),
+        ("/v1/embeddings", b'{"input": "\xe9"}', JSON, 'such as {"input": "so good"}'),
+        ("/emojize", b"[" * 900_000, JSON, f"the body has too many lists in lists: {SEND}"),
+        ("/emojize", b'{"inputs": ' + b"1" * 5000 + b"}", JSON, f"the body cannot be read: {SEND}"),
+    ],
+    ids="text three none number missing form plain list empty quotes latin-1 openai deep digits".split(),
+)
+def test_what_is_wrong_with_a_body_is_said(client_of, path, content, headers, message):
+    answer = client_of(small()).post(path, content=content, headers=headers)
+    assert answer.status_code in (400, 422)
+    error = answer.json()["error"]
+    assert message in (error["message"] if path.startswith("/v1/") else error)
+
+
+def test_the_method_of_an_endpoint_is_said(client):
+    answer = client.get("/emojize")
+    assert (answer.status_code, answer.json()["error"]) == (405, "/emojize takes POST, not GET")
 
 
 def test_mounted_in_another_application_it_is_the_same():

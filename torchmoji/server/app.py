@@ -65,7 +65,8 @@ def _checked(is_item: Callable[[Any], bool], most: int | None = None) -> PlainVa
         is_list = isinstance(value, list) and (most is None or 1 <= len(value) <= most)
         if (is_list and all(map(is_item, value))) or (most is None and _is_text(value)):
             return value
-        raise ValueError
+        kinds = "a text or a list of texts" if most is None else "a list of one or two texts"
+        raise ValueError(f"must be {kinds}")
 
     return PlainValidator(check)
 
@@ -197,9 +198,9 @@ class Application:
     # --- texts through the queue --------------------------------------------------------------------------
 
     async def run(
-        self, output: Output, texts: Sequence[str], balance: float | None = None, truncate: bool = True
+        self, output: Output, texts: Sequence[str], balance: float | None = None, truncate: bool | None = True
     ) -> list[Result]:
-        """The results of a request's texts."""
+        """The results of a request's texts; where they are not cut, None says that it cannot be asked for."""
         if output == "classes" and self.reader is None:
             raise HTTPException(422, "the model has no classes, it gives features alone: ask for embeddings")
         if not texts:
@@ -225,8 +226,9 @@ class Application:
         limit = self.pipeline.limit
         for number, result in enumerate(results):
             if not truncate and not self.pipeline.windows and result.tokens > limit:
+                step = "shorten it" if truncate is None else "shorten it, or ask with truncate"
                 raise HTTPException(
-                    413, f"text {number} has {result.tokens} tokens, more than {limit}: ask with truncate"
+                    413, f"text {number} has {result.tokens} tokens, more than {limit}: {step}"
                 )
         return results
 
@@ -272,7 +274,7 @@ class Application:
         size = self.pipeline.engine.nb_features
         if request.dimensions not in (None, size):
             raise HTTPException(400, f"dimensions must be {size}, got {request.dimensions}: leave it out")
-        results = await self.run("features", _several(request.input), truncate=False)
+        results = await self.run("features", _several(request.input), truncate=None)
         tokens = sum(result.tokens for result in results)
 
         def answer() -> dict[str, Any]:

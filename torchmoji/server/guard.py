@@ -232,6 +232,12 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: " + " > ".join(places[-8:])
 
 
+def _send(path: str) -> str:
+    """What to do after a body that is none of the API."""
+    inputs = '"input": "so good"' if path.startswith("/v1/") else '"inputs": ["so good"]'
+    return f"send JSON in UTF-8 such as {{{inputs}}}"
+
+
 def add_handlers(app: FastAPI) -> None:
     """Give errors of an application their form."""
     from fastapi.exceptions import RequestValidationError
@@ -243,25 +249,29 @@ def add_handlers(app: FastAPI) -> None:
         headers = {**(error.headers or {})}
         if error.status_code in (408, 413, 503):
             headers["connection"] = "close"
-        message = {404: f"there is no {path[:80]}: /openapi.json has what there is"}.get(error.status_code)
-        return failure(path, error.status_code, message or error.detail, headers)
+        message = {
+            404: f"there is no {path[:80]}: /openapi.json has what there is",
+            405: f"{path[:80]} takes {headers.get('Allow')}, not {request.method}",
+        }.get(error.status_code, error.detail)
+        if error.status_code == 400 and error.__cause__:  # FastAPI says no more than that there was an error
+            reasons = {UnicodeDecodeError: "is not UTF-8", RecursionError: "has too many lists in lists"}
+            reason = reasons.get(type(error.__cause__), "cannot be read")
+            message = f"the body {reason}: {_send(path)}"
+        return failure(path, error.status_code, message, headers)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        wrong = error.errors()[0]
-        place = [str(part) for part in wrong["loc"]]
+        wrong, path, status = error.errors()[0], route_path(request.scope), 422
+        _, *place = wrong["loc"]
         if wrong["type"] == "json_invalid":
-            message, status = "the body is not JSON", 400
+            where = f"character {place[0] + 1}: {wrong['ctx']['error']}"
+            message, status = f"the body is not JSON ({where}): {_send(path)}", 400
+        elif isinstance(wrong.get("input"), bytes):
+            message = "the body does not say that it is JSON: send it with Content-Type: application/json"
+        elif not place:
+            message = f"the body must be an object: {_send(path)}"
         else:
-            name = place[1] if len(place) > 1 else "the body"
-            is_text = name in ("inputs", "input")
-            said = (
-                "must be a text or a list of texts"
-                if is_text and wrong["type"] != "missing"
-                else wrong["msg"]
-            )
-            message, status = f"{name}: {said}", 422
-        path = route_path(request.scope)
+            message = f"{place[0]}: {wrong['msg'].removeprefix('Value error, ')}"
         return failure(path, 400 if path.startswith("/v1/") else status, message)
 
     app.add_exception_handler(HTTPException, refused)
