@@ -8,9 +8,12 @@ import sys
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
-from support.small_pipeline import small
+from support.small_pipeline import WORDS, small
 
+from torchmoji import MojiPipeline
 from torchmoji.emojis import EMOTIONS, shown
+from torchmoji.onnx.model import serialize
+from torchmoji.pipeline.engines import OnnxEngine
 from torchmoji.server import Settings, create_app
 from torchmoji.server.reading import EXAMPLES, NEAREST
 
@@ -108,8 +111,6 @@ def test_emojis_emotions_and_attention_are_the_pipelines(client, pipeline):
 
 
 def test_balance_is_that_of_a_pipeline_made_with_it(client, pipeline):
-    from torchmoji import MojiPipeline
-
     balanced = MojiPipeline.from_pretrained(backend="onnx", balance=0.5)
     found = ask(client, "/predict", inputs=TEXT, balance=0.5)
     expected = balanced.predict(TEXT, 64)
@@ -155,6 +156,26 @@ def test_models_of_other_kinds(client_of):
     assert len(ask(features, "/embed", inputs="good")) == 1
     assert "gives features alone" in features.post("/predict", json={"inputs": "good"}).text
     assert features.get("/").status_code == 404
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_an_onnx_file_without_features(client_of, multi_label):
+    whole = small(3, ["a", "b", "c"], multi_label=multi_label)
+    output = ["logits" if multi_label else "probabilities", "attention"]
+    data = serialize(whole.engine.model, output=output, multi_label=multi_label)
+    client = client_of(MojiPipeline(OnnxEngine(data), WORDS, ["a", "b", "c"]))
+    openai = {"input": "good", "dimensions": 5}
+    for path, values in (("/embed", {"inputs": "good"}), ("/v1/embeddings", openai)):
+        answer = client.post(path, json=values)
+        assert answer.status_code == 422
+        assert "the model's file gives no embeddings: export it with features" in answer.text
+    assert client.get("/info").json()["dimensions"] is None
+    assert ask(client, "/emojize", inputs="good")["emojis"]
+    found = ask(client, "/read", inputs=["good day", "bad train"])
+    assert ("similarity" in found, found["readings"][0]["nearest"] != []) == (
+        not multi_label,
+        not multi_label,
+    )
 
 
 # --- the page's endpoint ----------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ class Engine(Protocol):
     """A model behind a pipeline."""
 
     multi_label: bool  # each class is judged on its own
+    has_features: bool  # an ONNX file need not give them
     nb_classes: int | None
     nb_tokens: int
     nb_features: int
@@ -83,7 +84,7 @@ class TorchEngine:
 
         settle_threads()
         self.model = model.eval()
-        self.multi_label = multi_label
+        self.multi_label, self.has_features = multi_label, True
         self.about: dict[str, Any] = {}
         self.nb_classes = None if model.feature_output else _number_of_classes(model.nb_classes, multi_label)
         self.nb_tokens = model.embed.num_embeddings
@@ -122,7 +123,7 @@ class OnnxEngine:
         from torchmoji.onnx.model import OnnxModel
 
         self.model = OnnxModel(file, threads=threads)
-        self.multi_label = self.model.multi_label
+        self.multi_label, self.has_features = self.model.multi_label, "features" in self.model.outputs
         self.nb_classes = _number_of_classes(self.model.nb_classes, self.multi_label)
         self.nb_tokens = self.model.nb_tokens
         self.nb_features = self.model.nb_features

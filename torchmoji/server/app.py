@@ -203,6 +203,10 @@ class Application:
         """The results of a request's texts; where they are not cut, None says that it cannot be asked for."""
         if output == "classes" and self.reader is None:
             raise HTTPException(422, "the model has no classes, it gives features alone: ask for embeddings")
+        if output == "features" and not self.pipeline.engine.has_features:
+            raise HTTPException(
+                422, "the model's file gives no embeddings: export it with features, or ask for classes"
+            )
         if not texts:
             raise HTTPException(422, "there is no text: give one or more")
         if len(texts) > self.settings.max_texts:
@@ -272,7 +276,7 @@ class Application:
     async def embeddings(self, request: EmbeddingsRequest) -> Response:
         """Embeddings of the length 1, as numbers or as base64 of float32, little-endian."""
         size = self.pipeline.engine.nb_features
-        if request.dimensions not in (None, size):
+        if self.pipeline.engine.has_features and request.dimensions not in (None, size):
             raise HTTPException(400, f"dimensions must be {size}, got {request.dimensions}: leave it out")
         results = await self.run("features", _several(request.input), truncate=None)
         tokens = sum(result.tokens for result in results)
@@ -372,7 +376,7 @@ class Application:
                 "model_dtype": pipeline.engine.name.partition(", ")[2],
                 "engine": pipeline.engine.name,
                 "version": __version__,
-                "dimensions": pipeline.engine.nb_features,
+                "dimensions": pipeline.engine.nb_features if pipeline.engine.has_features else None,
                 "classes": pipeline.classes,
                 "multi_label": pipeline.engine.multi_label,
                 "has_emotions": self.reader is not None and self.reader.has_emotions,

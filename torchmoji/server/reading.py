@@ -34,14 +34,13 @@ class Reader:
         self.multi_label = pipeline.engine.multi_label
         """Each class is judged on its own, so that probabilities do not sum up to 1."""
         self.has_emotions = not self.multi_label and set(pipeline.classes) <= set(EMOJIS)
-        self.needs_features = self.multi_label
+        self.needs_features = self.multi_label and pipeline.engine.has_features
         """For similarities, which of other models are the overlap of probabilities."""
         self._rows: Floats  # of length 1, whose products are similarities, or of no numbers: (n, F), (n, C)
-        if self.multi_label:
-            try:
-                self._rows = pipeline.encode(examples, normalize_embeddings=True)
-            except ValueError:  # an ONNX file without features
-                self._rows, self.needs_features = np.zeros((len(examples), 0), np.float32), False
+        if self.needs_features:
+            self._rows = pipeline.encode(examples, normalize_embeddings=True)
+        elif self.multi_label:
+            self._rows = np.zeros((len(examples), 0), np.float32)
         else:
             self._rows = np.sqrt(pipeline.predict_proba(examples))
         self.has_similarities = self._rows.shape[1] > 0
