@@ -252,11 +252,55 @@ def test_a_missing_extra_is_said(monkeypatch):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"max_texts": 0}, "max_texts must be at least 1, got 0"), ({"key": "a\n"}, "key must have ASCII")],
+    [
+        ({"max_texts": 0}, "max_texts must be a whole number, at least 1, got 0"),
+        ({"max_texts": "5"}, "max_texts must be a whole number, at least 1, got '5'"),
+        ({"max_rows": 2.0}, "max_rows must be a whole number, at least 1, got 2.0"),
+        ({"batch_texts": True}, "batch_texts must be a whole number, at least 1, got True"),
+        ({"wait_ms": -1}, "wait_ms must be a number, at least 0, got -1"),
+        ({"wait_ms": float("nan")}, "wait_ms must be a number, at least 0, got nan"),
+        ({"body_seconds": "30"}, "body_seconds must be a number, at least 0.001, got '30'"),
+        ({"hosts": "example.org"}, "hosts must be a tuple of texts, got 'example.org'"),
+        ({"hosts": None}, "hosts must be a tuple of texts, got None"),
+        ({"origins": "https://example.org"}, "origins must be a tuple of texts, got 'https://example.org'"),
+    ],
 )
 def test_wrong_settings_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         Settings(**options)
+
+
+@pytest.mark.parametrize("key", ["", "k ", " k", " ", "a\n", "é", 5, b"k"])
+def test_a_key_that_no_client_can_send_is_refused_and_not_shown(key):
+    with pytest.raises(ValueError, match=r"key must have ASCII [^:]*: choose another key$"):
+        Settings(key=key)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["example.org:80", "[::1]:80", "https://example.org", "*.example.org", "müller.example", "", " a", 5],
+)
+def test_a_host_that_no_client_can_send_is_refused(host):
+    with pytest.raises(ValueError, match=r"hosts \(--allow-host\) are names such as example.org, .* got "):
+        Settings(hosts=(host,))
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        "example.org", "https://Example.org", "HTTPS://example.org", "https://example.org/", "http://a.org?b",
+        "https://example.org:443", "http://[::1]:80", "https://*.example.org", "https://müller.example", 5,
+    ],
+)  # fmt: skip
+def test_a_site_that_no_browser_sends_is_refused(site):
+    with pytest.raises(ValueError, match=r"origins \(--allow-origin\) are sites .*, in lower case, .* got "):
+        Settings(origins=(site,))
+
+
+def test_settings_take_what_clients_send():
+    Settings(key="a b", max_texts=1, wait_ms=0, body_seconds=30, stop_seconds=0.5)
+    Settings(hosts=["Example.org", "my_machine", "192.0.2.1", "::1", "[::1]", "fe80::1%eth0", "*"])
+    Settings(origins=["https://example.org:8443", "http://localhost:8000", "http://[::1]:81", "*", "null"])
 
 
 def test_hearts_are_written_in_colour(client_of):

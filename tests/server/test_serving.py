@@ -254,6 +254,11 @@ def test_too_many_connections_are_refused(hasty):
     assert fetch(f"{hasty}health")[0] == 200
 
 
+def test_one_connection_is_enough():
+    with served(small(), settings=Settings(max_connections=1)) as address:
+        assert fetch(f"{address}health")[0] == 200
+
+
 def test_a_client_that_goes_in_mid_file_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with served(small()) as address:
@@ -292,6 +297,7 @@ def test_serving_leaves_nothing_behind():
     [
         ({"port": 65536}, ValueError, "port must be from 0 .* to 65535, got 65536"),
         ({"host": "198.51.100.7"}, OSError, "cannot listen at 198.51.100.7, port 7860: .* host is 127.0.0.1"),
+        ({"host": "localhost:80"}, OSError, "cannot listen at localhost:80, port 7860: .* host is 127.0.0.1"),
         ({"open_browser": True, "pipeline": small(None)}, ValueError, "gives features alone: use another"),
     ],
 )
@@ -310,6 +316,13 @@ def test_a_port_in_use_is_said(command, tiny_folder, capsys):
         said
         == f"torchmoji: port {port} is in use: stop what uses it, or take another port, 0 for any free one\n"
     )
+
+
+def test_the_command_refuses_names_that_no_client_sends(tiny_folder, capsys):
+    for option, value in (("--allow-host", "example.org:8080"), ("--allow-origin", "https://Example.org")):
+        assert main(["serve", "--model", tiny_folder, "--port", "0", option, value]) == 1
+        said = capsys.readouterr().err
+        assert re.fullmatch(rf"torchmoji: \w+ \({option}\) are .* such as .*, got '{value}'\n", said)
 
 
 def test_the_command_has_the_limits_as_options(tiny_folder, monkeypatch, capsys):

@@ -129,9 +129,9 @@ def _server(
 ) -> Iterator[tuple[Any, socket.socket, str]]:
     """A server that is not running yet, the socket for it, which already has its port, and its address."""
     settings = settings or Settings()
-    settings = replace(settings, hosts=(*settings.hosts, host))
     uvicorn = require("uvicorn", "server", "the server")
     with _listener(host, port or 0) as listener:
+        settings = replace(settings, hosts=(*settings.hosts, host))
         number = listener.getsockname()[1]
         name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
         address = f"http://{name}:{number}/"
@@ -146,7 +146,7 @@ def _server(
             server_header=False,
             proxy_headers=False,
             h11_max_incomplete_event_size=LARGEST_HEAD,
-            limit_concurrency=settings.max_connections,
+            limit_concurrency=settings.max_connections + 1,  # from so many on it refuses
             timeout_graceful_shutdown=settings.stop_seconds,
         )
 

@@ -1,8 +1,15 @@
 """What a server admits: who may ask, how much at once, and how requests are computed together."""
 
+import ipaddress
+import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from reprlib import repr as short
+from typing import Any
+
+_SITE = re.compile(r"(http(?!.*:80$)|https(?!.*:443$))://([a-z\d._-]+|\[[a-f\d:.]+\])(:\d+)?|\*|null", re.A)
+"""As browsers write it: in lower case, without the port that is the scheme's own."""
 
 
 @dataclass(frozen=True)
@@ -10,16 +17,16 @@ class Settings:
     """Limits and access of a server.
 
     Raises:
-        ValueError: A limit is below its least value, or the key is empty or not ASCII.
+        ValueError: A value is of another type, below its least, or in a form that clients never send.
     """
 
     key: str | None = None
     """What clients send as `Authorization: Bearer KEY`; None lets everybody in."""
     hosts: tuple[str, ...] = ()
-    """Names of the server that are admitted in the header Host beside those of the own machine; "*" for any,
-    "0.0.0.0" for any address in numbers."""
+    """Names of the server, without a port, that are admitted in the header Host beside those of the own
+    machine; "*" for any, "0.0.0.0" for any address in numbers."""
     origins: tuple[str, ...] = ()
-    """Sites, such as "https://example.org", whose pages may call the server."""
+    """Sites, such as "https://example.org", whose pages may call the server; "*" for any."""
     max_texts: int = 2048
     """Texts of a request."""
     max_characters: int = 20_000
@@ -49,20 +56,49 @@ class Settings:
     """For the head of a request, for its body, and for each 1 MB of the answer to be taken."""
     file_seconds: float = 300.0
     """For an uploaded file to arrive."""
-    stop_seconds: int = 5
+    stop_seconds: float = 5.0
     """For requests that are being answered when the server is stopped."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name == "wait_ms" else 1e-3 if field.name.endswith("_seconds") else 1
-            if isinstance(value, int | float) and value < least:
-                raise ValueError(f"{field.name} must be at least {least:g}, got {value}")
-        if self.key is not None and not (self.key.isascii() and self.key.isprintable() and self.key.strip()):
-            raise ValueError("key must have ASCII characters and no control characters: choose another key")
-        for site in self.origins:
-            if not re.fullmatch(r"https?://[^/\s]+", site) and site not in ("*", "null"):
-                raise ValueError(f"origins are sites such as https://example.org, got {short(site)}")
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if field.type is int and not (is_number and isinstance(value, int) and value >= 1):
+                raise ValueError(f"{field.name} must be a whole number, at least 1, got {short(value)}")
+            least = 0 if field.name == "wait_ms" else 1e-3
+            if field.type is float and not (is_number and least <= value < math.inf):
+                raise ValueError(f"{field.name} must be a number, at least {least:g}, got {short(value)}")
+        if self.key is not None and not _is_key(self.key):
+            raise ValueError(
+                "key must have ASCII characters, no control characters and no blanks around it: "
+                "choose another key"
+            )
+        for name in ("hosts", "origins"):
+            values = getattr(self, name)
+            if isinstance(values, str) or not isinstance(values, Collection):
+                raise ValueError(f"{name} must be a tuple of texts, got {short(values)}")
         for host in self.hosts:
-            if not host or "/" in host or any(map(str.isspace, host)):
-                raise ValueError(f"hosts are names such as example.org, got {short(host)}")
+            if not (isinstance(host, str) and _is_host(host)):
+                raise ValueError(
+                    "hosts (--allow-host) are names such as example.org, without scheme and port, got "
+                    f"{short(host)}"
+                )
+        for site in self.origins:
+            if not (isinstance(site, str) and _SITE.fullmatch(site)):
+                raise ValueError(
+                    "origins (--allow-origin) are sites as browsers write them, in lower case, such as "
+                    f"https://example.org, got {short(site)}"
+                )
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, str) and key.isascii() and key.isprintable() and key.strip() == key != ""
+
+
+def _is_host(name: str) -> bool:
+    if re.fullmatch(r"[\w.-]+|\*", name, re.ASCII):
+        return True
+    try:
+        return bool(ipaddress.ip_address(name.strip("[]")))
+    except ValueError:
+        return False
