@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from torchmoji.corpus.shards import TokenRows, in_memory
 from torchmoji.model_def import TorchMoji
+from torchmoji.pretraining import loss
 from torchmoji.pretraining.loop import CHECKPOINT_NAME, load_training
 from torchmoji.pretraining.loss import (
     PretrainingLoss,
@@ -87,6 +88,9 @@ def test_a_teacher_is_asked_about_each_training_text_in_order(corpus, tmp_path):
     assert np.allclose(np.load(tmp_path / "two.npy"), expected, atol=1e-3)
     with pytest.raises(ValueError, match=r"the teacher gave \(\d+, 3\), expected \(\d+, 4\)"):
         save_soft_targets(tmp_path / "three.npy", corpus, lambda ids: np.ones((len(ids), 3)))
+    for wrong in (np.nan, np.inf, -0.1):
+        with pytest.raises(ValueError, match="the teacher gave numbers that are negative or not finite"):
+            save_soft_targets(tmp_path / "three.npy", corpus, lambda ids, x=wrong: np.full((len(ids), 4), x))
     assert not (tmp_path / "three.npy").exists()
 
 
@@ -116,6 +120,23 @@ def test_files_that_do_not_fit_are_refused(tmp_path, setting, content, shape):
         np.save(path, array)
         with pytest.raises(ValueError, match=rf"but the corpus needs float16 {shape}: a row for each"):
             loss_of(**{setting: path})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5])
+@pytest.mark.parametrize("rows_at_once", [2, 65_536])
+def test_files_with_numbers_that_make_no_sense_are_refused(tmp_path, monkeypatch, value, rows_at_once):
+    monkeypatch.setattr(loss, "_CHECKED_ROWS", rows_at_once)
+    array = np.ones((6, 3))
+    array[0, 0], array[3, 1] = -0.0, value
+    path = saved(tmp_path / "some.npy", array)
+    message = rf"some\.npy, row 3 from 0 on, has {value}, but soft targets are finite numbers of 0 or more: "
+    with pytest.raises(ValueError, match=message):
+        loss_of(soft_targets=path)
+    if value < 0:
+        loss_of(embedding_targets=path)
+        return
+    with pytest.raises(ValueError, match=rf"row 3 from 0 on, has {value}, but embeddings are finite "):
+        loss_of(embedding_targets=path)
 
 
 def test_a_teacher_is_learned_from(corpus, tmp_path):

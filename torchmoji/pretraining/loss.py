@@ -9,6 +9,7 @@ Targets are NumPy files of float16 with a row for each training text, in the cor
 says nothing about its text.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterable
 
@@ -26,6 +27,7 @@ from torchmoji.model_def import TorchMoji
 from torchmoji.pretraining.settings import Settings
 
 _TEACHER_ROWS = 4096  # texts that a teacher is asked about at once
+_CHECKED_ROWS = 65_536  # of a file whose numbers are checked at once
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
@@ -50,6 +52,7 @@ class PretrainingLoss:
             self._soft_targets = open_float16(
                 *(settings.soft_targets, "soft targets", "corpus", shape),
                 f"{meaning}, a column for each emoji",
+                lowest=0,
             )
         if settings.embedding_targets is not None:
             self._embeddings = open_float16(
@@ -122,7 +125,8 @@ def save_soft_targets(
             of the corpus.
 
     Raises:
-        ValueError: The teacher gives another shape, or there are more rows than texts, or fewer.
+        ValueError: The teacher gives another shape, or numbers that are no probabilities, or there are more
+            rows than texts, or fewer.
     """
     texts = len(corpus.rows("train"))
     rows = rows if rows is not None else corpus.rows("train")
@@ -138,6 +142,8 @@ def save_soft_targets(
                 raise ValueError(
                     f"the teacher gave {probabilities.shape}, expected {(len(numbers), shape[1])}"
                 )
+            if not (np.isfinite(probabilities) & (probabilities >= 0)).all():
+                raise ValueError("the teacher gave numbers that are negative or not finite: check its output")
             if top_k is not None and top_k < shape[1]:
                 limits = -np.partition(-probabilities, top_k - 1, axis=1)[:, top_k - 1 : top_k]
                 probabilities = np.where(probabilities >= limits, probabilities, 0)
@@ -190,13 +196,18 @@ def _save_targets(
 
 
 def open_float16(
-    path: str | os.PathLike[str], content: str, owner: str, shape: tuple[int, int | None], meaning: str
+    path: str | os.PathLike[str],
+    content: str,
+    owner: str,
+    shape: tuple[int, int | None],
+    meaning: str,
+    lowest: float = -math.inf,
 ) -> Targets:
-    """Map an .npy file of float16 into memory.
+    """Map an .npy file of float16 into memory, after all its numbers were checked.
 
     The shape is rows, and columns where they are known. Messages say what it should hold (`content`), what it
     belongs to (`owner`) and what rows and columns are (`meaning`). FileNotFoundError where there is no such
-    file, ValueError where it holds something else.
+    file, ValueError where it holds something else, or a number that is not finite or below `lowest`.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"there is no file of {content} {os.fspath(path)}: check the path")
@@ -215,4 +226,14 @@ def open_float16(
             f"{os.fspath(path)} holds {stored.dtype} {stored.shape}, but the {owner} needs float16 {needed}: "
             f"{meaning}"
         )
+    for start in range(0, rows, _CHECKED_ROWS):
+        part = stored[start : start + _CHECKED_ROWS]
+        wrong = np.argwhere(~np.isfinite(part) | (part < lowest))
+        if len(wrong):
+            row, column = wrong[0]
+            limit = "" if lowest == -math.inf else f" of {lowest:g} or more"
+            raise ValueError(
+                f"{os.fspath(path)}, row {start + row} from 0 on, has {part[row, column]}, but {content} are "
+                f"finite numbers{limit}: write the file again"
+            )
     return stored
