@@ -127,7 +127,10 @@ def test_messages_name_options_where_the_library_names_parameters():
     parser = Parser()
     for name in ("--batch-size", "--precision", "--vocabulary", "--device", "--windows", "--workers"):
         parser.add_argument(name)
+    parser.add_argument("--fast", action="store_const", const=True, dest="quick")
+    parser.add_argument("--slow", action="store_const", const=False, dest="quick")
     for message, expected in {
+        "set quick=True, or quick=False": "set --fast, or --slow",
         "batch_size must be at least 1": "--batch-size must be at least 1",
         "give it as vocabulary=": "give it as --vocabulary",
         "leave out device='cuda', or": "leave out --device 'cuda', or",

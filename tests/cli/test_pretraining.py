@@ -174,8 +174,12 @@ def test_a_run_starts_from_a_model(corpus, tmp_path, caplog):
         (["pretrain", "no-such", "--out", "x"], "no-such has no manifest.json: it is no corpus"),
         (["pretrain", "corpus", "--out", "x", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (
-            ["pretrain", "corpus", "--out", "x", *SMALL, "--learning-rate", "1e38"],
-            "try a lower --learning-rate",
+            ["pretrain", "corpus", "--out", "x", *SMALL, "--learning-rate", "1e38", "--float32"],
+            "try a lower --learning-rate than 1e+38 or more --warmup-steps, in another folder",
+        ),
+        (
+            ["pretrain", "corpus", "--out", "x", *SMALL, "--learning-rate", "1e38", "--bfloat16"],
+            "try a lower --learning-rate than 1e+38, more --warmup-steps or --float32, in another folder",
         ),
         (["pretrain", "corpus", "--out", "x", "--device", "cuda:99"], "there is no device cuda:99"),
         (["pretrain", "corpus", "--out", "x", "--device", "gpu"], "cannot use device 'gpu'"),

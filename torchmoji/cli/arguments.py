@@ -262,10 +262,15 @@ def in_options(message: str, parser: argparse.ArgumentParser | None) -> str:
     """
     if not isinstance(parser, Parser):
         return message
+    not_before, not_after = r"(?<![\w\"'./\\-])", r"(?![\w\"'./\\-])"
+    for action in parser._actions:
+        if isinstance(action.const, bool):  # two options may set the same parameter
+            assignment = rf"{not_before}{action.dest}={action.const}\b"
+            message = re.sub(assignment, action.option_strings[0], message)
     options = parser.option_names()
     options = {name: options[other] for name, other in _OTHER_NAMES.items() if other in options} | options
     for name, spelling in options.items():
-        free = rf"(?<![\w\"'./\\-]){name}(?![\w\"'./\\-])"
+        free = f"{not_before}{name}{not_after}"
         message = re.sub(rf"{free}=True\b", spelling, message)
         message = re.sub(rf"{free}=(?=['\w])", f"{spelling} ", message)
         message = re.sub(rf"{free}=(?=\W|$)", spelling, message)

@@ -316,10 +316,13 @@ class Stepper:
         loss = self._gradients(number, rows)
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.gradient_norm))
         if not (math.isfinite(loss) and math.isfinite(norm)):
+            others = " or more warmup_steps"
+            if self._settings.bfloat16:
+                others = ", more warmup_steps or bfloat16=False"
             raise FloatingPointError(
                 f"step {number + 1} has the loss {loss:g} and gradients of the norm {norm:g} at a learning "
-                f"rate of {rate:g}: try a lower learning_rate than {self._settings.learning_rate:g}, more "
-                "warmup_steps or bfloat16=False, in another folder, for a checkpoint is of its own settings"
+                f"rate of {rate:g}: try a lower learning_rate than {self._settings.learning_rate:g}{others}, "
+                "in another folder, for a checkpoint is of its own settings"
             )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
