@@ -113,6 +113,14 @@ def test_without_arguments_there_is_help(capsys):
         (["emojize", "-_-"], "usage: torchmoji emojize", "a text that begins with - stands behind --"),
         (["emojize", "a", "--balance", "2"], "usage: torchmoji emojize", "2 is not from 0 to 1"),
         (["emojize", "a", "--threads", "0"], "usage: torchmoji emojize", "0 is not 1 or more"),
+        *(
+            (
+                ["pretrain", "c", "--out", "m", f"--checkpoint-minutes={number}"],
+                "usage: torchmoji pretrain",
+                f"{number} is not a finite number of 0 or more",
+            )
+            for number in ("nan", "-1", "inf")
+        ),
     ],
 )
 def test_a_wrong_option_shows_the_usage_of_its_command_and_what_is_meant(capsys, arguments, usage, message):

@@ -20,7 +20,7 @@ from torch import nn
 from torchmoji.files.tables import npy_header
 from torchmoji.pretraining import loop
 from torchmoji.pretraining.loop import CHECKPOINT_NAME, Stepper, load_training, save_training, weight_average
-from torchmoji.pretraining.pretraining import train
+from torchmoji.pretraining.pretraining import pretrain, train
 from torchmoji.pretraining.settings import Settings, learning_rate
 
 # --- the run ------------------------------------------------------------------------------------------------
@@ -279,6 +279,13 @@ def test_bfloat16_is_left_to_the_machine_and_stays_as_it_was(corpus, tmp_path, m
 def test_wrong_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         Settings(**changes)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1])
+def test_a_time_between_checkpoints_that_is_none_is_refused(corpus, tmp_path, seconds):
+    message = f"checkpoint_seconds must be a finite number of 0 or more, got {seconds}"
+    with pytest.raises(ValueError, match=message):
+        pretrain(corpus, tmp_path, SETTINGS, checkpoint_seconds=seconds)
 
 
 def test_the_learning_rate_rises_then_falls_to_zero():

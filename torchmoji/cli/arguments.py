@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import math
 import os
 import re
 import stat
@@ -66,6 +67,7 @@ not_negative = _number("not_negative", int, lambda number: number >= 0, "below 0
 seed_number = _number(
     "seed_number", int, lambda number: 0 <= number < 1 << 32, f"not from 0 to {(1 << 32) - 1}"
 )
+minutes = _number("minutes", float, lambda number: 0 <= number < math.inf, "not a finite number of 0 or more")
 share = _number("share", float, lambda number: 0 <= number <= 1, "not from 0 to 1")
 
 

@@ -13,6 +13,7 @@ from torchmoji.cli.arguments import (
     add_options,
     add_other_spelling,
     add_text_column,
+    minutes,
     new_folder,
     positive,
     read_options,
@@ -108,7 +109,7 @@ def _add_pretrain(add: Any) -> None:
     command.add_argument("--device", metavar="NAME", help="such as cuda (default: cuda where it is there)")
     command.add_argument("--int8", action="store_true", help="store matrices as int8: a quarter of the size")
     command.add_argument(
-        "--checkpoint-minutes", type=float, default=10, metavar="N", help="default: %(default)s"
+        "--checkpoint-minutes", type=minutes, default=10, metavar="N", help="default: %(default)s"
     )
     command.add_argument("--threads", type=positive, metavar="N", help="threads (default: one for each core)")
     add_force(command)

@@ -76,8 +76,11 @@ def train_model(
     this process trains alone, on the CPU. Torch's global generators are left as they were.
 
     Raises FileNotFoundError where there is no file of soft targets or embeddings, ValueError where they do
-    not fit or the checkpoint is damaged or of another run, FloatingPointError where the loss is not finite.
+    not fit, the checkpoint is damaged or of another run, or `checkpoint_seconds` is no time,
+    FloatingPointError where the loss is not finite.
     """
+    if not 0 <= checkpoint_seconds < math.inf:
+        raise ValueError(f"checkpoint_seconds must be a finite number of 0 or more, got {checkpoint_seconds}")
     processes = processes or Processes(torch.device("cpu"))
     if settings.bfloat16 is None:  # where all processes are fast at it
         fast = processes.total_of(has_fast_bfloat16(processes.device))

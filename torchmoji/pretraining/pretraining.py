@@ -88,7 +88,8 @@ def pretrain(
     Raises:
         FileNotFoundError: There is no corpus, no model to start from, or no file of soft targets.
         OSError: A model to start from could not be fetched.
-        ValueError: The corpus or the checkpoint is damaged, of another run, or does not fit the settings.
+        ValueError: The corpus or the checkpoint is damaged, of another run, or does not fit the settings, or
+            `checkpoint_seconds` is no time.
         BlockingIOError: Another process trains in this folder.
         FloatingPointError: The loss is not finite.
         ModuleNotFoundError: An extra is missing.
