@@ -295,7 +295,7 @@ class Recipe:
             settings = replace(self.teacher, seed=self.student.seed + number)
             folder = self.work / f"teacher-{number + 1}"
             trained = train_model(
-                lambda: Teacher(load_encoder(self.encoder), count),
+                lambda goes_on: Teacher(load_encoder(self.encoder), count),
                 self.corpus,
                 folder,
                 settings,

@@ -75,6 +75,25 @@ def test_folders_that_hold_something_else_are_left(folder, corpus, tiny_folder, 
     assert "would replace the input" in capsys.readouterr().err
 
 
+def test_force_replaces_a_run_with_other_settings_and_files_of_others(corpus, tmp_path, capsys, caplog):
+    out = tmp_path / "model"
+    out.mkdir()
+    (out / "metrics.jsonl").write_text("mine")
+    command = ["pretrain", corpus, *SMALL, "--out", str(out), "--quiet", "--passes"]
+    assert main([*command, "0.1"]) == 1
+    assert "was not written by a training: name another folder, or --force to" in capsys.readouterr().err
+    assert (out / "metrics.jsonl").read_text() == "mine"
+    assert main([*command, "0.1", "--force"]) == 0
+    capsys.readouterr()
+    assert main([*command, "0.2"]) == 1
+    assert "(passes was 0.1, is 0.2): use those, name another folder, or --force" in capsys.readouterr().err
+    assert main([*command, "0.2", "--start-from", str(out), "--force"]) == 1
+    assert "would replace the input" in capsys.readouterr().err
+    assert main([*command, "0.2", "--force"]) == 0
+    assert "is 0.2): another run begins in its place" in caplog.text
+    assert notes_of(out)["identity"]["passes"] == 0.2
+
+
 def test_results_are_json_for_programs(folder, corpus, tmp_path, capsys):
     write_texts(tmp_path / "a.txt", ["so funny 😂"])
     as_json = ["--quiet", "--json", "--out"]

@@ -59,6 +59,53 @@ def test_a_checkpoint_of_another_run_is_refused(corpus, tmp_path):
         train(small_corpus(tmp_path, count=40), tmp_path / "run", settings)
 
 
+def test_another_run_takes_the_place_of_one_by_force(corpus, trained, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(loop, "_REPORT_EVERY", 5)
+    train(corpus, tmp_path, changed(passes=0.5), force=True)
+    with pytest.raises(FileNotFoundError, match="there is no model"):
+        train(corpus, tmp_path, changed(start_from="no such"), force=True)
+    assert notes_of(tmp_path)["identity"]["passes"] == 0.5  # a run that cannot begin removes nothing
+    with interrupted_at(3):
+        train(corpus, tmp_path, SETTINGS, force=True)
+    assert not (tmp_path / CHECKPOINT_NAME).exists()
+    assert metrics_of(tmp_path, "training") == []
+    assert "(passes was 0.5, is 2): another run begins in its place" in caplog.text
+    with interrupted_at(7):
+        train(corpus, tmp_path, SETTINGS, force=True, checkpoint_seconds=0)
+    assert same(weights_of(train(corpus, tmp_path, SETTINGS, force=True)), weights_of(trained))
+    assert [line["step"] for line in metrics_of(tmp_path, "training")] == [5, 10, 15, 20, 25, 26]
+
+
+def test_files_of_other_programs_stay(corpus, tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"metrics\.jsonl was not written by a training: .*force=True"):
+        pretrain(corpus, tmp_path, changed(passes=0.1))
+    assert (tmp_path / "metrics.jsonl").read_text() == "mine"
+    pretrain(corpus, tmp_path, changed(passes=0.1), force=True)
+    assert metrics_of(tmp_path, "training")
+
+
+def test_a_file_is_the_same_whatever_it_is_called(corpus, tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    for name in ("soft.npy", "other/soft.npy"):
+        np.save(tmp_path / name, np.ones((len(corpus.rows("train")), 4), dtype=np.float16))
+    run = tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    train(corpus, run, changed(soft_targets="soft.npy", passes=0.1))
+    tensors, notes = load_training(run / CHECKPOINT_NAME)
+    for name in ("./soft.npy", tmp_path / "soft.npy", "other/../soft.npy"):
+        train(corpus, run, changed(soft_targets=name, passes=0.1))
+    monkeypatch.chdir(tmp_path / "other")
+    train(corpus, run, changed(soft_targets="../soft.npy", passes=0.1))
+    with pytest.raises(ValueError, match=r"soft_targets was 'soft\.npy', is '\./soft\.npy'"):
+        train(corpus, run, changed(soft_targets="./soft.npy", passes=0.1))
+    del notes["paths"]  # a checkpoint of before
+    save_training(run / CHECKPOINT_NAME, tensors, notes)
+    monkeypatch.chdir(tmp_path)
+    for name in ("soft.npy", "./soft.npy"):
+        train(corpus, run, changed(soft_targets=name, passes=0.1))
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_before_it_changes_weights(corpus, tmp_path):
     message = r"step \d+ has the loss .* try a lower learning_rate than 1e\+38 or more warmup_steps, in"
     with pytest.raises(FloatingPointError, match=message):

@@ -9,7 +9,7 @@ import threading
 import pytest
 from support.pretraining import metrics_of
 
-from torchmoji.pretraining.progress import TrainingProgress, deferred_signals
+from torchmoji.pretraining.progress import TrainingProgress, check_metrics, deferred_signals
 
 
 def progress_of(folder, step=0, written=0, shown=False, **options):
@@ -107,5 +107,18 @@ def test_metrics_are_not_written_through_a_link(tmp_path):
     (tmp_path / "other").write_text("mine")
     (tmp_path / "metrics.jsonl").symlink_to(tmp_path / "other")
     with pytest.raises(FileExistsError, match=r"metrics\.jsonl is a link or no file, and is not"):
-        TrainingProgress(tmp_path, 2, 0, 0, shown=False)
+        check_metrics(tmp_path, is_ours=True)
     assert (tmp_path / "other").read_text() == "mine"
+
+
+def test_metrics_of_another_program_are_told_from_ours(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    check_metrics(tmp_path, is_ours=False)
+    progress_of(tmp_path).close()
+    check_metrics(tmp_path, is_ours=False)  # of a run that was killed before its first report
+    progress_of(tmp_path).report_training(4, 20.0, {"loss": 1.25})
+    check_metrics(tmp_path, is_ours=False)
+    path.write_text('{"step": 1, "loss": 2.5}\n')
+    check_metrics(tmp_path, is_ours=True)
+    with pytest.raises(FileExistsError, match=r"metrics\.jsonl was not written by a training: name another"):
+        check_metrics(tmp_path, is_ours=False)

@@ -167,8 +167,8 @@ def _pretrain(options: argparse.Namespace) -> None:
     from torchmoji.pretraining.loop import CHECKPOINT_NAME
     from torchmoji.pretraining.pretraining import pretrain
 
-    if not Path(options.out, CHECKPOINT_NAME).is_file():  # else it is gone on with
-        new_folder(options.out, options.force, FILE_NAMES, [options.start_from])
+    is_begun = Path(options.out, CHECKPOINT_NAME).is_file()  # and gone on with
+    new_folder(options.out, options.force or is_begun, FILE_NAMES, [options.start_from])
     if options.threads:
         import torch
 
@@ -190,6 +190,7 @@ def _pretrain(options: argparse.Namespace) -> None:
             progress=not options.quiet,
             command=shlex.join(["torchmoji", *sys.argv[1:]]),
             notes=notes,
+            force=options.force,
         )
     except FloatingPointError as error:
         raise ValueError(str(error)) from error

@@ -29,9 +29,9 @@ from torchmoji.files.atomic import atomic_path, remove_leftovers, sha256, writin
 from torchmoji.pretraining.data_order import DataOrder, RowNumbers
 from torchmoji.pretraining.distributed import BatchRows, Processes, batch_dropout
 from torchmoji.pretraining.loss import PretrainingLoss
-from torchmoji.pretraining.progress import TrainingProgress, deferred_signals
+from torchmoji.pretraining.progress import TrainingProgress, check_metrics, deferred_signals
 from torchmoji.pretraining.scores import score_emojis
-from torchmoji.pretraining.settings import Settings, learning_rate
+from torchmoji.pretraining.settings import PATHS, Settings, learning_rate
 from torchmoji.products import has_fast_bfloat16
 from torchmoji.training.loop import seeded
 
@@ -41,6 +41,8 @@ CHECKPOINT_NAME = "checkpoint.safetensors"
 _REPORT_EVERY = 50  # steps after which progress is reported
 _ADAM = ("step", "exp_avg", "exp_avg_sq")
 """What Adam keeps of a weight: a number of steps, and two averages of the weight's shape."""
+_Stored = tuple[dict[str, Tensor], dict[str, Any]]
+"""The tensors and the notes of a checkpoint."""
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -56,7 +58,7 @@ class Trained(Generic[Model]):
 
 
 def train_model(
-    make: Callable[[], Model],
+    make: Callable[[bool], Model],
     corpus: Corpus,
     folder: str | os.PathLike[str],
     settings: Settings,
@@ -65,19 +67,22 @@ def train_model(
     processes: Processes | None = None,
     checkpoint_seconds: float = 600,
     progress: bool = False,
+    force: bool = False,
 ) -> Trained[Model]:
     """Train any model that gives logits (n, C) for token ids (n, time), or go on where it was interrupted.
 
     `make` gives the model as it starts, with torch's generators seeded by the settings; its sizes and rates
-    of dropout are its own affair. The folder holds `checkpoint.safetensors` and `metrics.jsonl`: a run that
-    finds a checkpoint goes on from there; in one process, it ends with the same weights as one never
-    interrupted. `rows` are the texts of "train" and "validation" as the model reads them, in the corpus's
-    order, by default those of the corpus; the latter are what `settings.evaluate_every` is about. By default
-    this process trains alone, on the CPU. Torch's global generators are left as they were.
+    of dropout are its own affair. It is told whether a checkpoint will replace the weights. The folder holds
+    `checkpoint.safetensors` and `metrics.jsonl`: a run that finds a checkpoint goes on from there; in one
+    process, it ends with the same weights as one never interrupted. `rows` are the texts of "train" and
+    "validation" as the model reads them, in the corpus's order, by default those of the corpus; the latter
+    are what `settings.evaluate_every` is about. By default this process trains alone, on the CPU. Torch's
+    global generators are left as they were.
 
     Raises FileNotFoundError where there is no file of soft targets or embeddings, ValueError where they do
     not fit, the checkpoint is damaged or of another run, or `checkpoint_seconds` is no time,
-    FloatingPointError where the loss is not finite.
+    FloatingPointError where the loss is not finite, FileExistsError where `metrics.jsonl` is not of a
+    training. With `force` a checkpoint of another run and such a file are replaced.
     """
     if not 0 <= checkpoint_seconds < math.inf:
         raise ValueError(f"checkpoint_seconds must be a finite number of 0 or more, got {checkpoint_seconds}")
@@ -88,12 +93,17 @@ def train_model(
     rows = rows or {split: corpus.rows(split) for split in ("train", "validation")}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    identity = {"corpus": sha256(corpus.folder / MANIFEST_NAME), **asdict(settings)}
+    found = _checkpoint_of(folder / CHECKPOINT_NAME, identity, force)
+    if processes.is_first:
+        check_metrics(folder, is_ours=found is not None or force)
     with seeded(processes.device, settings.seed), ExitStack() as stack:
-        model = make().to(processes.device).train()
+        model = make(found is not None).to(processes.device).train()
         batch = stack.enter_context(batch_dropout(model, settings.seed))
         stepper = Stepper(model, rows["train"], PretrainingLoss(corpus, settings), settings, processes, batch)
-        run = _Run(stepper, rows, corpus, folder, settings, processes)
-        run.resume()
+        run = _Run(stepper, rows, len(corpus.classes), folder, settings, processes, identity)
+        run.resume(found)
+        del found  # as large as the run
         run.train(progress, checkpoint_seconds)
     if run.average is not None:
         model.load_state_dict(run.average.module.state_dict())
@@ -120,33 +130,35 @@ def weight_average(model: nn.Module, decay: float) -> AveragedModel:
 
 
 class _Run:
-    """The state of a training; arguments are those of `train_model`, with the precision decided."""
+    """The state of a training, with the precision decided; `identity` is what decides its result."""
 
     def __init__(
         self,
         stepper: "Stepper",
         rows: Mapping[str, TokenRows],
-        corpus: Corpus,
+        nb_classes: int,
         folder: Path,
         settings: Settings,
         processes: Processes,
+        identity: dict[str, Any],
     ) -> None:
         self.stepper, self.model, self.optimizer = stepper, stepper.model, stepper.optimizer
-        self.validation, self.nb_classes = rows["validation"], len(corpus.classes)
+        self.validation, self.nb_classes = rows["validation"], nb_classes
         self.folder, self.settings, self.processes = folder, settings, processes
         self.order = DataOrder(rows["train"], settings.batch_size, settings.seed)
         self.total_steps = self.order.steps(settings.passes)
         self.average = weight_average(self.model, settings.average) if settings.average else None
         self.step, self.seconds, self.written = 0, 0.0, 0
         self.losses: list[float] = []  # since the last report
-        self.identity = {"corpus": sha256(corpus.folder / MANIFEST_NAME), **asdict(settings)}
+        self.identity = identity
 
-    def resume(self) -> None:
-        """Go to where a checkpoint was written, if there is one."""
+    def resume(self, found: _Stored | None) -> None:
+        """Go to where the run's checkpoint was written, if there is one; another is removed."""
         path, processes = self.folder / CHECKPOINT_NAME, self.processes
         if processes.is_first:
             remove_leftovers(self.folder)
-        found = load_training(path)
+            if found is None:
+                path.unlink(missing_ok=True)
         if found is not None:
             self._check(*found, path)
         step = found[1]["step"] if found else 0
@@ -176,18 +188,7 @@ class _Run:
         logger.info("going on after step %d of %d", self.step, self.total_steps)
 
     def _check(self, tensors: Mapping[str, Tensor], notes: Mapping[str, Any], path: Path) -> None:
-        """Raise ValueError unless a checkpoint is of this run, and all its parts are what torch expects."""
-        was, now = notes.get("identity"), self.identity
-        if not isinstance(was, dict):
-            raise _damaged(path, "it has no settings")
-        names = {**now, **was}.keys() - {"prior_adjustment"}  # which comes after training
-        differing = [name for name in sorted(names) if was.get(name) != now.get(name)]
-        if differing:
-            parts = "; ".join(f"{name} was {was.get(name)!r}, is {now.get(name)!r}" for name in differing)
-            raise ValueError(
-                f"{path} is of a run with other settings ({parts[:1000]}): use those, name another "
-                "folder, or remove the file to start again"
-            )
+        """Raise ValueError unless all parts of a checkpoint are what torch expects."""
         step, written, losses = (notes.get(name) for name in ("step", "written", "losses"))
         floats = [notes.get("seconds"), *(losses if isinstance(losses, list) else [None])]
         are_finite = all(type(number) is float and math.isfinite(number) for number in floats)
@@ -227,7 +228,7 @@ class _Run:
 
     def _save(self, written: int) -> None:
         numbers = {"step": self.step, "seconds": self.seconds, "losses": self.losses, "written": written}
-        notes = {"identity": self.identity, **numbers}
+        notes = {"identity": self.identity, "paths": _real_paths(self.identity), **numbers}
         save_training(self.folder / CHECKPOINT_NAME, self._tensors(), notes)
 
     def train(self, shown: bool, checkpoint_seconds: float) -> None:
@@ -354,6 +355,40 @@ class Stepper:
         return float(processes.total(loss.detach())) / processes.count
 
 
+def _real_paths(identity: Mapping[str, Any]) -> dict[str, str]:
+    """Where the files and folders of settings are, whatever they are called."""
+    given = ((name, identity.get(name)) for name in PATHS)
+    return {
+        name: os.path.realpath(os.path.expanduser(path))
+        for name, path in given
+        if isinstance(path, str) and path not in ("default", "deepmoji")
+    }
+
+
+def _checkpoint_of(path: Path, identity: Mapping[str, Any], force: bool) -> _Stored | None:
+    """Read the checkpoint of a run; None without one. One of another run counts as none with `force`."""
+    found = load_training(path)
+    if found is None:
+        return None
+    was, paths = found[1].get("identity"), found[1].get("paths", {})  # the latter not in older ones
+    if not isinstance(was, dict) or not isinstance(paths, dict):
+        raise _damaged(path, "it has no settings")
+    paths, now = _real_paths(was) | paths, _real_paths(identity)
+    differing = [
+        name
+        for name in sorted({**identity, **was}.keys() - {"prior_adjustment"})  # which comes after training
+        if was.get(name) != identity.get(name) and (name not in now or paths.get(name) != now[name])
+    ]
+    if not differing:
+        return found
+    parts = "; ".join(f"{name} was {was.get(name)!r}, is {identity.get(name)!r}" for name in differing)
+    message = f"{path} is of a run with other settings ({parts[:1000]})"
+    if not force:
+        raise ValueError(f"{message}: use those, name another folder, or force=True to begin anew")
+    logger.warning("%s: another run begins in its place", message)
+    return None
+
+
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     """The tensors whose names begin with a part's, without it."""
     prefix = f"{part}."
@@ -394,7 +429,7 @@ def save_training(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str,
             os.fsync(file.fileno())
 
 
-def load_training(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def load_training(path: Path) -> _Stored | None:
     """Read what `save_training` wrote, tensors on the CPU; None without a file, ValueError if damaged."""
     if not path.is_file():
         return None

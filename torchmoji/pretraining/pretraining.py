@@ -22,7 +22,7 @@ from torchmoji.files.atomic import locked
 from torchmoji.model_def import TorchMoji, load_model
 from torchmoji.pretraining.card import Report, model_card
 from torchmoji.pretraining.distributed import Processes, device_name, joined_processes
-from torchmoji.pretraining.loop import CHECKPOINT_NAME, Trained, train_model
+from torchmoji.pretraining.loop import Trained, train_model
 from torchmoji.pretraining.loss import ModelWithEmbeddings, PretrainingLoss
 from torchmoji.pretraining.scores import Scores, commonest_scores, score_emojis
 from torchmoji.pretraining.settings import Settings
@@ -66,6 +66,7 @@ def pretrain(
     command: str = "",
     notes: str = "",
     card: Callable[[Report], str] = model_card,
+    force: bool = False,
 ) -> Pretrained:
     """Train, store, score and describe a model; an interrupted call goes on where it was.
 
@@ -81,11 +82,14 @@ def pretrain(
         command: What made the model, for the card.
         notes: Text for the card.
         card: Writes the card.
+        force: Replace a checkpoint of a run with other settings, and a `metrics.jsonl` of another program;
+            files of a model are replaced in any case.
 
     Returns:
         What it took, and how well the model guesses.
 
     Raises:
+        FileExistsError: `metrics.jsonl` was not written by a training.
         FileNotFoundError: There is no corpus, no model to start from, or no file of soft targets.
         OSError: A model to start from could not be fetched.
         ValueError: The corpus or the checkpoint is damaged, of another run, or does not fit the settings, or
@@ -107,6 +111,7 @@ def pretrain(
             processes=processes,
             checkpoint_seconds=checkpoint_seconds,
             progress=progress,
+            force=force,
         )
         scores = None
         if processes.is_first:
@@ -137,6 +142,7 @@ def train(
     processes: Processes | None = None,
     checkpoint_seconds: float = 600,
     progress: bool = False,
+    force: bool = False,
 ) -> Trained[TorchMoji]:
     """Train a model, or go on with a run that was interrupted.
 
@@ -158,8 +164,8 @@ def train(
             start_with_model(model, settings.start_from, corpus.vocabulary, corpus.classes)
         return model
 
-    def make() -> TorchMoji | ModelWithEmbeddings:
-        if (Path(folder) / CHECKPOINT_NAME).is_file():
+    def make(goes_on: bool) -> TorchMoji | ModelWithEmbeddings:
+        if goes_on:
             model = fresh()
         else:
             model = warm_started()
@@ -174,6 +180,7 @@ def train(
         processes=processes,
         checkpoint_seconds=checkpoint_seconds,
         progress=progress,
+        force=force,
     )
     model = trained.model.model if isinstance(trained.model, ModelWithEmbeddings) else trained.model
     if settings.start_share:

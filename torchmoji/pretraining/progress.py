@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import signal
 import threading
 import time
@@ -17,6 +18,22 @@ from tqdm import tqdm
 logger = logging.getLogger(__name__)
 
 METRICS_NAME = "metrics.jsonl"
+_OUR_LINE = re.compile(rb'\{"step": \d+, "kind": "(training|validation)"')
+
+
+def check_metrics(folder: Path, is_ours: bool) -> None:
+    """Raise FileExistsError where `metrics.jsonl` is a link, no file, or, unless `is_ours`, another's."""
+    path = folder / METRICS_NAME
+    if not os.path.lexists(path):
+        return
+    if path.is_symlink() or not path.is_file():
+        raise FileExistsError(f"{path} is a link or no file, and is not written into: remove it")
+    with open(path, "rb") as file:
+        start = file.read(100)
+    if not is_ours and start and not _OUR_LINE.match(start):
+        raise FileExistsError(
+            f"{path} was not written by a training: name another folder, or force=True to replace the file"
+        )
 
 
 class TrainingProgress:
@@ -33,10 +50,6 @@ class TrainingProgress:
         self.total_steps, self._is_first = total_steps, is_first
         self._path = folder / METRICS_NAME
         if is_first:
-            if os.path.lexists(self._path) and (self._path.is_symlink() or not self._path.is_file()):
-                raise FileExistsError(
-                    f"{self._path} is a link or no file, and is not written into: remove it"
-                )
             with open(self._path, "ab") as file:
                 file.truncate(min(written, os.fstat(file.fileno()).st_size))
         disable = None if shown and is_first else True  # None: where there is no terminal

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torchmoji.options import COUNT, FINITE, NOT_NEGATIVE, POSITIVE, SHARE, check_limits, documented, option
 
+PATHS = ("word_vectors", "start_from", "soft_targets", "embedding_targets")
+"""Settings that name files or folders."""
 _BELOW_1E9 = ("be below 1e9", lambda value: value < 1e9)
 _PART = (SHARE[0], lambda value: 0 <= value < 1)
 _SEED = ("be from 0 to below 2^63", lambda value: 0 <= value < 1 << 63)
@@ -66,7 +68,7 @@ class Settings:
     evaluation_texts: int = option(20_000, "validation texts that are scored, at most", COUNT)
 
     def __post_init__(self) -> None:
-        for name in ("word_vectors", "start_from", "soft_targets", "embedding_targets"):
+        for name in PATHS:
             if (path := getattr(self, name)) is not None:  # a path is taken too; a checkpoint holds strings
                 object.__setattr__(self, name, os.fspath(path))
         check_limits(self)
