@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.hostile import check_mutations
 
+from torchmoji import global_variables
 from torchmoji.create_vocab import (
     MasterVocab,
     VocabBuilder,
@@ -318,6 +319,18 @@ def test_extension_in_a_file_is_by_default_that_of_the_weights(tmp_path, monkeyp
     save_vocabulary(vocabulary, folder / "vocabulary.json")
     assert extend_vocab_in_file(counted(TEXTS), max_tokens=1) == 1
     assert "dog" in json.loads((folder / "vocabulary.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_the_vocabulary_of_the_default_model_is_not_extended(tmp_path, monkeypatch, vocabulary, is_named):
+    path = tmp_path / "vocabulary.json"
+    save_vocabulary(vocabulary, path)
+    before = path.read_bytes()
+    monkeypatch.setenv("TORCHMOJI_HOME", str(tmp_path / "none"))
+    monkeypatch.setattr(global_variables, "default_model_directory", lambda: tmp_path)
+    with pytest.raises(ValueError, match=r"vocabulary\.json belongs to the default model, .* as vocab_path="):
+        extend_vocab_in_file(counted(TEXTS), vocab_path=path if is_named else None)
+    assert path.read_bytes() == before
 
 
 def test_failed_extension_leaves_the_file_alone(tmp_path):

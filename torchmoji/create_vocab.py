@@ -354,13 +354,20 @@ def extend_vocab_in_file(
     Args:
         vocab: Its counts are the candidates.
         max_tokens: The most words to add.
-        vocab_path: Better a copy: None is `VOCAB_PATH`, the vocabulary that belongs to `PRETRAINED_PATH`.
+        vocab_path: Better a copy: None is `VOCAB_PATH`, the vocabulary that belongs to `PRETRAINED_PATH`;
+            that of the original weights is changed, that of the default model is not.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not a vocabulary.
+        ValueError: It is not a vocabulary, or belongs to the default model that comes with the package.
     """
     path = global_variables.VOCAB_PATH if vocab_path is None else vocab_path
+    shipped = global_variables.default_model_directory() / global_variables.VOCABULARY_NAME
+    if os.path.realpath(path) == os.path.realpath(shipped):
+        raise ValueError(
+            f"{os.fspath(path)} belongs to the default model, which could not be loaded any more: copy it "
+            "to another folder, and give the copy as vocab_path="
+        )
     current = load_vocabulary(path)
     added = extend_vocab(current, vocab, max_tokens)
     save_vocabulary(current, path)

@@ -227,6 +227,14 @@ def test_files_of_two_models_or_damaged_ones_are_refused(tmp_path, model, name):
         assert find(tmp_path, {"a": 0}).config == config
 
 
+def test_who_changed_the_shipped_model_is_told_to_reinstall(tmp_path, model, monkeypatch):
+    save(tmp_path, *model)
+    (tmp_path / "vocabulary.json").write_text("{}")
+    monkeypatch.setattr("torchmoji.weights.folder.default_model_directory", lambda: tmp_path)
+    with pytest.raises(ValueError, match=r"vocabulary\.json is not the file .*: reinstall torchmoji$"):
+        find("default")
+
+
 def test_a_save_killed_between_two_names_is_noticed(tmp_path, model, monkeypatch):
     weights, vocabulary, config = model
     save(tmp_path, *model)

@@ -116,10 +116,10 @@ def _compare(folder: Path, written: Mapping[str, Any], names: Iterable[str]) -> 
         if name not in names and not path.is_file():  # one that others read, such as a classifier's labels
             continue
         if _digest(path) != expected:
-            raise ValueError(
-                f"{path} is not the file that {CONFIG_NAME} was written with, as after an interrupted save "
-                "or download: save or download the whole folder again"
-            )
+            advice = "an interrupted save or download: save or download the whole folder again"
+            if folder == default_model_directory():
+                advice = "a change to the installed package: reinstall torchmoji"
+            raise ValueError(f"{path} is not the file that {CONFIG_NAME} was written with, as after {advice}")
 
 
 def _read_config(path: Path) -> dict[str, Any]:
