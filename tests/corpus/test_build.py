@@ -198,7 +198,7 @@ def test_a_wrong_label_is_named_by_file_and_line_or_counted(tmp_path):
         build_corpus(path, tmp_path / "corpus", settings, workers=1)
     skipping = replace(settings, skip_bad_lines=True)
     counts = build_corpus(path, tmp_path / "other", skipping, workers=1)["counts"]
-    assert (counts["texts"], counts["bad_lines"], counts["kept"]) == (2, 1, 1)
+    assert (counts["texts"], counts["bad_lines"], counts["kept"]) == (1, 1, 1)
 
 
 def test_the_same_texts_in_other_formats_give_the_same_shards(tmp_path):

@@ -249,7 +249,6 @@ class _Builder:
         has_labels = self.settings.columns.labels is not None
         for source in sources:
             for line, text, value in read_records(source, self.settings.columns, self.bad):
-                self.texts_of[source.path] += 1
                 labels: list[int] = []
                 if has_labels:
                     try:
@@ -257,6 +256,7 @@ class _Builder:
                     except ValueError as error:
                         self.bad.report(source.path, line, str(error))
                         continue
+                self.texts_of[source.path] += 1
                 yield text, labels
 
 
