@@ -69,6 +69,8 @@ def test_folders_that_hold_something_else_are_left(folder, corpus, tiny_folder, 
     for command in (["pretrain", corpus, *SMALL], ["build-corpus", str(folder / "texts.txt")]):
         assert main([*command, "--out", str(tmp_path), "--quiet"]) == 1
         assert "has vocabulary.json: give another name, or --force" in capsys.readouterr().err
+        assert main([*command, "--out", "", "--quiet"]) == 1
+        assert "--out must be a folder, got ''" in capsys.readouterr().err
     assert (tmp_path / "vocabulary.json").read_text() == "mine"
     options = ["--start-from", tiny_folder, "--force"]
     assert main(["pretrain", corpus, *SMALL, "--out", tiny_folder, *options]) == 1

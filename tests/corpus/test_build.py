@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -257,7 +258,7 @@ def test_many_words_take_wider_ids(tmp_path, monkeypatch):
 
 
 def test_other_files_in_the_folder_stay(tmp_path):
-    other = [tmp_path / "corpus" / name for name in ("train-2020.arrow", "train-00007.arrow", "a.csv")]
+    other = [tmp_path / "corpus" / name for name in ("train-2020.arrow", "my-train-00000.arrow", "a.csv")]
     for path in other:
         path.parent.mkdir(exist_ok=True)
         path.write_text("mine")
@@ -289,6 +290,61 @@ def test_an_error_before_the_first_chunk_does_not_bind_the_folder(tmp_path):
         build_corpus(path, tmp_path / "corpus", settings, workers=1)
     right = CorpusSettings(rules=rules(), columns=Columns("body"))
     assert build_corpus(path, tmp_path / "corpus", right, workers=1)["counts"]["kept"] == 1
+
+
+def test_files_of_another_origin_are_not_replaced_unasked(tmp_path):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for name in ("train-00000.arrow", "validation-00001.arrow", "vocabulary.spellings.json"):
+        (folder / name).write_text("mine")
+        with pytest.raises(FileExistsError, match=f"corpus has {name}: give another name, or force= to"):
+            build(tmp_path, texts(20))
+        assert [path.name for path in folder.iterdir()] == [name]
+        with pytest.raises(ValueError, match="no text is left"):
+            build(tmp_path, ["no emoji"], force=True)
+        assert (folder / name).read_text() == "mine"
+        assert build(tmp_path, texts(20), force=True).manifest["counts"]["texts"] == 20
+        for path in folder.iterdir():
+            path.unlink()
+
+
+def test_a_work_folder_of_another_origin_is_left(tmp_path):
+    work = tmp_path / "corpus" / "work"
+    work.mkdir(parents=True)
+    (work / "thesis.txt").write_text("mine")
+    for text in (None, "{}"):
+        with pytest.raises(FileExistsError, match=r"work has no sound plan\.json, so it may hold files of"):
+            build(tmp_path, texts(20), force=True)
+        (work / "plan.json").write_text(text or "[]")
+    assert sorted(path.name for path in work.iterdir()) == ["plan.json", "thesis.txt"]
+
+
+def test_a_file_that_was_put_into_the_work_folder_stays(tmp_path):
+    with pytest.raises(ValueError, match="no text is left"):
+        build(tmp_path, ["no emoji"])
+    work = tmp_path / "corpus" / "work"
+    (work / "notes.txt").write_text("mine")
+    build(tmp_path, texts(20))
+    assert [path.name for path in work.iterdir()] == ["notes.txt"]
+
+
+def test_an_empty_name_of_the_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="out must be a folder, got ''"):
+        build_corpus(write_texts("texts.txt", texts(20)), "")
+    assert [path.name for path in tmp_path.iterdir()] == ["texts.txt"]
+
+
+@pytest.mark.parametrize("name", ["train-00000.arrow", "vocabulary.json", "manifest.json"])
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_a_damaged_corpus_is_built_again_if_forced(tmp_path, name, is_missing):
+    whole = files_of(build(tmp_path, texts(20)).folder)
+    path = tmp_path / "corpus" / name
+    path.unlink() if is_missing else path.write_bytes(path.read_bytes() + b"x")
+    about = "corpus has train-00000.arrow, .*:" if is_missing and name == "manifest.json" else re.escape(name)
+    with pytest.raises((ValueError, FileExistsError), match=f"{about}.* or force= to replace"):
+        build(tmp_path, texts(20))
+    assert files_of(build(tmp_path, texts(20), force=True).folder) == whole
 
 
 @pytest.mark.parametrize("lines", [[], ["nothing here"]])

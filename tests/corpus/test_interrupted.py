@@ -26,29 +26,33 @@ sys.path.insert(0, sys.argv.pop(1))
 from support.small_corpus import rules
 from torchmoji.corpus.build import CorpusSettings, build_corpus
 
-folder, name, moment, workers, chunk_bytes = Path(sys.argv[1]), *sys.argv[2:4], *map(int, sys.argv[4:])
+folder, name, moment = Path(sys.argv[1]), *sys.argv[2:4]
+workers, chunk_bytes, force = map(int, sys.argv[4:])
 replaced = Path.replace
 
 def replace(self, target):
-    if (target.name, moment) == (name, "before"):
+    is_it = f"{target.parent.name}/{target.name}" == name
+    if is_it and moment == "before":
         os.kill(os.getpid(), signal.SIGKILL)
     result = replaced(self, target)
-    if target.name == name:
+    if is_it:
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 
 Path.replace = replace
 settings = CorpusSettings(rules=rules(), validation=0.1, min_count=1)
-build_corpus(folder / "texts.txt", folder / "corpus", settings, workers=workers, chunk_bytes=chunk_bytes)
+options = {"workers": workers, "chunk_bytes": chunk_bytes, "force": bool(force)}
+build_corpus(folder / "texts.txt", folder / "corpus", settings, **options)
 for line in Path("/proc/self/status").read_text().splitlines():
     if line.startswith("VmHWM"):  # the peak of this program; getrusage's is also that of its starter
         print(line.split()[1])
 """
 
 
-def command(folder, name="", moment="never", workers=1, chunk_bytes=CHUNK_BYTES):
+def command(folder, name="", moment="never", workers=1, chunk_bytes=CHUNK_BYTES, force=False):
     """Build, and be killed before or after the file of this name gets it."""
-    return [sys.executable, "-c", PROGRAM, TESTS, *map(str, (folder, name, moment, workers, chunk_bytes))]
+    options = map(str, (folder, name, moment, workers, chunk_bytes, int(force)))
+    return [sys.executable, "-c", PROGRAM, TESTS, *options]
 
 
 @pytest.fixture(scope="module")
@@ -71,42 +75,58 @@ def undisturbed(tmp_path_factory, lines):
     return finish(folder)
 
 
-def finish(folder, workers=1, validation=0.1):
-    settings = CorpusSettings(rules=rules(), validation=validation, min_count=1)
-    build_corpus(folder / "texts.txt", folder / "corpus", settings, workers=workers, chunk_bytes=CHUNK_BYTES)
-    return files_of(folder / "corpus")
+def finish(folder, workers=1, out="corpus", force=False, **changes):
+    settings = CorpusSettings(**{"rules": rules(), "validation": 0.1, "min_count": 1, **changes})
+    options = {"workers": workers, "chunk_bytes": CHUNK_BYTES, "force": force}
+    build_corpus(folder / "texts.txt", folder / out, settings, **options)
+    return files_of(folder / out)
 
 
 @pytest.mark.parametrize(
     ("name", "moment"),
     [
-        pytest.param("plan.json", "before", marks=pytest.mark.nightly),
-        ("chunk-000000.bin", "before"),
-        pytest.param("vocabulary.json", "after", marks=pytest.mark.nightly),
-        ("validation-00000.arrow", "before"),
-        ("manifest.json", "after"),
+        pytest.param("work/plan.json", "before", marks=pytest.mark.nightly),
+        ("work/chunk-000000.bin", "before"),
+        pytest.param("work/vocabulary.json", "after", marks=pytest.mark.nightly),
+        pytest.param("work/manifest.json", "before", marks=pytest.mark.nightly),
+        ("corpus/validation-00000.arrow", "before"),
+        ("corpus/manifest.json", "after"),
     ],
 )
 def test_a_build_killed_at_any_moment_ends_with_the_same_bytes(folder, undisturbed, name, moment):
     killed = subprocess.run(command(folder, name, moment), check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert (folder / "corpus" / "manifest.json").exists() == (name == "manifest.json")
+    assert (folder / "corpus" / "manifest.json").exists() == (name == "corpus/manifest.json")
     assert finish(folder) == undisturbed
     assert not (folder / "corpus" / "work").exists()
 
 
-def test_it_goes_on_where_it_was_with_the_same_settings_alone(folder, undisturbed, monkeypatch):
-    subprocess.run(command(folder, "chunk-000006.bin", "after"), check=False)
+@pytest.mark.parametrize(
+    ("changes", "first"), [({"min_count": 2, "skip_bad_lines": True}, 7), ({"validation": 0.2}, 0)]
+)
+def test_it_goes_on_where_it_was_unless_its_chunks_were_made_otherwise(folder, monkeypatch, changes, first):
+    whole = finish(folder, out="whole", **changes)
+    subprocess.run(command(folder, "work/chunk-000006.bin", "after"), check=False)
     assert len(list((folder / "corpus" / "work").glob("chunk-*"))) == 7
-    with pytest.raises(ValueError, match=r"plan\.json is of a corpus with other settings: give another"):
-        finish(folder, validation=0.2)
     chunks = []
     tokenize = build.tokenize_chunk
     monkeypatch.setattr(build, "tokenize_chunk", lambda chunk: chunks.append(chunk) or tokenize(chunk))
-    assert finish(folder) == undisturbed
-    names = [chunk.path.stem for chunk in chunks]
-    assert names[0] == "chunk-000007"
-    assert len(names) == int(names[-1][-6:]) - 6
+    assert finish(folder, **changes) == whole
+    numbers = [int(chunk.path.stem[-6:]) for chunk in chunks]
+    assert numbers == list(range(first, len(numbers) + first))
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"), [("work/manifest.json", "after"), ("corpus/validation-00000.arrow", "before")]
+)
+def test_an_older_corpus_stays_until_the_new_one_is_whole(folder, undisturbed, name, moment):
+    write_texts(folder / "texts.txt", texts(900, seed=3))
+    old = finish(folder, hashtags=5)
+    write_texts(folder / "texts.txt", [*texts(400), *texts(400)[:50]])
+    subprocess.run(command(folder, name, moment, force=True), check=False)
+    assert (files_of(folder / "corpus") == old) == name.startswith("work")
+    assert finish(folder, force=True) == undisturbed
+    assert not (folder / "corpus" / "work").exists()
 
 
 @pytest.mark.parametrize("size", [300, 12_000])
@@ -117,13 +137,13 @@ def test_a_full_disk_is_told_and_nothing_is_lost(folder, undisturbed, size):
     assert error.startswith("OSError: ")
     assert "File too large" in error
     assert not list((folder / "corpus").glob("*.arrow"))
-    assert (folder / "corpus" / "vocabulary.json").exists() == (size > 300)
+    assert (folder / "corpus" / "work" / "vocabulary.json").exists() == (size > 300)
     assert finish(folder) == undisturbed
 
 
 @pytest.mark.parametrize("number", [0, 6])
 def test_work_files_that_were_damaged_are_made_again(folder, undisturbed, number):
-    subprocess.run(command(folder, "chunk-000006.bin", "after"), check=False)
+    subprocess.run(command(folder, "work/chunk-000006.bin", "after"), check=False)
     path = folder / "corpus" / "work" / f"chunk-{number:06d}.bin"
     check_mutations(path, TokenizedChunk.load, (ValueError,))
     data = bytearray(path.read_bytes())
@@ -138,11 +158,12 @@ def test_work_files_that_were_damaged_are_made_again(folder, undisturbed, number
 
 @pytest.mark.parametrize("text", [None, "", "[]", "[" * 100_000])
 def test_chunks_of_which_nobody_knows_the_settings_are_refused(folder, text):
-    subprocess.run(command(folder, "chunk-000001.bin", "after"), check=False)
+    subprocess.run(command(folder, "work/chunk-000001.bin", "after"), check=False)
     plan = folder / "corpus" / "work" / "plan.json"
     plan.unlink() if text is None else plan.write_text(text)
-    with pytest.raises(ValueError, match=r"plan\.json is missing or damaged: remove .*work to begin anew"):
+    with pytest.raises(FileExistsError, match=r"work has no sound plan\.json, .*: move it away, or give"):
         finish(folder)
+    assert (folder / "corpus" / "work" / "chunk-000001.bin").exists()
 
 
 @needs_proc

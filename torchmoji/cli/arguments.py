@@ -221,6 +221,8 @@ def new_folder(
     inputs: Iterable[str | os.PathLike[str] | None] = (),
 ) -> Path:
     """The same for a folder: one that is there is right where it has none of `files`, or with `force`."""
+    if not os.fspath(path):
+        raise ValueError("out must be a folder, got ''")
     path = Path(os.path.realpath(path)) if ".." in Path(path).parts else Path(path)
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{path} is a file: give a folder")

@@ -120,12 +120,10 @@ def _add_pretrain(add: Any) -> None:
 
 
 def _build_corpus(options: argparse.Namespace) -> None:
-    from torchmoji.corpus.build import WORK_NAME, build_corpus
+    from torchmoji.corpus.build import build_corpus
     from torchmoji.corpus.emoji_finder import parse_emojis
     from torchmoji.corpus.reading import Columns
-    from torchmoji.corpus.shards import MANIFEST_NAME
     from torchmoji.emojis import EMOJIS
-    from torchmoji.global_variables import VOCABULARY_NAME
 
     rules = read_options(
         options,
@@ -134,9 +132,7 @@ def _build_corpus(options: argparse.Namespace) -> None:
         keep_mentions=not options.drop_mentions,
     )
     columns = Columns(options.text_column or "text", options.labels_column, not options.no_header)
-    out = Path(options.out)
-    if not ((out / MANIFEST_NAME).exists() or (out / WORK_NAME).exists()):  # else it is gone on with
-        new_folder(out, options.force, [VOCABULARY_NAME])
+    new_folder(options.out, options.force, ())
     manifest = build_corpus(
         options.inputs,
         options.out,

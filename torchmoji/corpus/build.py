@@ -5,8 +5,9 @@
 Source: Felbo et al. 2017 for the task and the rules (`torchmoji.corpus.settings`). The input is read in
 chunks; processes tokenize them, each into a file of its own (`torchmoji.corpus.chunks`). Then the duplicates
 among all chunks are found, the words of the other texts are counted for the vocabulary, and the shards are
-written. Every file is whole or not there, so that an interrupted run keeps the chunks that it tokenized. The
-same input gives the same bytes, on any number of cores. Memory takes about 200 bytes a text.
+written. All of it is in a work folder until it is whole, so that an interrupted run keeps the chunks that it
+tokenized, and an older corpus stays. The same input gives the same bytes, on any number of cores. Memory
+takes about 200 bytes a text.
 
 Unlike the original, emojis that are not among the classes, and other Unicode words, are counted for the
 vocabulary, since `SentenceTokenizer` gives them to the model as well.
@@ -14,10 +15,11 @@ vocabulary, since `SentenceTokenizer` gives them to the model as well.
 
 import json
 import os
-import shutil
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +37,7 @@ from torchmoji.corpus.emoji_finder import EmojiFinder
 from torchmoji.corpus.reading import BadLines, Inputs, Source, find_sources, read_records
 from torchmoji.corpus.settings import ENGLISH, CorpusSettings
 from torchmoji.corpus.shards import (
+    FILE_NAMES,
     FORMAT,
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -71,7 +74,10 @@ MOST_NARROW_IDS = 1 << 16
 DROPPED = "no_emoji retweet link mention few_words language duplicate near_duplicate".split()
 """Reasons for which texts are left out, in the order in which they are looked at."""
 
-_CHUNKS = "chunk-*.bin"
+_CHUNK_NAMES = re.compile(r"chunk-\d{6,}\.bin", re.ASCII)
+_PLAN_NAME = "plan.json"
+_LOCK_NAME = "lock"
+_NOT_IN_CHUNKS = "nb_tokens hashtags min_count skip_bad_lines".split()  # settings
 _RECORD_BYTES = 16  # added to each text's characters: empty ones take memory too
 
 
@@ -98,19 +104,26 @@ def build_corpus(
         workers: Processes; by default one for each core.
         chunk_bytes: Of the input, handled by a worker at once. The result does not depend on it.
         progress: Show a progress bar.
-        force: Replace a corpus of other inputs or settings.
+        force: Replace a corpus of other inputs or settings, a damaged one, and files that have the names of a
+            corpus's. What was there stays until the new corpus is whole.
 
     Returns:
         The manifest, as in the file.
 
     Raises:
         FileNotFoundError: There is no such input.
-        ValueError: A line is no record, no text is left, or `out` has a corpus of other inputs or settings.
+        ValueError: A line is no record, no text is left, or `out` has a corpus that is damaged or of other
+            inputs or settings.
+        FileExistsError: `out` has files of another origin that would be replaced, or such a folder `work`.
         BlockingIOError: Another process works on this corpus.
         ChildProcessError: Several workers were killed over the same texts.
         ModuleNotFoundError: pyarrow is missing.
     """
     require("pyarrow", "corpus", "a corpus")
+    if not os.fspath(out):
+        raise ValueError("out must be a folder, got ''")
+    out = Path(out)
+    _check_folder(out, force)
     settings = settings or CorpusSettings()
     held_out = find_sources(validation_inputs) if validation_inputs else []
     read_first = {source.path for source in held_out}
@@ -121,13 +134,57 @@ def build_corpus(
         workers = 1 if is_small else cpu_count()
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    out = Path(out)
     work = out / WORK_NAME
     work.mkdir(parents=True, exist_ok=True)
-    with locked(work / "lock", f"another process is building {out}: wait for it"):
+    with locked(work / _LOCK_NAME, f"another process is building {out}: wait for it"):
         manifest = _Builder(held_out, sources, out, settings, chunk_bytes, force).build(workers, progress)
-        shutil.rmtree(work)
+        _remove_work(work)
     return manifest
+
+
+def _check_folder(out: Path, force: bool) -> None:
+    """Refuse a folder in which a build would replace or remove what none has written."""
+    work = out / WORK_NAME
+    if os.path.lexists(work) and not _is_of_build(work):
+        raise FileExistsError(
+            f"{work} has no sound {_PLAN_NAME}, so it may hold files of yours: move it away, or give another "
+            "folder"
+        )
+    if force or any((folder / MANIFEST_NAME).exists() for folder in (out, work)):
+        return
+    there = sorted(path.name for path in out.glob("*") if FILE_NAMES.fullmatch(path.name))
+    if there:
+        raise FileExistsError(
+            f"{out} has {', '.join(there[:3])}: give another name, or force= to replace what is there"
+        )
+
+
+def _is_of_build(work: Path) -> bool:
+    """Whether a folder is empty or has a plan, so that a build may work in it."""
+    if work.is_symlink() or not work.is_dir():
+        return False
+    names = {path.name for path in work.iterdir() if not path.name.startswith(".")}
+    return names <= {_LOCK_NAME} or bool(_old_plan(work))
+
+
+def _old_plan(work: Path) -> Manifest:
+    """What the chunks in a work folder were made from, empty where no build says so."""
+    try:
+        plan = read_json(work / _PLAN_NAME)
+    except (FileNotFoundError, ValueError):
+        return {}
+    return plan if isinstance(plan, dict) and plan.get("format") == FORMAT else {}
+
+
+def _remove_work(work: Path) -> None:
+    """Remove a build's own files, the plan last, and their folder unless it has others."""
+    names = [path.name for path in work.iterdir()]
+    own = [name for name in names if _CHUNK_NAMES.fullmatch(name) or FILE_NAMES.fullmatch(name)]
+    for name in [*own, _PLAN_NAME]:
+        (work / name).unlink(missing_ok=True)
+    with suppress(OSError):  # where it has others; Windows also keeps a lock that is held
+        (work / _LOCK_NAME).unlink()
+        work.rmdir()
 
 
 class _Builder:
@@ -150,23 +207,12 @@ class _Builder:
         self.chunk_paths: list[Path] = []  # in the order of the input
 
     def build(self, workers: int, progress: bool) -> Manifest:
-        remove_leftovers(self.out)
+        for folder in (self.out, self.work):
+            remove_leftovers(folder)
         plan = _plan(self.settings, self.held_out, self.sources)
-        path, plan_path = self.out / MANIFEST_NAME, self.work / "plan.json"
-        if path.is_file():
-            finished: Manifest = Corpus.load(self.out).manifest
-            if self._is_same(finished, plan, path):
-                return finished
-            path.unlink()
-            for shard in (shard for split in finished["splits"].values() for shard in split["shards"]):
-                (self.out / shard["file"]).unlink()
-        plan_of_work = {**plan, "chunk_bytes": self.chunk_bytes}
-        chunks = list(self.work.glob(_CHUNKS))
-        if not chunks or not self._is_same(self._old_plan(plan_path), plan_of_work, plan_path):
-            for chunk in chunks:
-                chunk.unlink()
-            atomic_write_text(plan_path, json.dumps(plan_of_work))
-
+        if finished := self._finished(plan):
+            return finished
+        self._discard_other_chunks(plan)
         with tqdm(desc="reading", unit=" texts", unit_scale=True, disable=not progress) as bar:
             for count in _tokenize(self._chunks(), workers):
                 bar.update(count)
@@ -181,14 +227,14 @@ class _Builder:
         vocabulary = vocabulary_of(counts, self.settings.nb_tokens, self.settings.min_count)
         if self.settings.hashtags:
             vocabulary = with_hashtags(vocabulary, self.settings.hashtags)
-        save_vocabulary(vocabulary, self.out / VOCABULARY_NAME)
+        save_vocabulary(vocabulary, self.work / VOCABULARY_NAME)
         nb_words = rows_of_embedding(vocabulary)
         token_type = np.uint16 if nb_words <= MOST_NARROW_IDS else np.uint32
         splits = {}
         for name, is_validation in (("train", False), ("validation", True)):
             pieces = _with_ids(_chosen(paths, kept, is_validation), vocabulary)
-            shards = write_shards(self.out, name, pieces, token_type)
-            splits[name] = _split(self.finder.classes, self.out, shards)
+            shards = write_shards(self.work, name, pieces, token_type)
+            splits[name] = _split(self.finder.classes, self.work, shards)
         manifest = plan | {
             "counts": {
                 "texts": sum(self.texts_of.values()),
@@ -201,34 +247,51 @@ class _Builder:
             "vocabulary": {
                 "file": VOCABULARY_NAME,
                 "words": nb_words,
-                "sha256": sha256(self.out / VOCABULARY_NAME),
+                "sha256": sha256(self.work / VOCABULARY_NAME),
             },
         }
-        spellings = spellings_path(self.out / VOCABULARY_NAME)
+        names = [shard["file"] for split in splits.values() for shard in split["shards"]] + [VOCABULARY_NAME]
+        spellings = spellings_path(self.work / VOCABULARY_NAME)
         if spellings.is_file():
             manifest["spellings"] = {"file": spellings.name, "sha256": sha256(spellings)}
-        atomic_write_text(path, json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
+            names.append(spellings.name)
+        text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
+        atomic_write_text(self.work / MANIFEST_NAME, text)
+        self._replace([*names, MANIFEST_NAME])
         return manifest
 
-    def _old_plan(self, path: Path) -> Mapping[str, Any]:
-        """What the chunks in the work folder were made from."""
+    def _finished(self, plan: Manifest) -> Manifest | None:
+        """The manifest of the corpus that is there, if it is of this plan; another is an error or forced."""
+        path = self.out / MANIFEST_NAME
+        if not path.is_file():
+            return None
         try:
-            plan = read_json(path)
-        except (FileNotFoundError, ValueError):
-            plan = None
-        if not isinstance(plan, dict):
-            raise ValueError(f"{path} is missing or damaged: remove {self.work} to begin anew")
-        return plan
+            finished = Corpus.load(self.out).manifest
+            if not (differing := _differing(finished, plan)):
+                return finished
+            raise ValueError(f"{path} is of a corpus with other {', '.join(differing)}: give another folder")
+        except (FileNotFoundError, ValueError) as error:
+            if self.force:
+                return None
+            raise ValueError(f"{error}, or force= to replace it") from error
 
-    def _is_same(self, old: Mapping[str, Any], plan: Mapping[str, Any], path: Path) -> bool:
-        """Whether what is there is of this plan; what is not may be replaced only if forced."""
-        differing = [name for name, value in plan.items() if old.get(name) != json.loads(json.dumps(value))]
-        if differing and not self.force:
-            raise ValueError(
-                f"{path} is of a corpus with other {', '.join(differing)}: give another folder, or force= to "
-                "replace it"
-            )
-        return not differing
+    def _discard_other_chunks(self, plan: Manifest) -> None:
+        """Leave none that an earlier run made with other texts or settings."""
+        settings = {name: value for name, value in plan["settings"].items() if name not in _NOT_IN_CHUNKS}
+        plan = plan | {"settings": settings, "chunk_bytes": self.chunk_bytes}
+        if _differing(_old_plan(self.work), plan):
+            for path in self.work.iterdir():
+                if _CHUNK_NAMES.fullmatch(path.name):
+                    path.unlink()
+            atomic_write_text(self.work / _PLAN_NAME, json.dumps(plan))
+
+    def _replace(self, names: Sequence[str]) -> None:
+        """Put files in place of those of an older corpus; the manifest, the last, goes first."""
+        old = [path for path in self.out.iterdir() if FILE_NAMES.fullmatch(path.name)]
+        for path in sorted(old, key=lambda path: path.name != MANIFEST_NAME):
+            path.unlink()
+        for name in names:
+            (self.work / name).replace(self.out / name)
 
     def _chunks(self) -> Iterator[Chunk]:
         """The input in chunks, the same each time, but for those that an earlier run tokenized."""
@@ -258,6 +321,11 @@ class _Builder:
                         continue
                 self.texts_of[source.path] += 1
                 yield text, labels
+
+
+def _differing(old: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
+    """Which parts of a plan are not those of an older one."""
+    return [name for name, value in plan.items() if old.get(name) != json.loads(json.dumps(value))]
 
 
 def _is_sound(path: Path) -> bool:

@@ -322,6 +322,10 @@ def shard_texts(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
 # --- The folder ---
 
 MANIFEST_NAME = "manifest.json"
+FILE_NAMES = re.compile(
+    r"(?:train|validation)-\d{5,}\.arrow|vocabulary(?:\.spellings)?\.json|manifest\.json", re.ASCII
+)
+"""Names of a corpus's files."""
 FORMAT = "torchmoji-corpus"
 FORMAT_VERSION = 1
 _FILE = {"file": str, "sha256": str}
