@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import field, fields
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -40,12 +41,24 @@ def documented(settings: type[Any]) -> type[Any]:
 
 
 def check_limits(settings: Any) -> None:
-    """Raise `ValueError` for a value that is beyond a limit of its field."""
+    """Raise `ValueError` for a value that is beyond a limit of its field, or no number where the default is.
+
+    Whole numbers of other types, such as NumPy's, become `int`, others `float`.
+    """
     for entry in fields(settings):
         value = getattr(settings, entry.name)
+        if type(entry.default) in (int, float):
+            value = _number(entry.name, value, type(entry.default))
+            object.__setattr__(settings, entry.name, value)
         for rule, is_kept in entry.metadata["limits"]:
             if not is_kept(value):
                 raise ValueError(f"{entry.name} must {rule}, got {value}")
+
+
+def _number(name: str, value: Any, kind: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, Integral if kind is int else Real):
+        raise ValueError(f"{name} must be a {'whole ' if kind is int else ''}number, got {value!r}")
+    return value if isinstance(value, int | float) else kind(value)
 
 
 def checked_count(name: str, value: Any) -> int:

@@ -191,7 +191,10 @@ def test_a_run_starts_from_a_model(corpus, tmp_path, caplog):
     [
         (["build-corpus", "no-such.txt", "--out", "x"], "no-such.txt stands for no file"),
         (["build-corpus", "a.txt", "--out", "x", "--emojis", "abc"], "'abc' is not an emoji"),
-        (["build-corpus", "a.txt", "--out", "x", "--workers", "0"], "--workers must be at least 1, got 0"),
+        (
+            ["build-corpus", "a.txt", "--out", "x", "--workers", "0"],
+            "--workers must be a whole number from 1 on",
+        ),
         (["pretrain", "no-such", "--out", "x"], "no-such has no manifest.json: it is no corpus"),
         (["pretrain", "corpus", "--out", "x", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (

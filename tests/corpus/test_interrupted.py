@@ -193,8 +193,9 @@ def test_a_worker_that_dies_is_told(folder, monkeypatch):
     monkeypatch.setattr(build, "tokenize_chunk", lambda chunk: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(ChildProcessError, match="worker processes died over the same texts"):
         finish(folder, workers=2)
-    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
-        finish(folder, workers=0)
+    for workers in (0, "2"):
+        with pytest.raises(ValueError, match=f"workers must be a whole number from 1 on, got {workers!r}"):
+            finish(folder, workers=workers)
 
 
 @pytest.mark.nightly

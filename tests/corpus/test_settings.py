@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from torchmoji.corpus.reading import Columns
 from torchmoji.corpus.settings import (
     CorpusSettings,
     Rules,
@@ -60,7 +61,12 @@ def test_the_words_of_a_language_are_frequent_english_ones_or_those_of_a_file(tm
         (Rules, {"max_tokens": 0}, "max_tokens must be from 1 to 32767, got 0"),
         (Rules, {"max_tokens": 70_000}, "max_tokens must be from 1 to 32767, got 70000"),
         (Rules, {"language": "xx"}, "language is 'xx': give 'en', or a file"),
+        (Rules, {"min_words": True}, "min_words must be a whole number, got True"),
+        (Rules, {"put_in": "1"}, "put_in must be a number, got '1'"),
         (Rules, {"emojis": ("x",)}, "'x' is not an emoji"),
+        (Rules, {"emojis": [1]}, r"emojis must be a list of at least one emoji, got \[1\]"),
+        (CorpusSettings, {"min_count": "2"}, "min_count must be a whole number, got '2'"),
+        (CorpusSettings, {"nb_tokens": 2e4}, "nb_tokens must be a whole number, got 20000.0"),
         (CorpusSettings, {"nb_tokens": 10}, "nb_tokens must be more than the 10 special tokens, got 10"),
         (CorpusSettings, {"min_count": 0}, "min_count must be at least 1, got 0"),
         (CorpusSettings, {"hashtags": -1}, "hashtags must be 0 or more, got -1"),
@@ -70,3 +76,12 @@ def test_the_words_of_a_language_are_frequent_english_ones_or_those_of_a_file(tm
 def test_what_is_out_of_range_is_refused(make, changes, message):
     with pytest.raises(ValueError, match=message):
         make(**changes)
+
+
+def test_a_list_of_emojis_numbers_of_columns_and_those_of_numpy_are_taken():
+    assert hash(Rules(emojis=["😂", "😭"])) == hash(Rules(emojis=("😂", "😭")))
+    assert Columns(2, 1, header=False) == Columns("2", "1", header=False)
+    settings = CorpusSettings(min_count=np.int64(3), validation=np.float32(0.5))
+    assert (type(settings.min_count), type(settings.validation)) == (int, float)
+    with pytest.raises(ValueError, match="columns have numbers, from 1 on, got '0'"):
+        Columns(0, header=False)

@@ -311,6 +311,9 @@ def test_bfloat16_is_left_to_the_machine_and_stays_as_it_was(corpus, tmp_path, m
     ("changes", "message"),
     [
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": 2.5}, r"batch_size must be a whole number, got 2\.5"),
+        ({"seed": 1.5}, r"seed must be a whole number, got 1\.5"),
+        ({"passes": "2"}, "passes must be a number, got '2'"),
         ({"passes": float("nan")}, "passes must be above 0, got nan"),
         ({"average": 1.0}, r"average must be a share from 0 to 1, got 1\.0"),
         ({"soft_share": 1.5}, r"soft_share must be a share from 0 to 1, got 1\.5"),

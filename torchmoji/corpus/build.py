@@ -58,6 +58,7 @@ from torchmoji.files.atomic import atomic_write_text, locked, read_json, remove_
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import SPECIAL_TOKENS, UNKNOWN_ID, VOCABULARY_NAME
 from torchmoji.machine import require
+from torchmoji.options import checked_count
 from torchmoji.workers import Workers
 
 __all__ = ["CorpusSettings", "build_corpus"]
@@ -132,8 +133,7 @@ def build_corpus(
         is_small = not any(source.is_remote for source in sources + held_out)
         is_small &= sum(source.size for source in sources + held_out) < chunk_bytes
         workers = 1 if is_small else cpu_count()
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
+    workers = checked_count("workers", workers)
     work = out / WORK_NAME
     work.mkdir(parents=True, exist_ok=True)
     with locked(work / _LOCK_NAME, f"another process is building {out}: wait for it"):

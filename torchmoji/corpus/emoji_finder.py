@@ -54,7 +54,7 @@ class EmojiFinder:
     """
 
     def __init__(self, emojis: Sequence[str]) -> None:
-        if isinstance(emojis, str) or not emojis:
+        if isinstance(emojis, str) or not emojis or not all(isinstance(name, str) for name in emojis):
             raise ValueError(f"emojis must be a list of at least one emoji, got {emojis!r:.80}")
         self.classes = tuple(fold(name) for name in emojis)
         self._index: dict[str, int] = {}

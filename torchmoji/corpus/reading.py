@@ -91,7 +91,7 @@ class Columns:
         header: The first line of CSV and TSV files names the columns.
 
     Raises:
-        ValueError: A column is not a number where there is no header.
+        ValueError: A column is not a number, as string or `int`, where there is no header.
     """
 
     text: str = "text"
@@ -99,6 +99,9 @@ class Columns:
     header: bool = True
 
     def __post_init__(self) -> None:
+        for entry in ("text", "labels"):
+            if isinstance(number := getattr(self, entry), int):
+                object.__setattr__(self, entry, str(number))
         for name in self.names:
             if not self.header and not (name.isdecimal() and int(name) >= 1):
                 raise ValueError(

@@ -65,6 +65,7 @@ class Rules:
     def __post_init__(self) -> None:
         check_limits(self)
         EmojiFinder(self.emojis)
+        object.__setattr__(self, "emojis", tuple(self.emojis))  # a list is taken too
         if self.language not in (None, ENGLISH) and not Path(str(self.language)).is_file():
             raise ValueError(
                 f"language is {self.language!r}: give {ENGLISH!r}, or a file of its words, one a line"
