@@ -134,6 +134,19 @@ def test_each_rule_has_its_count(tmp_path):
         assert len(build(tmp_path / keep, lines, settings).rows("train")) == kept
 
 
+def test_a_file_of_words_tells_any_language(tmp_path):
+    words = tmp_path / "words.txt"
+    for known, right, wrong in (
+        ("für\nmich\nschön\ngrüße\nüber", "Grüße für mich, so schön!", "det är så förfärligt"),
+        ("это\nочень\nхорошо", "Это очень хорошо", "це дуже добре"),
+        ("我\n很\n高\n兴", "我很高兴。", "とても嬉しい"),
+    ):
+        words.write_text(known, encoding="utf-8")
+        settings = CorpusSettings(rules=rules(language=str(words)), min_count=1, keep_text=True)
+        corpus = build(tmp_path, [f"{right} 😂", f"{wrong} 😂"], settings, force=True)
+        assert [text.strip() for text in shard_texts(corpus.shard_paths("train"))] == [right]
+
+
 def test_the_vocabulary_is_by_frequency_then_by_code_points_and_has_its_limits(tmp_path):
     corpus = build(tmp_path / "all", ["b a c 😂", "a c é 😭", f"{'xy' * 16} @me 5 😡"])
     assert list(corpus.vocabulary) == [*SPECIAL_TOKENS, "a", "c", "b", "é"]

@@ -20,14 +20,15 @@ from safetensors.numpy import load, save
 from torchmoji.corpus.duplicates import Counts, Hashes, band_keys, hash_rows, hash_words, mix
 from torchmoji.corpus.emoji_finder import EmojiFinder, EmoticonFinder
 from torchmoji.corpus.settings import (
+    ENGLISH,
     CorpusSettings,
     Rules,
-    counts_for_language,
-    is_mostly_in,
+    is_in_language,
     is_word,
     language_words,
     text_filter,
     unescape,
+    whole_words,
 )
 from torchmoji.corpus.shards import LabelledRows, Ragged
 from torchmoji.emojis import fold_emojis
@@ -102,7 +103,6 @@ class TokenizedChunk:
 
 _finder = lru_cache(maxsize=1)(EmojiFinder)
 _emoticon_finder = lru_cache(maxsize=1)(EmoticonFinder)
-_language_words = lru_cache(maxsize=1)(language_words)
 
 
 def tokenize_chunk(chunk: Chunk) -> int:
@@ -110,12 +110,14 @@ def tokenize_chunk(chunk: Chunk) -> int:
     rules = chunk.settings.rules
     finder, reason_against, generator = _finder(rules.emojis), text_filter(rules), every_word()
     emoticons = _emoticon_finder(rules.emojis)
+    known = None if rules.language is None else language_words(rules.language)
     numbers: defaultdict[str, int] = defaultdict(lambda: len(numbers))  # in the order of first sight
     tokens: list[int] = []
     token_counts: list[int] = []
     labels: list[int] = []
     label_counts: list[int] = []
     texts: list[str] = []
+    is_right: list[bool] = []  # the language
     marks: list[tuple[str, list[int]]] = []  # that training texts get at their end, and their tokens
     dropped: Counter[str] = Counter()
     for place, text in enumerate(chunk.texts):
@@ -131,6 +133,9 @@ def tokenize_chunk(chunk: Chunk) -> int:
             continue
         text = fold_emojis(text)
         words = generator.get_words(text)[: rules.max_tokens]
+        is_plain = rules.language in (None, ENGLISH) or text.isascii()
+        of_text = words if is_plain else whole_words(text)[: rules.max_tokens]
+        is_right.append(known is None or is_in_language(of_text, known))
         tokens.extend(map(numbers.__getitem__, words))
         mark = emoticons.mark_for(text, classes, rules.put_in)
         of_mark = generator.get_words(fold_emojis(mark)) if mark else []
@@ -145,7 +150,7 @@ def tokenize_chunk(chunk: Chunk) -> int:
         Ragged(np.array(labels, dtype=np.uint16), np.array(label_counts, dtype=np.int64)),
         texts if chunk.settings.keep_text else None,
     )
-    _hashed(chunk, list(numbers), rows, marks, dropped).save(chunk.path)
+    _hashed(chunk, list(numbers), rows, is_right, marks, dropped).save(chunk.path)
     return len(chunk.texts)
 
 
@@ -153,13 +158,18 @@ def _hashed(
     chunk: Chunk,
     words: list[str],
     rows: LabelledRows,
+    is_right: Sequence[bool],
     marks: Sequence[tuple[str, list[int]]],
     dropped: Counter[str],
 ) -> TokenizedChunk:
     """Apply the rules that look at tokens, hash what passes, and put the marks in."""
     settings = chunk.settings
     is_content = np.array([*map(is_word, words)], dtype=bool)
-    has_passed = _passed(settings.rules, words, is_content, rows.tokens, dropped)
+    has_passed = rows.tokens.sums(is_content[rows.tokens.values]) >= settings.rules.min_words
+    dropped["few_words"] += int((~has_passed).sum())
+    is_in = np.array(is_right, dtype=bool)
+    dropped["language"] += int((has_passed & ~is_in).sum())
+    has_passed &= is_in
     rows, marks = rows.select(has_passed), list(compress(marks, has_passed))
     tokens, hashes = rows.tokens, hash_words(words)
     chosen = is_content[tokens.values]
@@ -184,26 +194,6 @@ def _with_marks(rows: LabelledRows, marks: Sequence[tuple[str, list[int]]]) -> L
     if texts is not None:
         texts = [f"{text} {mark}" if mark else text for text, (mark, _) in zip(texts, marks, strict=True)]
     return LabelledRows(Ragged(values, tokens.counts + counts), labels, texts)
-
-
-def _passed(
-    rules: Rules,
-    words: Sequence[str],
-    is_content: npt.NDArray[np.bool_],
-    tokens: Ragged,
-    dropped: Counter[str],
-) -> npt.NDArray[np.bool_]:
-    """Which texts pass the rules that look at tokens (rows,); the others are counted."""
-    has_enough = tokens.sums(is_content[tokens.values]) >= rules.min_words
-    dropped["few_words"] += int((~has_enough).sum())
-    if rules.language is None:
-        return has_enough
-    known = _language_words(rules.language)
-    counts = np.array([*map(counts_for_language, words)], dtype=bool)
-    is_known = np.array([word in known for word in words], dtype=bool) & counts
-    is_right = is_mostly_in(tokens.sums(counts[tokens.values]), tokens.sums(is_known[tokens.values]))
-    dropped["language"] += int((has_enough & ~is_right).sum())
-    return has_enough & is_right
 
 
 def _keys(rules: Rules, texts: Hashes, labels: Ragged, content: Ragged, lengths: Counts) -> Hashes:

@@ -1,12 +1,10 @@
 """Which texts a corpus takes, and how it is made of them."""
 
 import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from torchmoji.corpus.emoji_finder import EmojiFinder
 from torchmoji.corpus.reading import Columns
@@ -17,6 +15,7 @@ from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS, VOCABULARY_NAME, default_model_directory
 from torchmoji.options import COUNT, SHARE, check_limits, documented, option
 from torchmoji.tokenizer import RE_MENTION
+from torchmoji.word_generator import every_word
 
 _RETWEET = re.compile(r"\A\s*rt\b", re.IGNORECASE)
 _LINK = re.compile(r"https?://|www\.", re.IGNORECASE)
@@ -31,6 +30,9 @@ MOST_TOKENS = (1 << 15) - 1
 _SHORT_TEXT_WORDS = 5
 """From so many words on, three in five must be of the language, below that a half; DeepMoji's shares."""
 
+_UNSPACED = re.compile(  # Chinese, kana, Thai, Lao, Khmer, Burmese: no blanks between words
+    "[\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"
+)
 _TOKENS = (f"be from 1 to {MOST_TOKENS}", lambda value: 1 <= value <= MOST_TOKENS)
 _WORDS = (f"be more than the {len(SPECIAL_TOKENS)} special tokens", lambda value: value > len(SPECIAL_TOKENS))
 _NUMBER = ("be 0 or more", lambda value: value >= 0)
@@ -75,7 +77,8 @@ class Rules:
 def language_words(language: str) -> frozenset[str]:
     """A language's words: for "en" the most frequent of the default model, else those of a UTF-8 file."""
     if language != ENGLISH:
-        return frozenset(read_english(language, add_emojis=False))
+        given = read_english(language, add_emojis=False)
+        return frozenset(part for word in given for part in ([word] if word.isascii() else whole_words(word)))
     vocabulary = load_vocabulary(default_model_directory() / VOCABULARY_NAME)
     words = [word for word in vocabulary if word.isascii() and word.replace("'", "").isalpha()]
     return frozenset(words[:ENGLISH_WORDS])
@@ -103,22 +106,47 @@ def unescape(text: str) -> str:
     return text
 
 
+class _Letters(dict[int, str]):
+    """A table for `str.translate` that makes blanks of all but letters, and words of those of `_UNSPACED`."""
+
+    def __missing__(self, code: int) -> str:
+        letter = chr(code)
+        if _UNSPACED.match(letter):
+            self[code] = f" {letter} "
+        else:
+            self[code] = letter if unicodedata.category(letter)[0] in "LM" else " "
+        return self[code]
+
+
+_LETTERS = _Letters()
+
+
+def whole_words(text: str) -> list[str]:
+    """The words of a text to tell its language by: tokens, but words with letters beyond ASCII are whole."""
+    generator, words = every_word(), []
+    for part in text.lower().split():
+        _, part = generator.convert_unicode_word(part)
+        words += generator.get_words(part) if part.isascii() else part.translate(_LETTERS).split()
+    return words
+
+
 def is_word(token: str) -> bool:
     """Whether a token counts as a word: it has a letter or digit and is no special token."""
     return any(map(str.isalnum, token)) and not is_special_token(token)
 
 
 def counts_for_language(token: str) -> bool:
-    """Whether a token says something about the language: words of two letters, letters beyond ASCII."""
+    """Whether a token says something about the language: words of two letters, or with one beyond ASCII."""
     if token.isascii():
         return len(token) >= 2 and token.replace("'", "").isalpha()
     return any(map(str.isalpha, token))
 
 
-def is_mostly_in(counted: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Whether texts, of whose `counted` words `known` are a language's, are in it; one word always passes."""
-    needed = np.where(counted < _SHORT_TEXT_WORDS, 0.5, 0.6) * counted
-    return (counted < 2) | (known >= needed)
+def is_in_language(words: Iterable[str], known: Collection[str]) -> bool:
+    """Whether a text is in the language whose words are `known`; one of a single word always is."""
+    is_known = [word in known for word in words if counts_for_language(word)]
+    needed = (0.5 if len(is_known) < _SHORT_TEXT_WORDS else 0.6) * len(is_known)
+    return len(is_known) < 2 or sum(is_known) >= needed
 
 
 @documented
