@@ -348,6 +348,39 @@ def test_an_empty_name_of_the_folder_is_refused(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["texts.txt"]
 
 
+@pytest.mark.parametrize("out", ["in/corpus", "in", "link/corpus"])
+def test_a_corpus_among_its_inputs_is_not_read(tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to("in")
+    write_texts("in/texts.txt", texts(20))
+    settings = CorpusSettings(rules=rules())
+    first = build_corpus(["in", "in/**/*"], out, settings, workers=1)
+    assert [entry["name"] for entry in first["inputs"]] == ["texts.txt"]
+    files = files_of(tmp_path / out)
+    work = tmp_path / out / "work"
+    work.mkdir()
+    (work / "plan.json").write_text('{"format": "torchmoji-corpus"}')
+    assert build_corpus("in/", out, settings, workers=1) == first
+    changed = build_corpus("in", out, CorpusSettings(rules=rules(), min_count=1), workers=1, force=True)
+    assert changed["inputs"] == first["inputs"]
+    build_corpus("in", out, settings, workers=1, force=True)
+    assert files_of(tmp_path / out) == files
+    with pytest.raises(ValueError, match=r"all inputs are files of the corpus .* itself: name others"):
+        build_corpus(f"{out}/*.arrow", out, settings)
+
+
+def test_a_held_out_file_is_not_read_again_in_another_spelling(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_texts("valid.txt", ["such a day 😂"])
+    write_texts("texts.txt", ["new words 😭"])
+    (tmp_path / "link.txt").symlink_to("valid.txt")
+    inputs = ["link.txt", f"{tmp_path}/../{tmp_path.name}/valid.txt", (tmp_path / "valid.txt").as_uri(), "."]
+    settings = CorpusSettings(rules=rules(), min_count=1)
+    manifest = build_corpus(inputs, "corpus", settings, validation_inputs="valid.txt", workers=1)
+    assert [entry["name"] for entry in manifest["inputs"]] == ["valid.txt", "texts.txt"]
+
+
 @pytest.mark.parametrize("name", ["train-00000.arrow", "vocabulary.json", "manifest.json"])
 @pytest.mark.parametrize("is_missing", [False, True])
 def test_a_damaged_corpus_is_built_again_if_forced(tmp_path, name, is_missing):

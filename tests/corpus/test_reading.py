@@ -60,6 +60,13 @@ def test_what_stands_for_no_file_is_an_error(folder):
         find_sources([])
 
 
+def test_a_file_is_read_once_in_whatever_spelling_it_is_named(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "link.txt").symlink_to("b.txt")
+    (found,) = find_sources(["b.txt", folder / "b.txt", "sub/../b.txt", "link.txt", f"file://{folder}/b.txt"])
+    assert found.path == "b.txt"
+
+
 def test_urls_are_opened_through_fsspec():
     memory = fsspec.filesystem("memory")
     memory.pipe({"/corpora/b.txt": b"two\n", "/corpora/a.jsonl": b'"one"\n', "/corpora/c.md": b"three\n"})

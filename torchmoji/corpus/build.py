@@ -96,7 +96,8 @@ def build_corpus(
     """Make a corpus, or go on with one that was interrupted.
 
     Args:
-        inputs: Files, folders, globs and URLs, see `torchmoji.corpus.reading`.
+        inputs: Files, folders, globs and URLs, see `torchmoji.corpus.reading`. Files of a corpus in `out` are
+            left out.
         out: Folder for the shards, `vocabulary.json` and `manifest.json`. Until they are whole its subfolder
             `work` takes about 200 bytes a text.
         settings: How; the defaults are DeepMoji's.
@@ -126,9 +127,9 @@ def build_corpus(
     out = Path(out)
     _check_folder(out, force)
     settings = settings or CorpusSettings()
-    held_out = find_sources(validation_inputs) if validation_inputs else []
-    read_first = {source.path for source in held_out}
-    sources = [source for source in find_sources(inputs) if source.path not in read_first]
+    held_out = _others(find_sources(validation_inputs), out) if validation_inputs else []
+    read_first = {source.key for source in held_out}
+    sources = [source for source in _others(find_sources(inputs), out) if source.key not in read_first]
     if workers is None:
         is_small = not any(source.is_remote for source in sources + held_out)
         is_small &= sum(source.size for source in sources + held_out) < chunk_bytes
@@ -140,6 +141,20 @@ def build_corpus(
         manifest = _Builder(held_out, sources, out, settings, chunk_bytes, force).build(workers, progress)
         _remove_work(work)
     return manifest
+
+
+def _others(sources: Sequence[Source], out: Path) -> list[Source]:
+    """The sources but for the files of the corpus itself, which may be in a folder of inputs."""
+    folder = os.path.realpath(out)
+    work = os.path.join(folder, WORK_NAME, "")
+
+    def is_own(path: str) -> bool:
+        parent, name = os.path.split(path)
+        return path.startswith(work) or (parent == folder and FILE_NAMES.fullmatch(name) is not None)
+
+    if others := [source for source in sources if not is_own(source.key)]:
+        return others
+    raise ValueError(f"all inputs are files of the corpus {out} itself: name others")
 
 
 def _check_folder(out: Path, force: bool) -> None:

@@ -37,6 +37,12 @@ class Source(NamedTuple):
         return "://" in self.path
 
     @property
+    def key(self) -> str:
+        """The same for each spelling of its path."""
+        place = Place(self.path)
+        return os.path.realpath(place.path) if place.is_local else self.path
+
+    @property
     def name(self) -> str:
         """The name without folders."""
         return PurePosixPath(self.path).name if self.is_remote else Path(self.path).name
@@ -46,8 +52,8 @@ def find_sources(inputs: Inputs) -> list[Source]:
     """The files that names stand for, in the order of the names, those of one name sorted by path.
 
     Names are files, folders, globs and URLs. Folders are searched for files that can be read; hidden ones are
-    left out. A file is read once, however often it is named. Raises FileNotFoundError where a name stands for
-    nothing, ValueError where there are no names.
+    left out. A file is read once, however often and in whatever spelling it is named. Raises
+    FileNotFoundError where a name stands for nothing, ValueError where there are no names.
     """
     names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     if not names:
@@ -66,7 +72,8 @@ def find_sources(inputs: Inputs) -> list[Source]:
                 path = file.system.unstrip_protocol(path)
             elif not Path(name).expanduser().is_absolute():
                 path = os.path.relpath(path)
-            sources[path] = Source(path, int(file.system.size(file.path) or 0))
+            source = Source(path, int(file.system.size(file.path) or 0))
+            sources.setdefault(source.key, source)
     return list(sources.values())
 
 
