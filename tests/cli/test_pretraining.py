@@ -50,6 +50,20 @@ def test_the_corpus_is_summed_up(folder, corpus, tmp_path, capsys):
     ]
 
 
+def test_the_encoding_of_the_inputs_may_be_named(tmp_path, capsys):
+    path = tmp_path / "texts.txt"
+    path.write_bytes("so grün 😂\n".encode("utf-16"))
+    command = ["build-corpus", str(path), "--out", str(tmp_path / "corpus"), "--min-count", "1", "--quiet"]
+    assert main(command) == 1
+    assert "is not UTF-8 (byte 0xff): " in (told := capsys.readouterr().err)
+    assert "or name its encoding with --encoding" in told
+    assert main([*command, "--encoding", "utf-61"]) == 1
+    assert "unknown encoding: utf-61: give one such as utf-8" in capsys.readouterr().err
+    assert main([*command, "--encoding", "utf-16"]) == 0
+    manifest = json.loads((tmp_path / "corpus" / "manifest.json").read_text("utf-8"))
+    assert (manifest["counts"]["kept"], manifest["settings"]["encoding"]) == (1, "utf-16")
+
+
 def test_a_json_array_is_a_table_of_records(tmp_path, capsys):
     path = tmp_path / "texts.json"
     records = [{"text": "so funny 😂"}, {"text": "so sad 😭"}, {"text": "no emoji\n"}]

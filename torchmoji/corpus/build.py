@@ -55,6 +55,7 @@ from torchmoji.create_vocab import (
     with_hashtags,
 )
 from torchmoji.files.atomic import atomic_write_text, locked, read_json, remove_leftovers, sha256
+from torchmoji.files.tables import is_utf_8
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import SPECIAL_TOKENS, UNKNOWN_ID, VOCABULARY_NAME
 from torchmoji.machine import require
@@ -326,7 +327,9 @@ class _Builder:
         """Texts, and the classes of those that have a column of labels."""
         has_labels = self.settings.columns.labels is not None
         for source in sources:
-            for line, text, value in read_records(source, self.settings.columns, self.bad):
+            for line, text, value in read_records(
+                source, self.settings.columns, self.bad, self.settings.encoding
+            ):
                 labels: list[int] = []
                 if has_labels:
                     try:
@@ -468,6 +471,8 @@ def _plan(settings: CorpusSettings, held_out: Sequence[Source], sources: Sequenc
     ]
     about = asdict(settings)
     rules = about.pop("rules")
+    if is_utf_8(about["encoding"]):  # which older manifests do not have
+        del about["encoding"]
     classes = list(EmojiFinder(rules.pop("emojis")).classes)
     if rules["language"] not in (None, ENGLISH):
         rules["language"] = sha256(rules["language"])

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from torchmoji.files.places import Place
-from torchmoji.files.tables import COMPRESSIONS, READABLE, SAVE_AS_UTF_8, open_table
+from torchmoji.files.tables import COMPRESSIONS, READABLE, open_table
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -134,7 +134,9 @@ class BadLines:
         self.count += 1
 
 
-def read_records(source: Source, columns: Columns, bad: BadLines) -> Iterator[Record]:
+def read_records(
+    source: Source, columns: Columns, bad: BadLines, encoding: str | None = None
+) -> Iterator[Record]:
     """The records of a file; in TSV, as collections of texts have it, double quotes mean nothing.
 
     Raises ValueError where a line is no record and `bad` does not skip it, a column is missing, or the file
@@ -144,13 +146,13 @@ def read_records(source: Source, columns: Columns, bad: BadLines) -> Iterator[Re
     file = Place(source.path)
     with open_table(
         file.path,
+        encoding=encoding,
         name=source.path,
         only=columns.names,
         header=columns.header,
         quotes=False,
         report=report,
         filesystem=file.system if source.is_remote else None,
-        other_encoding=SAVE_AS_UTF_8,
     ) as table:
         labels = columns.labels
         if table.has_header and not table.columns:

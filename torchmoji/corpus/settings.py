@@ -160,6 +160,9 @@ class CorpusSettings:
 
     rules: Rules = field(default_factory=Rules, metadata={"help": "which texts are taken", "limits": ()})
     columns: Columns = option(Columns(), "where texts, and labels if they have any, stand in tables")
+    encoding: str | None = option(
+        None, "the encoding of text, CSV, TSV and JSON, such as cp1252 (default: utf-8)", metavar="NAME"
+    )
     nb_tokens: int = option(NB_TOKENS, "entries of the vocabulary with special tokens, at most", _WORDS)
     hashtags: int = option(0, "commonest words that share their embeddings with their hashtags", _NUMBER)
     min_count: int = option(2, "fewest of a word in the vocabulary; rarer ones train the unknown word", COUNT)
