@@ -289,7 +289,7 @@ class _Builder:
         except (FileNotFoundError, ValueError) as error:
             if self.force:
                 return None
-            raise ValueError(f"{error}, or force= to replace it") from error
+            raise ValueError(f"{error}, or force= to replace the corpus") from error
 
     def _discard_other_chunks(self, plan: Manifest) -> None:
         """Leave none that an earlier run made with other texts or settings."""
