@@ -36,8 +36,8 @@ def start(tmp_path_factory):
 
 
 def classifier(start, **options):
-    settings = {"method": "new", "epochs": 1, "batch_size": 4, "random_state": 0}
-    return TorchMojiClassifier(start, **{**settings, **options})
+    settings = {"model": start, "method": "new", "epochs": 1, "batch_size": 4, "random_state": 0}
+    return TorchMojiClassifier(**{**settings, **options})
 
 
 LEARNING = {"epochs": 60, "patience": 60}
@@ -179,7 +179,18 @@ def test_weights_of_classes_move_the_probabilities(start):
         ({}, [], "give texts with labels"),
         ({}, ["yes"] * 16, "only one class"),
         ({}, np.linspace(0, 1, 16), "Unknown label type: continuous"),
-        ({"epochs": 0}, LABELS, "epochs must be at least 1, got 0"),
+        ({"epochs": 0}, LABELS, "epochs must be a whole number from 1 on, got 0"),
+        ({"epochs": "5"}, LABELS, "epochs must be a whole number from 1 on, got '5'"),
+        ({"patience": None}, LABELS, "patience must be a whole number from 1 on, got None"),
+        ({"batch_size": 8.5}, LABELS, r"batch_size must be a whole number from 1 on, got 8\.5"),
+        ({"extend_vocabulary": -5}, LABELS, "extend_vocabulary must be a whole number from 0 on, got -5"),
+        ({"extend_vocabulary": True}, LABELS, "extend_vocabulary must be a whole number from 0 on, got True"),
+        ({"max_length": "3"}, LABELS, "max_length must be a whole number from 1 on, got '3'"),
+        ({"max_length": 2.5}, LABELS, r"max_length must be a whole number from 1 on, got 2\.5"),
+        ({"validation_fraction": "0.1"}, LABELS, "validation_fraction must be between 0 and 1, got '0.1'"),
+        ({"thresholds": "0.5"}, LABELS, "thresholds must be 'validation' or a number from 0 to 1, got '0.5'"),
+        ({"verbose": "no"}, LABELS, "verbose must be 0 or 1, got 'no'"),
+        ({"model": 5}, LABELS, "model must be a name or a folder, got 5"),
         ({"device": "gpu"}, LABELS, "cannot use device 'gpu'"),
         ({}, ["yes", None] * 8, "label 1 is missing"),
         ({}, ["yes", float("nan")] * 8, "label 1 is missing"),
@@ -206,6 +217,36 @@ def test_validation_texts_may_be_given(start):
         classifier(start).fit(TEXTS, [[0, 1], [1, 0]] * 8, label_names="abc")
     with pytest.raises(ValueError, match="validation has 1 texts, 2 labels"):
         classifier(start).fit(TEXTS, LABELS, validation=(["good"], ["yes", "no"]))
+
+
+@pytest.mark.parametrize(
+    ("validation", "message"),
+    [
+        (0.1, r"validation must be a pair \(texts, labels\), got 0\.1"),
+        ((TEXTS,), r"validation must be a pair \(texts, labels\), got \(\['good day'"),
+        ({"text": TEXTS, "label": LABELS}, "validation must be a pair"),
+        ((TEXTS, None), "y must be a label for each text, got NoneType"),
+    ],
+    ids="share texts mapping none".split(),
+)
+def test_validation_that_is_no_pair_is_refused(start, validation, message):
+    with pytest.raises(ValueError, match=message):
+        classifier(start).fit(TEXTS, LABELS, validation)
+
+
+@pytest.mark.parametrize("names", [5, {"a", "b"}])
+def test_names_of_labels_have_an_order(start, names):
+    with pytest.raises(ValueError, match="label_names must be several in an order, got"):
+        classifier(start).fit(TEXTS, [[0, 1], [1, 0]] * 8, label_names=names)
+
+
+def test_numbers_of_numpy_are_parameters_and_saved(start, tmp_path):
+    y = np.eye(16, 3, dtype=int)
+    options = {"epochs": np.int64(1), "max_length": np.int64(9), "thresholds": np.float32(0.25)}
+    model = classifier(start, **options).fit(TEXTS, y)
+    assert model.thresholds_.tolist() == [0.25] * 3
+    model.save(tmp_path)
+    assert MojiPipeline.from_pretrained(tmp_path).max_length == 9
 
 
 # --- scikit-learn's tools ---------------------------------------------------------------------------------
@@ -262,8 +303,10 @@ def test_weights_of_classes_are_positive(start, weight):
 def test_sparse_labels_are_taken(start):
     scipy = pytest.importorskip("scipy.sparse")
     y = np.eye(16, 3, dtype=int)
-    found = classifier(start).fit(TEXTS, scipy.csr_matrix(y)).predict_proba(TEXTS)
-    assert np.array_equal(found, classifier(start).fit(TEXTS, y).predict_proba(TEXTS))
+    for is_given in (False, True):
+        validation, dense = ((TEXTS, scipy.csr_matrix(y)), (TEXTS, y)) if is_given else (None, None)
+        found = classifier(start).fit(TEXTS, scipy.csr_matrix(y), validation).predict_proba(TEXTS)
+        assert np.array_equal(found, classifier(start).fit(TEXTS, y, dense).predict_proba(TEXTS))
 
 
 def test_a_fit_that_is_broken_off_leaves_no_weights_under_other_names(start, monkeypatch):

@@ -9,9 +9,10 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Mapping
-from numbers import Integral
+from collections.abc import Iterable, Mapping, Set
+from numbers import Integral, Real
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +31,7 @@ from torchmoji.emoticons import fold_signs
 from torchmoji.files.atomic import read_json
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
+from torchmoji.options import checked_count
 from torchmoji.pipeline.engines import Backend, TorchEngine
 from torchmoji.pipeline.pipeline import LONGEST, MojiPipeline
 from torchmoji.products import checked_device
@@ -200,6 +202,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
     data_sha256: str | None = None
     data_label: str | None = None
     thresholds_: npt.NDArray[np.float64] | None
+    pipeline_: MojiPipeline
 
     def __init__(
         self,
@@ -265,32 +268,40 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             self.__dict__.pop(name, None)
         if len(texts) != len(labels):
             raise ValueError(f"there are {len(texts)} texts, but {len(labels)} labels: give one for each")
-        if label_names is not None and labels.ndim == 1 and np.ndim(y) == 2:
-            raise ValueError("label_names are for several columns of labels: leave them out for one")
+        if label_names is not None:
+            if labels.ndim == 1 and np.ndim(y) == 2:
+                raise ValueError("label_names are for several columns of labels: leave them out for one")
+            if not isinstance(label_names, Iterable) or isinstance(label_names, Mapping | Set):
+                raise ValueError(f"label_names must be several in an order, got {short(label_names)}")
+            label_names = list(label_names)
         if not texts:
             raise ValueError("Found array with 0 sample(s): give texts with labels")
         check_choice("method", self.method, FINETUNING_METHODS)
         checked_device(self.device)
-        for name in ("epochs", "patience", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.max_length is not None and self.max_length < 1:
-            raise ValueError(f"max_length must be at least 1, or None, got {self.max_length}")
-        is_number = isinstance(self.thresholds, int | float) and 0 <= self.thresholds <= 1
+        if not isinstance(self.model, str | os.PathLike):
+            raise ValueError(f"model must be a name or a folder, got {self.model!r}")
+        for name, least in (("epochs", 1), ("patience", 1), ("batch_size", 1), ("extend_vocabulary", 0)):
+            checked_count(name, getattr(self, name), least)
+        if self.max_length is not None:
+            checked_count("max_length", self.max_length)
+        if not isinstance(self.verbose, Integral):
+            raise ValueError(f"verbose must be 0 or 1, got {self.verbose!r}")
+        is_number = isinstance(self.thresholds, Real) and 0 <= self.thresholds <= 1
         if not is_number and not (isinstance(self.thresholds, str) and self.thresholds == "validation"):
             raise ValueError(
                 f"thresholds must be 'validation' or a number from 0 to 1, got {self.thresholds!r}"
             )
-        if not 0 < self.validation_fraction < 1:
-            raise ValueError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction}")
+        if not isinstance(self.validation_fraction, Real) or not 0 < self.validation_fraction < 1:
+            raise ValueError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction!r}")
         nb_given = len(texts)
         if validation is not None:
-            more = _as_texts(validation[0])
-            if len(more) == 0 or len(more) != len(validation[1]):
+            if not isinstance(validation, tuple | list) or len(validation) != 2:
+                raise ValueError(f"validation must be a pair (texts, labels), got {short(validation)}")
+            more, more_labels = _as_texts(validation[0]), _as_labels(validation[1])
+            if len(more) == 0 or len(more) != len(more_labels):
                 raise ValueError(
-                    f"validation has {len(more)} texts, {len(validation[1])} labels: give as many"
+                    f"validation has {len(more)} texts, {len(more_labels)} labels: give some, as many"
                 )
-            more_labels = _as_labels(validation[1])
             if more_labels.shape[1:] != labels.shape[1:]:
                 raise ValueError(
                     f"labels have the shape {labels.shape}, those of validation {more_labels.shape}: give "
@@ -298,8 +309,8 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
                 )
             texts, labels = texts + more, np.concatenate([labels, more_labels])
         texts = [fold_signs(text) for text in texts]  # as the pipeline reads them
-        columns = getattr(y, "columns", None) if label_names is None else list(label_names)
-        targets = self._learn_classes(labels, columns)
+        named = getattr(y, "columns", None) if label_names is None else label_names
+        targets = self._learn_classes(labels, named)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         rows = np.arange(len(texts))
         split = [rows[:nb_given], rows[nb_given:]] if validation is not None else self._split(targets, seed)
@@ -436,7 +447,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         if self.multi_label_:
             given = self.thresholds
             self.thresholds_ = np.full(
-                len(self.classes_), DEFAULT_THRESHOLD if isinstance(given, str) else given
+                len(self.classes_), DEFAULT_THRESHOLD if isinstance(given, str) else float(given)
             )
             if isinstance(given, str):
                 logits, truth = predict(tuned, held_out)
@@ -496,7 +507,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         """
         check_is_fitted(self, "pipeline_")
         labels = self.classes_.tolist()
-        if not all(isinstance(label, str | int | float | bool) for label in labels):
+        if not all(isinstance(label, str | int | float) for label in labels):
             raise TypeError(f"labels of {type(labels[0]).__name__} cannot be saved: use strings or numbers")
         parameters = self.get_params(deep=False)
         weights = parameters.pop("class_weight")

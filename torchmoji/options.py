@@ -61,8 +61,8 @@ def _number(name: str, value: Any, kind: Any) -> Any:
     return value if isinstance(value, int | float) else kind(value)
 
 
-def checked_count(name: str, value: Any) -> int:
-    """A whole number from 1 on; anything else is a `ValueError`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise ValueError(f"{name} must be a whole number from 1 on, got {value!r}")
+def checked_count(name: str, value: Any, least: int = 1) -> int:
+    """A whole number from `least` on; anything else is a `ValueError`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number from {least} on, got {value!r}")
     return int(value)

@@ -483,7 +483,9 @@ def test_a_wrong_configuration_is_refused(tmp_path, config, message):
         ("default", {"dtype": "int3"}, ValueError, "unknown precision 'int3' for torch: use 'float32'"),
         ("default", {"backend": "torch", "precision": "int8"}, ValueError, "backend='onnx' also has 'int8'"),
         ("default", {"dtype": "int8", "precision": "int8"}, ValueError, "are the same: give one"),
-        ("default", {"max_length": 0}, ValueError, "max_length must be at least 1"),
+        ("default", {"max_length": 0}, ValueError, "max_length must be a whole number from 1 on, got 0"),
+        ("default", {"max_length": 2.5}, ValueError, "max_length must be a whole number from 1 on, got"),
+        ("default", {"max_length": "3"}, ValueError, "max_length must be a whole number from 1 on, got '3'"),
     ],
 )
 def test_what_cannot_be_loaded_says_why(tmp_path, monkeypatch, name, options, error, message):
@@ -523,6 +525,7 @@ def test_bfloat16_where_it_is_slow_is_warned_of(tmp_path, monkeypatch, caplog, i
         (lambda: setattr(small(), "balance", 1.0), ValueError, "does not say how frequent its classes were"),
         (lambda: small().predict("good", 0), ValueError, "top_k must be a whole number from 1 on, got 0"),
         (lambda: small().encode("good", 0), ValueError, "batch_size must be a whole number from 1 on, got 0"),
+        (lambda: small().encode("good", "8"), ValueError, "batch_size must be a whole number from 1 on"),
     ],
 )
 def test_what_a_pipeline_cannot_do_it_says(call, error, message):

@@ -111,8 +111,8 @@ class MojiPipeline:
         thresholds: Sequence[float] | None = None,
         temperature: float = 1.0,
     ) -> None:
-        if max_length is not None and max_length < 1:
-            raise ValueError(f"max_length must be at least 1 token, got {max_length}")
+        if max_length is not None:
+            max_length = checked_count("max_length", max_length)
         check_fits(vocabulary, engine.nb_tokens)
         if classes is None and engine.nb_classes is not None:
             numbers = [str(index) for index in range(engine.nb_classes)]
