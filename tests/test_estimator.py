@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -33,6 +34,12 @@ def start(tmp_path_factory):
     model = TorchMoji(64, 18, embedding_dim=8, hidden_size=6)
     MojiPipeline(TorchEngine(model), VOCABULARY).save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="module")
+def one_class_each(start):
+    """A classifier of yes and no."""
+    return classifier(start).fit(TEXTS, LABELS)
 
 
 def classifier(start, **options):
@@ -87,11 +94,21 @@ def test_what_is_not_fitted_says_so(start):
         ("one text", TypeError, "put it into a list"),
         (["one", 2], TypeError, "text 1 is not a string"),
         (np.array([["a", "b"]]), ValueError, r"a table of one column, got the shape \(1, 2\)"),
+        ({"text": TEXTS}, TypeError, "expected a text or several in an order, got dict"),
+        ({"a", "b"}, TypeError, "expected a text or several in an order, got set"),
+        (b"a", TypeError, "expected a text or several in an order, got bytes"),
+        (None, TypeError, "expected a text or several in an order, got NoneType"),
+        (np.array("x"), TypeError, r"expected a text or several, got ndarray of the shape \(\)"),
+        (scipy.sparse.csr_array(np.ones((2, 1))), TypeError, r"got csr_array of the shape \(2, 1\)"),
     ],
+    ids="text number columns mapping set bytes none scalar sparse".split(),
 )
-def test_what_is_not_texts_is_refused(start, X, error, message):
+def test_what_is_not_texts_is_refused(start, one_class_each, X, error, message):
+    for call in (TorchMojiVectorizer(start).fit, one_class_each.predict):
+        with pytest.raises(error, match=message):
+            call(X)
     with pytest.raises(error, match=message):
-        TorchMojiVectorizer(start).fit(X)
+        classifier(start).fit(X, [0, 1])
 
 
 # --- classifier -------------------------------------------------------------------------------------------
@@ -197,6 +214,10 @@ def test_weights_of_classes_move_the_probabilities(start):
         ({}, [1.0, 0.0, float("nan"), 1.0] * 4, "label 2 is missing"),
         ({}, np.array([1.0, float("nan")] * 8), "label 1 is missing"),
         ({}, [[1, 0], [0, float("nan")]] * 8, "label 1 is missing"),
+        ({}, [1, "a"] * 8, "labels are of different types, such as 1 and 'a': make all of them strings, or"),
+        ({}, ["a", b"a"] * 8, "labels are of different types, such as 'a' and b'a'"),
+        ({}, [[1], ["a"]] * 8, "labels are of different types"),
+        ({}, np.array([1, "a"] * 8, dtype=object), "labels are of different types, such as 1 and 'a'"),
         ({"thresholds": 2}, LABELS, "thresholds must be 'validation' or a number from 0 to 1, got 2"),
         ({}, [["a"], ["b", "c"]] * 8, "MultiLabelBinarizer"),
         ({"class_weight": {"maybe": 1}}, LABELS, "class_weight has .*maybe"),
@@ -226,17 +247,26 @@ def test_validation_texts_may_be_given(start):
         ((TEXTS,), r"validation must be a pair \(texts, labels\), got \(\['good day'"),
         ({"text": TEXTS, "label": LABELS}, "validation must be a pair"),
         ((TEXTS, None), "y must be a label for each text, got NoneType"),
+        ((TEXTS, [1, 0] * 8), "labels and those of validation are of different types, such as 'yes' and 1"),
     ],
-    ids="share texts mapping none".split(),
+    ids="share texts mapping none types".split(),
 )
-def test_validation_that_is_no_pair_is_refused(start, validation, message):
+def test_validation_that_does_not_fit_is_refused(start, validation, message):
     with pytest.raises(ValueError, match=message):
         classifier(start).fit(TEXTS, LABELS, validation)
 
 
-@pytest.mark.parametrize("names", [5, {"a", "b"}])
-def test_names_of_labels_have_an_order(start, names):
-    with pytest.raises(ValueError, match="label_names must be several in an order, got"):
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (5, "must be several in an order, got 5"),
+        ({"a", "b"}, "must be several in an order, got {'a', 'b'}"),
+        (["a", 1], "are of different types, such as 'a' and 1"),
+    ],
+    ids="number set types".split(),
+)
+def test_names_of_labels_have_an_order_and_a_type(start, names, message):
+    with pytest.raises(ValueError, match=f"label_names {message}"):
         classifier(start).fit(TEXTS, [[0, 1], [1, 0]] * 8, label_names=names)
 
 
@@ -301,11 +331,10 @@ def test_weights_of_classes_are_positive(start, weight):
 
 
 def test_sparse_labels_are_taken(start):
-    scipy = pytest.importorskip("scipy.sparse")
     y = np.eye(16, 3, dtype=int)
     for is_given in (False, True):
-        validation, dense = ((TEXTS, scipy.csr_matrix(y)), (TEXTS, y)) if is_given else (None, None)
-        found = classifier(start).fit(TEXTS, scipy.csr_matrix(y), validation).predict_proba(TEXTS)
+        validation, dense = ((TEXTS, scipy.sparse.csr_matrix(y)), (TEXTS, y)) if is_given else (None, None)
+        found = classifier(start).fit(TEXTS, scipy.sparse.csr_matrix(y), validation).predict_proba(TEXTS)
         assert np.array_equal(found, classifier(start).fit(TEXTS, y, dense).predict_proba(TEXTS))
 
 

@@ -26,6 +26,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import nn
 
 from torchmoji.balancing import with_temperature
+from torchmoji.batching import check_are_texts
 from torchmoji.create_vocab import VocabBuilder, extend_vocab
 from torchmoji.emoticons import fold_signs
 from torchmoji.files.atomic import read_json
@@ -60,16 +61,17 @@ DEFAULT_THRESHOLD = 0.5
 def _as_texts(X: Any) -> list[str]:
     """Texts of a list, array or series, or of the one column of a table.
 
-    TypeError where one is not a string, or `X` is a string itself; ValueError where a table has several
-    columns.
+    TypeError where one is not a string, or `X` is a string itself or has no order; ValueError where a table
+    has several columns.
     """
-    if isinstance(X, str | bytes) or not isinstance(X, Iterable):
-        raise TypeError(f"X must be several texts, got {type(X).__name__}: put it into a list")
+    if isinstance(X, str):
+        raise TypeError("X must be several texts, got str: put it into a list")
     shape: tuple[int, ...] = getattr(X, "shape", ())
-    if len(shape) > 1:
+    if len(shape) > 1 and not hasattr(X, "toarray"):  # sparse ones hold no texts
         if len(shape) != 2 or shape[1] != 1:
             raise ValueError(f"X must be texts (n,) or a table of one column, got the shape {tuple(shape)}")
         X = np.asarray(X, dtype=object)[:, 0]
+    check_are_texts(X)
     texts = list(X)
     for position, text in enumerate(texts):
         check_is_text(text, position)
@@ -81,7 +83,7 @@ def _as_labels(y: Any) -> npt.NDArray[Any]:
     if hasattr(y, "toarray"):  # sparse
         y = y.toarray()
     if isinstance(y, list | tuple):  # as an array they might be texts, and a missing one too
-        _check_none_missing(y)
+        _check_labels(y)
     try:
         labels = as_array(y)
     except ValueError as error:
@@ -92,12 +94,14 @@ def _as_labels(y: Any) -> npt.NDArray[Any]:
     if labels.ndim == 0:
         raise ValueError(f"y must be a label for each text, got {type(y).__name__}: put them into a list")
     if labels.dtype.kind in "Of":
-        _check_none_missing(labels)
+        _check_labels(labels)
     is_column = labels.ndim == 2 and labels.shape[1] == 1
     return np.asarray(column_or_1d(labels, warn=True)) if is_column else labels
 
 
-def _check_none_missing(labels: Any) -> None:
+def _check_labels(labels: Any) -> None:
+    """Refuse missing labels, and strings beside numbers."""
+    values = []
     for number, label in enumerate(labels):
         for value in np.ravel(label) if np.ndim(label) else [label]:
             try:
@@ -106,6 +110,18 @@ def _check_none_missing(labels: Any) -> None:
                 is_missing = True
             if is_missing:
                 raise ValueError(f"label {number} is missing: leave such texts out, or give them a class")
+            values.append(value)
+    _check_one_type(values, "labels")
+
+
+def _check_one_type(values: Iterable[Any], what: str) -> None:
+    """Refuse strings beside others, which would become strings with them in an array."""
+    kinds = {isinstance(value, str) - isinstance(value, bytes): value for value in values}
+    if len(kinds) > 1:
+        examples = " and ".join(map(short, kinds.values()))
+        raise ValueError(
+            f"{what} are of different types, such as {examples}: make all of them strings, or numbers"
+        )
 
 
 class _OfTexts(BaseEstimator):
@@ -252,16 +268,16 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
 
         Args:
             X: Texts, or a table of one column.
-            y: Labels of any type (n,), or 0 and 1 for each of several labels (n, C).
+            y: Labels of any one type (n,), or 0 and 1 for each of several labels (n, C).
             validation: Texts and labels that early stopping looks at, in place of a share of the others.
             label_names: Names of the columns of labels (n, C); by default those of a table, or numbers.
 
         Texts and labels are taken by position, whatever the index of a series or a table is.
 
         Raises:
-            TypeError: A text is not a string.
-            ValueError: A parameter is not as described, the numbers of texts and labels differ, or there are
-                fewer than two classes.
+            TypeError: A text is not a string, or the texts have no order, as those of a set.
+            ValueError: A parameter is not as described, labels are strings beside numbers or not as many as
+                the texts, or there are fewer than two classes.
         """
         texts, labels = _as_texts(X), _as_labels(y)
         for name in ("pipeline_", "data_sha256", "data_label"):  # of other texts, should this be interrupted
@@ -274,6 +290,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             if not isinstance(label_names, Iterable) or isinstance(label_names, Mapping | Set):
                 raise ValueError(f"label_names must be several in an order, got {short(label_names)}")
             label_names = list(label_names)
+            _check_one_type(label_names, "label_names")
         if not texts:
             raise ValueError("Found array with 0 sample(s): give texts with labels")
         check_choice("method", self.method, FINETUNING_METHODS)
@@ -307,6 +324,8 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
                     f"labels have the shape {labels.shape}, those of validation {more_labels.shape}: give "
                     "both in one form"
                 )
+            some = labels[:1].tolist() + more_labels[:1].tolist()
+            _check_one_type(some, "labels and those of validation")
             texts, labels = texts + more, np.concatenate([labels, more_labels])
         texts = [fold_signs(text) for text in texts]  # as the pipeline reads them
         named = getattr(y, "columns", None) if label_names is None else label_names
