@@ -1,5 +1,6 @@
 """The estimators: labels of all kinds, scikit-learn's tools, files."""
 
+import copy
 import json
 import pickle
 
@@ -83,9 +84,13 @@ def test_the_vectorizer_works_in_a_pipeline_and_on_a_column(start):
 
 
 def test_what_is_not_fitted_says_so(start):
-    for call in (TorchMojiVectorizer(start).transform, classifier(start).predict):
+    model = classifier(start)
+    for call in (TorchMojiVectorizer(start).transform, model.predict):
         with pytest.raises(NotFittedError):
             call(TEXTS)
+    for call in (model.score, model.calibrate, model.f1_of_classes):
+        with pytest.raises(NotFittedError):
+            call(TEXTS, LABELS)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +157,71 @@ def test_columns_of_a_table_name_the_classes(start):
     model = classifier(start).fit(TEXTS, y)
     assert model.classes_.tolist() == ["nice", "nasty"]
     assert model.pipeline_.classes == ("nice", "nasty")
+
+
+@pytest.fixture(scope="module")
+def of_table(start):
+    """A classifier of the columns of a table, and this table."""
+    pandas = pytest.importorskip("pandas")
+    y = pandas.DataFrame([["good" in t, "day" in t] for t in TEXTS], columns=["nice", "day"]).astype(int)
+    return classifier(start, epochs=40, patience=40).fit(TEXTS, y), y
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_columns_of_a_table_are_taken_by_name(of_table, tmp_path, is_loaded):
+    model, y = of_table
+    if is_loaded:
+        model.save(tmp_path)
+        model = TorchMojiClassifier.load(tmp_path)
+    other = y[["day", "nice"]]
+    assert model.score(TEXTS, other) == model.score(TEXTS, y) == model.score(TEXTS, y.to_numpy())
+    assert model.score(TEXTS, y) > model.score(TEXTS, other.to_numpy())
+    assert model.f1_of_classes(TEXTS, other) == model.f1_of_classes(TEXTS, y)
+    found = [copy.deepcopy(model).calibrate(TEXTS, labels).temperature_ for labels in (y, other)]
+    assert found[0] == found[1]
+    unnamed = type(y)(y.to_numpy())  # by position, as an array
+    assert model.score(TEXTS, unnamed) == model.score(TEXTS, y)
+    message = (
+        r"must have the columns \['nice', 'day'\], but lack \['day'\] and have \['night'\]: name them so"
+    )
+    for call in (model.score, model.calibrate, model.f1_of_classes):
+        with pytest.raises(ValueError, match=message):
+            call(TEXTS, y.rename(columns={"day": "night"}))
+
+
+def test_columns_of_validation_are_taken_by_name(of_table, start):
+    _, y = of_table
+    first, second, third = (
+        classifier(start, epochs=3).fit(TEXTS, y, (TEXTS, labels)).history_
+        for labels in (y, y[["day", "nice"]], y.to_numpy())
+    )
+    assert first == second == third
+    with pytest.raises(ValueError, match=r"lack \['day'\] and have \['nice'\]"):
+        classifier(start).fit(TEXTS, y.assign(more=0), (TEXTS, y.assign(more=0)[["more", "nice", "nice"]]))
+
+
+def test_a_table_with_names_that_json_lacks_is_saved_under_other_names(of_table, start, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    _, y = of_table
+    y = y.set_axis(pandas.MultiIndex.from_tuples([("a", "x"), ("a", "y")]), axis=1)
+    model = classifier(start).fit(TEXTS, y, label_names=["nice", "day"])
+    assert model.score(TEXTS, y[[("a", "y"), ("a", "x")]]) == model.score(TEXTS, y)
+    model.save(tmp_path)
+    assert TorchMojiClassifier.load(tmp_path).score(TEXTS, y) == model.score(TEXTS, y)
+
+
+def test_names_that_are_given_are_for_tables_too(of_table, start):
+    _, y = of_table
+    swapped, array, renamed = y[["day", "nice"]], y.to_numpy(), y.set_axis(["a", "b"], axis=1)
+    expected = classifier(start, epochs=3).fit(TEXTS, y, (TEXTS, y))
+    for labels, validation in ((array, swapped), (swapped, array), (array, renamed), (renamed, renamed)):
+        model = classifier(start, epochs=3).fit(
+            TEXTS, labels, (TEXTS, validation), label_names=["nice", "day"]
+        )
+        assert model.classes_.tolist() == ["nice", "day"]
+        assert model.history_ == expected.history_
+        same = renamed[["b", "a"]] if labels is renamed else swapped
+        assert model.score(TEXTS, same) == model.score(TEXTS, array) == expected.score(TEXTS, y)
 
 
 @pytest.mark.parametrize("method", ["last", "full", "chain-thaw", "new"])
@@ -430,7 +500,7 @@ def test_folders_that_are_no_classifiers_are_refused(start, tmp_path):
             {name: value}
             for name in about
             for value in (None, 1, [[]], {"a": 1}, 1e400)
-            if name != "class_weight" and not (name.startswith("data_") and value is None)
+            if name != "class_weight" and not (name.startswith(("data_", "columns")) and value is None)
         ),
         {"multi_label": "false"},
         {"multi_label": True},

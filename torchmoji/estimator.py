@@ -9,7 +9,8 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Mapping, Set
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from numbers import Integral, Real
 from pathlib import Path
 from reprlib import repr as short
@@ -124,6 +125,40 @@ def _check_one_type(values: Iterable[Any], what: str) -> None:
         )
 
 
+def _columns_of(y: Any) -> list[Any]:
+    """Names of a table's columns, also 0, 1 ...; [] where it has none."""
+    names = list(getattr(y, "columns", ()))
+    return names if all(isinstance(name, Hashable) for name in names) else []  # pyarrow's are the columns
+
+
+def _are_names(columns: list[Any]) -> bool:
+    """Whether somebody named the columns, so that they are not numbered as pandas does it."""
+    return columns != list(range(len(columns)))
+
+
+def _by_name(
+    labels: npt.NDArray[Any], y: Any, names: Sequence[Any], strict: bool = False
+) -> npt.NDArray[Any]:
+    """The columns of labels (n, C) in the order of `names`, where `y` is a table that has these names.
+
+    Otherwise as they are; but ValueError where `strict`, and the table's names are others.
+    """
+    columns = _columns_of(y)
+    if labels.ndim == 1 or not columns:
+        return labels
+    given, wanted = Counter(columns), Counter(names)
+    if given == wanted:
+        place = {name: number for number, name in enumerate(columns)}
+        return labels[:, [place[name] for name in names]]
+    if strict and _are_names(columns):
+        missing, other = (short(list(few.elements())) for few in (wanted - given, given - wanted))
+        raise ValueError(
+            f"labels must have the columns {short(list(names))}, but lack {missing} and have {other}: name "
+            "them so, or give an array of them in this order"
+        )
+    return labels
+
+
 class _OfTexts(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -219,6 +254,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
     data_label: str | None = None
     thresholds_: npt.NDArray[np.float64] | None
     pipeline_: MojiPipeline
+    _columns: list[Any] | None = None  # of the table of labels, where it had names
 
     def __init__(
         self,
@@ -272,12 +308,14 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             validation: Texts and labels that early stopping looks at, in place of a share of the others.
             label_names: Names of the columns of labels (n, C); by default those of a table, or numbers.
 
-        Texts and labels are taken by position, whatever the index of a series or a table is.
+        Rows are taken by position, whatever the index of a series or a table is. Where the columns of labels
+        have names, those of other tables are taken by name, also to score and calibrate, those of arrays by
+        position.
 
         Raises:
             TypeError: A text is not a string, or the texts have no order, as those of a set.
             ValueError: A parameter is not as described, labels are strings beside numbers or not as many as
-                the texts, or there are fewer than two classes.
+                the texts, columns have other names, or there are fewer than two classes.
         """
         texts, labels = _as_texts(X), _as_labels(y)
         for name in ("pipeline_", "data_sha256", "data_label"):  # of other texts, should this be interrupted
@@ -310,6 +348,11 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             )
         if not isinstance(self.validation_fraction, Real) or not 0 < self.validation_fraction < 1:
             raise ValueError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction!r}")
+        columns = _columns_of(y)
+        if label_names is not None:
+            labels = _by_name(labels, y, label_names)
+            columns = label_names if set(label_names) == set(columns) else columns
+        self._columns = columns if labels.ndim == 2 and _are_names(columns) else None
         nb_given = len(texts)
         if validation is not None:
             if not isinstance(validation, tuple | list) or len(validation) != 2:
@@ -326,6 +369,8 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
                 )
             some = labels[:1].tolist() + more_labels[:1].tolist()
             _check_one_type(some, "labels and those of validation")
+            names = self._columns or label_names or columns
+            more_labels = _by_name(more_labels, validation[1], names, self._columns is not None)
             texts, labels = texts + more, np.concatenate([labels, more_labels])
         texts = [fold_signs(text) for text in texts]  # as the pipeline reads them
         named = getattr(y, "columns", None) if label_names is None else label_names
@@ -356,8 +401,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         Raises:
             ValueError: There are no texts, or labels that are not those of `fit`.
         """
-        check_is_fitted(self, "pipeline_")
-        texts, labels = _as_texts(X), _as_labels(y)
+        texts, labels = _as_texts(X), self._labels(y)
         if not texts or len(texts) != len(labels):
             raise ValueError(f"there are {len(texts)} texts and {len(labels)} labels: give some, as many")
         pipeline, before = self.pipeline_, self.temperature_
@@ -387,6 +431,12 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         """What `calibrate` found, else 1."""
         check_is_fitted(self, "pipeline_")
         return self.pipeline_.temperature
+
+    def _labels(self, y: Any) -> npt.NDArray[Any]:
+        """`_as_labels`, columns in the order of the classes."""
+        check_is_fitted(self, "pipeline_")
+        names = self.classes_.tolist() if self._columns is None else self._columns
+        return _by_name(_as_labels(y), y, names, self._columns is not None)
 
     def _learn_classes(self, labels: npt.NDArray[Any], columns: Any) -> npt.NDArray[np.int64]:
         """Set `classes_` and `multi_label_`; give class numbers (n,), or 0 and 1 (n, C)."""
@@ -506,7 +556,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy; of multi-label data the share of texts whose labels are all right."""
-        return float(super().score(X, _as_labels(y), sample_weight))
+        return float(super().score(X, self._labels(y), sample_weight))
 
     def f1_of_classes(self, X: Any, y: Any) -> dict[Any, float]:
         """Class -> F1 of the predictions for texts.
@@ -515,7 +565,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             X: Texts, or a table of one column.
             y: Their labels, in the form of those of `fit`.
         """
-        return f1_of_classes(_as_labels(y), self.predict(X), self.classes_)
+        return f1_of_classes(self._labels(y), self.predict(X), self.classes_)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write a folder that `load` reads, and `MojiPipeline.from_pretrained` as well; no pickle.
@@ -528,12 +578,15 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
         labels = self.classes_.tolist()
         if not all(isinstance(label, str | int | float) for label in labels):
             raise TypeError(f"labels of {type(labels[0]).__name__} cannot be saved: use strings or numbers")
+        columns = self._columns
+        are_plain = all(isinstance(name, str | int | float) for name in columns or ())
         parameters = self.get_params(deep=False)
         weights = parameters.pop("class_weight")
         del parameters["device"]  # that of another machine
         about = {
             "classes": labels,
             "multi_label": self.multi_label_,
+            "columns": columns if are_plain else None,
             "history": self.history_,
             "data_sha256": self.data_sha256,
             "data_label": self.data_label,
@@ -577,6 +630,7 @@ class TorchMojiClassifier(ClassifierMixin, _OfTexts):
             raise ValueError(f"{path} is damaged ({error!r:.200}): save the classifier again") from error
         classifier.classes_, classifier.multi_label_, classifier.history_ = classes, multi_label, history
         classifier.data_sha256, classifier.data_label = about.get("data_sha256"), about.get("data_label")
+        classifier._columns = about.get("columns")
         files = find(folder)
         if ABOUT_NAME not in files.config.get("files", {ABOUT_NAME: None}):
             raise ValueError(f"{path} is of another model than the one beside it: save the classifier again")
@@ -619,6 +673,11 @@ def _checked_about(about: Any) -> tuple[npt.NDArray[Any], bool, list[dict[str, A
         raise ValueError("classes must be different, and numbers below 2^63")
     if not isinstance(multi_label, bool):
         raise ValueError(f"multi_label must be true or false, got {multi_label!r:.40}")
+    columns = about.get("columns", classes)
+    if columns is not None and not (
+        isinstance(columns, list) and all(isinstance(name, str | int | float) for name in columns)
+    ):
+        raise ValueError("columns must be a list of names or null")
     for name in ("data_sha256", "data_label"):
         if not isinstance(about.get(name), str | None):
             raise ValueError(f"{name} must be a string or null")
