@@ -34,7 +34,7 @@ def test_without_it_nothing_changes():
     [
         (-0.1, FREQUENCIES, r"from 0 \(as learned\) to 1 \(all classes alike\), got -0.1"),
         (1.5, FREQUENCIES, "got 1.5"),
-        (0.5, None, "leave balance out, or give class_frequencies"),
+        (0.5, None, "leave balance= out, or give class_frequencies="),
         (0.5, FREQUENCIES[:2], "2 frequencies for a model of 3 classes"),
         (0.0, [0.5, 0.5, 0.0], "must be a list of positive numbers"),
         (0.0, [0.5, 0.5, float("inf")], "must be a list of positive numbers"),

@@ -57,7 +57,7 @@ class Balance:
         elif strength:
             raise ValueError(
                 "this model does not say how frequent its classes were in training, so they cannot be "
-                "balanced: leave balance out, or give class_frequencies"
+                "balanced: leave balance= out, or give class_frequencies= to MojiPipeline"
             )
 
     def __call__(self, probabilities: Floats) -> Floats:

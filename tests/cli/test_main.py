@@ -110,6 +110,7 @@ def test_without_arguments_there_is_help(capsys):
         (["emojize", "a", "--topk", "3"], "usage: torchmoji emojize", "do you mean --top-k?"),
         (["finetune", "a.csv", "--output", "x"], "usage: torchmoji finetune", "--out"),
         (["evaluate", "a.csv", "--model", "m", "b.csv"], "usage: torchmoji evaluate", "unrecognized"),
+        (["emojize", "-hahaha"], "usage: torchmoji emojize", "begins with - stands behind --"),
         (["emojize", "-_-"], "usage: torchmoji emojize", "a text that begins with - stands behind --"),
         (["emojize", "a", "--balance", "2"], "usage: torchmoji emojize", "2 is not from 0 to 1"),
         (["emojize", "a", "--threads", "0"], "usage: torchmoji emojize", "0 is not 1 or more"),

@@ -102,7 +102,7 @@ def test_force_replaces_a_run_with_other_settings_and_files_of_others(corpus, tm
     assert main([*command, "0.1", "--force"]) == 0
     capsys.readouterr()
     assert main([*command, "0.2"]) == 1
-    assert "(passes was 0.1, is 0.2): use those, name another folder, or --force" in capsys.readouterr().err
+    assert "(--passes was 0.1, is 0.2): use those, name another folder, or --force" in capsys.readouterr().err
     assert main([*command, "0.2", "--start-from", str(out), "--force"]) == 1
     assert "would replace the input" in capsys.readouterr().err
     assert main([*command, "0.2", "--force"]) == 0
@@ -221,6 +221,7 @@ def test_a_run_starts_from_a_model(corpus, tmp_path, caplog):
         ),
         (["pretrain", "corpus", "--out", "x", "--device", "cuda:99"], "there is no device cuda:99"),
         (["pretrain", "corpus", "--out", "x", "--device", "gpu"], "cannot use device 'gpu'"),
+        (["pretrain", "corpus", "--out", "corpus", "--force"], "would replace the input"),
     ],
 )
 def test_wrong_input_is_one_line_on_stderr(folder, corpus, tmp_path, monkeypatch, capsys, command, message):

@@ -149,6 +149,8 @@ def test_the_encoding_of_a_file_is_named(tiny_folder, tmp_path, capsys):
             "its ending must be one of .csv, .tsv, .jsonl, .parquet; Excel opens .csv",
         ),
         (["no-such.csv"], "there is no file no-such.csv: check the path; a text of that name can come by"),
+        (["tweets.csv.xz"], "there is no file tweets.csv.xz"),
+        (["--input", "a.csv.xz"], "cannot read a.csv.xz, packed as .xz: unpack it, or pack it as .gz"),
         (["sheet.xlsx"], "cannot read sheet.xlsx, a spreadsheet: save it as CSV"),
         (["--input", "sheet.xlsx"], "cannot read sheet.xlsx, a spreadsheet: save it as CSV"),
         (["sheet.xlsx", "a day"], "sheet.xlsx is a file, 'a day' is none: give texts or files, not both"),
@@ -162,7 +164,7 @@ def test_the_encoding_of_a_file_is_named(tiny_folder, tmp_path, capsys):
 def test_wrong_input_is_one_line_on_stderr(tiny_folder, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     Path("sub").mkdir()
-    for name in ("sheet.xlsx", "a.txt", "sub/a.csv"):
+    for name in ("sheet.xlsx", "a.txt", "sub/a.csv", "a.csv.xz"):
         Path(name).write_text("text\na day\n")
     assert main(["emojize", *arguments, "--model", tiny_folder, "--quiet"]) == 1
     captured = capsys.readouterr()

@@ -135,3 +135,8 @@ def test_the_frequencies_are_those_that_the_stored_model_has_learned(pretrained,
     alike = learned_frequencies([0, 10**9, 5], changed(prior_adjustment=1))
     assert alike == pytest.approx([1 / 3] * 3, rel=1e-5)
     assert learned_frequencies([0, 10**9, 5], Settings())[0] > 0
+
+
+def test_a_model_is_not_stored_in_its_corpus(corpus):
+    with pytest.raises(ValueError, match="is the corpus, whose vocabulary would be lost"):
+        pretrain(corpus.folder, corpus.folder)

@@ -336,9 +336,7 @@ class Calls:
 def test_pickles_that_call_functions_are_refused_uncalled(tmp_path, function):
     target = tmp_path / "made"
     path = pickled(tmp_path, benchmark(info=Calls(function, str(target))))
-    with pytest.raises(
-        ValueError, match=r"not a benchmark pickle .it wants .*neither a number nor a container"
-    ):
+    with pytest.raises(ValueError, match=r"no benchmark pickle .it wants .*neither a number nor a container"):
         read_labelled_texts(path)
     assert not target.exists()
 
@@ -363,7 +361,7 @@ def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "data.bin"
     path.write_bytes(content)
     with pytest.raises(
-        ValueError, match=r"data.bin is not a benchmark pickle .*; give data of your own as .csv or .jsonl"
+        ValueError, match=r"data.bin is no table by its ending .*, and no benchmark pickle .*; give data"
     ):
         read_labelled_texts(path)
 

@@ -15,7 +15,16 @@ from pyarrow.parquet import ParquetWriter
 
 from torchmoji.batch.encoder import BatchEncoder, to_arrow
 from torchmoji.files.places import Place
-from torchmoji.files.tables import DEFAULT_COLUMN, READABLE, Row, as_json, ending, open_table, unused_name
+from torchmoji.files.tables import (
+    DEFAULT_COLUMN,
+    DELIMITED,
+    READABLE,
+    Row,
+    as_json,
+    ending,
+    open_table,
+    unused_name,
+)
 from torchmoji.weights.folder import find
 
 _ROWS_AT_ONCE = 8192
@@ -80,7 +89,7 @@ def scan(path: str, column: str, encoding: str | None) -> tuple[int, dict[str, A
     with open_table(file.path, name=path, encoding=encoding, filesystem=file.system) as table:
         if table.has_header:
             table.column(column, _NEXT)
-        is_text, is_json = table.kind in (".csv", ".tsv"), table.kind in (".json", ".jsonl")
+        is_text, is_json = table.kind in DELIMITED, table.kind in (".json", ".jsonl")
         if is_text:
             types = dict.fromkeys(table.columns, pyarrow.string())
     if ending(path) == ".parquet":

@@ -38,8 +38,10 @@ class Parser(argparse.ArgumentParser):
             wrong, known = choice[1], re.findall(r"[^', ]+", choice[2])
         elif unknown := re.search(r"unrecognized arguments: (-[^ =]*)", message):
             wrong, known = unknown[1], list(self.option_names().values())
-        guesses = difflib.get_close_matches(wrong, known, 1)
+        guesses = difflib.get_close_matches(wrong, known, 1, 0.7)
         hint = f": do you mean {guesses[0]}?" if guesses else ""
+        if "-h/--help: ignored" in message:  # "-hello"
+            hint = " (a text that begins with - stands behind --)"
         self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: error: {message}{hint}\n")
 
@@ -278,7 +280,7 @@ def in_options(message: str, parser: argparse.ArgumentParser | None) -> str:
         message = re.sub(rf"{free}=True\b", spelling, message)
         message = re.sub(rf"{free}=(?=['\w])", f"{spelling} ", message)
         message = re.sub(rf"{free}=(?=\W|$)", spelling, message)
-        message = re.sub(free if "_" in name else rf"{free}(?= must be )", spelling, message)
+        message = re.sub(free if "_" in name else rf"{free}(?= must be | was )", spelling, message)
     return message
 
 

@@ -111,7 +111,7 @@ def add_commands(add: Any) -> None:
     )
     demo = add(
         "demo",
-        "open a page to try a model on",
+        "serve a page to try a model on",
         "Serve a page on this machine where emojis appear while you type (extra server). Nothing leaves the\n"
         "machine; other machines reach the page only with --host 0.0.0.0. Ctrl-C ends it.",
         ["torchmoji demo --open", "torchmoji demo --model sentiment/ --port 8000"],
@@ -236,9 +236,11 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from torchmoji.weights.formats import describe, rewrite
+    from torchmoji.weights.formats import FILE_ENDINGS, describe, rewrite
 
     source = Path(options.source).expanduser()
+    if source.suffix.lower() in FILE_ENDINGS and not source.exists():
+        raise FileNotFoundError(f"there is no file {source}: check the path")
     if not source.is_file():
         source = find(options.source).weights
     weights = rewrite(source, new_output(options.target, options.force, [source]), options.force)

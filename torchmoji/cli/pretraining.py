@@ -164,7 +164,7 @@ def _pretrain(options: argparse.Namespace) -> None:
     from torchmoji.pretraining.pretraining import pretrain
 
     is_begun = Path(options.out, CHECKPOINT_NAME).is_file()  # and gone on with
-    new_folder(options.out, options.force or is_begun, FILE_NAMES, [options.start_from])
+    new_folder(options.out, options.force or is_begun, FILE_NAMES, [options.start_from, options.corpus])
     if options.threads:
         import torch
 

@@ -33,6 +33,7 @@ from torchmoji.files.resumable import RESUMABLE, PartialFile, can_be_resumed, fi
 from torchmoji.files.tables import (
     DEFAULT_COLUMN,
     LONGEST_LINE,
+    PACKED,
     READABLE,
     SPREADSHEETS,
     check_writable,
@@ -277,11 +278,11 @@ def _readable(text: str, result: Result, command: str) -> Iterator[str]:
     values = list(result.values())
     if values[0] is None or values[-1] == []:
         yield "  (none is likely enough)" if placed_words(text) else "  (no words)"
-    elif command == "emotions":
-        yield "  " + "   ".join(f"{name} {value:.2f}" for name, value in result.items())
     elif command in ("emojize", "predict"):
         pairs = zip(values[::2], values[1::2], strict=True)
         yield "  " + "   ".join(f"{name} {number:.1%}" for name, number in pairs if name is not None)
+    elif "words" not in result:
+        yield "  " + "   ".join(f"{name} {value:.2f}" for name, value in result.items())
     else:
         if command == "explain":
             yield f"  {values[0]} {values[1]:.1%}"
@@ -421,7 +422,11 @@ def _sources(options: argparse.Namespace) -> list[str]:
     for word in texts:
         if os.path.isdir(word) and os.path.basename(word) != word:
             raise IsADirectoryError(f"{word} is a folder: name files in it; {as_text}")
-        if ending(word) in (*READABLE, *SPREADSHEETS) and not _is_file(word) and len(word.split()) == 1:
+        if (
+            ending(word) in (*READABLE, *SPREADSHEETS, *PACKED)
+            and not _is_file(word)
+            and len(word.split()) == 1
+        ):
             raise FileNotFoundError(f"there is no file {word}: check the path; {as_text}")
     if files and len(files) < len(texts):
         other = next(word for word in texts if word not in files)

@@ -139,7 +139,12 @@ def build_corpus(
     work = out / WORK_NAME
     work.mkdir(parents=True, exist_ok=True)
     with locked(work / _LOCK_NAME, f"another process is building {out}: wait for it"):
-        manifest = _Builder(held_out, sources, out, settings, chunk_bytes, force).build(workers, progress)
+        try:
+            manifest = _Builder(held_out, sources, out, settings, chunk_bytes, force).build(workers, progress)
+        except BaseException:
+            if not any(_CHUNK_NAMES.fullmatch(path.name) for path in work.iterdir()):
+                _remove_work(work)  # there is nothing to go on with
+            raise
         _remove_work(work)
     return manifest
 

@@ -20,7 +20,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 
 from torchmoji.files.atomic import atomic_write_text, locked, naming_full_disk, read_json, sha256
-from torchmoji.files.tables import Row, ending, npy_header, to_lines
+from torchmoji.files.tables import DELIMITED, Row, ending, npy_header, to_lines
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ class PartialFile:
                 left -= len(block)
         if self._checksum(rows, size) != checksum:
             raise ValueError(f"{self._data} is not as it was written, or the number of its rows: {_ANEW}")
-        if self._kind in (".csv", ".tsv"):
+        if self._kind in DELIMITED:
             try:
                 with open(self._data, encoding="utf-8", newline="") as table:
                     self._header = next(csv.reader(table, delimiter="\t" if self._kind == ".tsv" else ","))

@@ -30,9 +30,11 @@ import numpy as np
 from torchmoji.files.atomic import atomic_path
 from torchmoji.machine import require
 
-TEXT_FORMATS = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+DELIMITED = (".csv", ".tsv")
+TEXT_FORMATS = (".txt", *DELIMITED, ".jsonl", ".ndjson", ".json")
 """Endings that may have one of `COMPRESSIONS` behind them."""
 COMPRESSIONS = (".gz", ".bz2", ".zst")
+PACKED = (".xz", ".zip", ".7z", ".rar", ".lz4", ".tar", ".tgz")  # which are not read
 _COLUMNAR = {".parquet": "parquet", ".arrow": "ipc", ".feather": "ipc", ".orc": "orc"}
 READABLE = (*TEXT_FORMATS, *_COLUMNAR)
 WRITABLE = (".csv", ".tsv", ".jsonl", ".parquet", ".npy")
@@ -125,7 +127,7 @@ class Table:
     @property
     def has_header(self) -> bool:
         """Whether every row has the same columns, named before the first."""
-        return self.kind in (".csv", ".tsv", *_COLUMNAR)
+        return self.kind in (*DELIMITED, *_COLUMNAR)
 
     def texts(
         self, column: str | None = None, next_step: str = _NAME_A_COLUMN
@@ -250,6 +252,8 @@ def open_table(
     kind = {".ndjson": ".jsonl"}.get(ending(path), ending(path))
     if kind in SPREADSHEETS:
         raise ValueError(f"cannot read {name}, a spreadsheet: {_AS_CSV}")
+    if kind in PACKED:
+        raise ValueError(f"cannot read {name}, packed as {kind}: unpack it, or pack it as .gz, .bz2 or .zst")
     if filesystem is None and Path(path).is_dir():
         raise IsADirectoryError(f"{name} is a folder: name a file in it")
     if filesystem is None and not Path(path).exists():  # a pipe is no file, but can be read
@@ -260,7 +264,7 @@ def open_table(
         return
     with closing(_read(path, name, encoding, largest, filesystem, report, other_encoding)) as pieces:
         report = report or partial(bad_row, name)
-        if kind in (".csv", ".tsv"):
+        if kind in DELIMITED:
             quotes = quotes or kind == ".csv"
             width = 0 if header or quotes else max(map(int, only), default=0)
             yield _delimited_table(name, kind, pieces, header, quotes, width, report)

@@ -101,6 +101,8 @@ def pretrain(
     corpus = corpus if isinstance(corpus, Corpus) else Corpus.load(corpus)
     settings = settings or Settings()
     out = Path(out)
+    if os.path.realpath(out) == os.path.realpath(corpus.folder):
+        raise ValueError(f"{out} is the corpus, whose vocabulary would be lost: give another folder")
     out.mkdir(parents=True, exist_ok=True)
     with joined_processes(device) as processes, ExitStack() as stack:
         if processes.is_first:

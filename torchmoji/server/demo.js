@@ -395,7 +395,7 @@
     $("#balance output").value = (info.balance ?? 0).toFixed(2);
     $("#top-k").max = info.classes.length;
     $("#top-k").value = Math.min(3, info.classes.length);
-    $("#file-help").textContent = "A .csv, .tsv, .jsonl, .json or .txt file in UTF-8, also with .gz, or .parquet, up to "
+    $("#file-help").textContent = "A .csv, .tsv, .jsonl, .json or .txt file in UTF-8, also with .gz, .bz2 or .zst, or .parquet, up to "
       + `${info.max_file >> 20} MB and ${info.max_rows.toLocaleString("en")} rows. It comes back with the same rows and `
       + "columns, and emojis in new columns.";
     if (box("first").value.trim() || box("second").value.trim()) update();

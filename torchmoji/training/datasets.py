@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.files.tables import READABLE, SPREADSHEETS, Table, ending, open_table
+from torchmoji.files.tables import DELIMITED, PACKED, READABLE, SPREADSHEETS, Table, ending, open_table
 
 logger = logging.getLogger(__name__)
 
@@ -163,13 +163,15 @@ def read_labelled_texts(
             or row.
     """
     path = Path(path)
-    if ending(path) not in (*_TABLES, *SPREADSHEETS):  # the latter are refused as tables
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    if ending(path) not in (*_TABLES, *SPREADSHEETS, *PACKED):  # the latter are refused as tables
         data = _read_pickle(path)
     else:
         names = (text_column, label_column)
         with open_table(path, encoding=encoding, only=(*names, "split")) as table:
             rows = list(_labelled_rows(table, names))
-            is_text = table.kind in (".csv", ".tsv")
+            is_text = table.kind in DELIMITED
         if not rows:
             raise ValueError(f"{path} has no rows of data")
         labels, classes = _encode_labels(path, rows, is_text)
@@ -226,7 +228,7 @@ def _labelled_rows(table: Table, names: tuple[str, str]) -> Iterator[_Row]:
         for name in label if isinstance(label, list) else [label]:
             if isinstance(name, str) and len(name) > LONGEST_LABEL:
                 raise ValueError(f"{where}: label is {short(name)}, of more than {LONGEST_LABEL} characters")
-        if label is None and table.kind in (".csv", ".tsv"):
+        if label is None and table.kind in DELIMITED:
             label = ""
         if ("split" in row) != has_split:
             raise ValueError(f"{where}: split must be on every line or on none")
@@ -542,7 +544,8 @@ def _read_pickle(path: Path) -> LabelledTexts:
     except Exception as error:  # a damaged pickle can raise nearly anything
         reason = str(error)[:200] or type(error).__name__
         raise ValueError(
-            f"{path} is not a benchmark pickle ({reason}); give data of your own as .csv or .jsonl"
+            f"{path} is no table by its ending ({', '.join(_TABLES)}), and no benchmark pickle ({reason}); "
+            "give data of your own as .csv or .jsonl"
         ) from error
     data = _with_text_keys(f"{path}", data)
     missing = [key for key in ("texts", "info", "train_ind", "val_ind", "test_ind") if key not in data]
