@@ -9,7 +9,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 import torch
-from support.small_task import small_model, small_task
+from support.small_task import loaders, small_model
 from torch import nn
 
 from torchmoji import finetuning, global_variables, word_generator
@@ -22,7 +22,7 @@ from torchmoji.filter_utils import (
     load_non_english_user_set,
     urlRegex,
 )
-from torchmoji.finetuning import chain_thaw, find_f1_threshold, finetune, get_data_loader, load_benchmark
+from torchmoji.finetuning import chain_thaw, find_f1_threshold, finetune, load_benchmark
 from torchmoji.model_def import TorchMoji, load_specific_weights, torchmoji_emojis, torchmoji_transfer
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.word_generator import WordGenerator
@@ -56,9 +56,10 @@ def test_recorded_signatures_by_position_and_by_keyword(module, recorded):
     assert set(recorded) == set(MODULES)
     found, was = import_module(f"torchmoji.{module}"), recorded[module]
     assert [name for name in was["names"] if name not in dir(found)] == []
-    calls = {
-        name: (getattr(found, name), given) for name, given in was["functions"].items() if name not in INNER
-    }
+    listed = getattr(found, "__all__", dir(found))
+    assert [name for name in (*was["functions"], *was["classes"]) if name not in (*listed, *INNER)] == []
+    functions = {name: given for name, given in was["functions"].items() if name not in INNER}
+    calls = {name: (getattr(found, name), given) for name, given in functions.items()}
     for name, about in was["classes"].items():
         methods = {method: getattr(getattr(found, name), method) for method in about["methods"]}
         calls |= {
@@ -111,11 +112,6 @@ def test_users_of_the_file_in_the_current_folder(tmp_path, monkeypatch):
 # --- arguments by position ----------------------------------------------------------------------------------
 
 
-def loaders(nb_classes=2):
-    parts = zip(*small_task(nb_classes), strict=True)
-    return [get_data_loader(x, y, 10, extended_batch_sampler=False) for x, y in parts]
-
-
 def test_chain_thaw_takes_patience_in_the_eighth_place(tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(finetuning, "train_by_method", lambda *a, **k: given.append(a[4]))
@@ -129,12 +125,9 @@ def test_f1_threshold_of_a_model_and_of_predictions(output_logits):
     model = small_model(output_logits=output_logits)
     with torch.no_grad():
         model.output_layer[0].weight.normal_(generator=torch.Generator().manual_seed(1))
-    outputs = [
-        (torch.cat([model(x) for x, _ in part]), torch.cat([y for _, y in part])) for part in (val, test)
-    ]
-    (p_val, y_val), (p_test, y_test) = (
-        ((p.sigmoid() if output_logits else p).detach().numpy()[:, 0], y) for p, y in outputs
-    )
+    y_val, y_test = (torch.cat([y for _, y in part]) for part in (val, test))
+    outputs = [torch.cat([model(x) for x, _ in part])[:, 0].detach() for part in (val, test)]
+    p_val, p_test = ((p.sigmoid() if output_logits else p).numpy() for p in outputs)
     for average in ("binary", "macro"):
         expected = find_f1_threshold(y_val, p_val, y_test, p_test, average)
         assert 0 < expected[0] <= 1
@@ -203,9 +196,8 @@ def test_the_script_that_fine_tunes_a_data_set(method, vocabulary, pretrained, t
     rows = [f"{'good day' if i % 2 else 'bad fnord'} {i % 3},{i % 2}" for i in range(30)]
     (tmp_path / "data.csv").write_text("text,label\n" + "\n".join(rows))
     assert len(vocabulary) == 50_000
-    data = load_benchmark(
-        os.path.join(tmp_path, "data.csv"), vocabulary, extend_with=0 if method == "last" else 10
-    )
+    extend_with = 0 if method == "last" else 10
+    data = load_benchmark(os.path.join(tmp_path, "data.csv"), vocabulary, extend_with=extend_with)
     weight_path = pretrained if method != "new" else None
     model = torchmoji_transfer(2, weight_path, extend_embedding=data["added"])
     model, accuracy = finetune(

@@ -1,6 +1,5 @@
 """torchmoji.finetuning: loading data, the four methods, reproducibility, and nothing left behind."""
 
-import inspect
 import json
 import logging
 import pickle
@@ -10,10 +9,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from support.small_task import LAYERS, changed_layers, small_model, small_task, trainable_layers, weights_of
+from support.small_task import (
+    LAYERS,
+    changed_layers,
+    loaders,
+    small_model,
+    small_task,
+    trainable_layers,
+    weights_of,
+)
 from torch import nn
 
-from torchmoji import finetuning
 from torchmoji.class_avg_finetuning import class_avg_finetune
 from torchmoji.finetuning import (
     calculate_batchsize_maxlen,
@@ -41,59 +47,6 @@ def tuned(method="last", nb_classes=2, model=None, **options):
     texts, labels = small_task(nb_classes)
     model = model or small_model(nb_classes)
     return finetune(model, texts, labels, nb_classes, method=method, **{**QUICK, **options})
-
-
-# --- the interface of 2017 --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "signature"),
-    [
-        ("load_benchmark", "path, vocab, extend_with=0"),
-        ("calculate_batchsize_maxlen", "texts"),
-        ("freeze_layers", "model, unfrozen_types=(), unfrozen_keyword=None"),
-        ("change_trainable", "module, trainable, verbose=False"),
-        ("find_f1_threshold", "y_val=None, y_pred_val=None, y_test=None, y_pred_test=None, average='binary'"),
-        (
-            "finetune",
-            "model, texts, labels, nb_classes, batch_size, method, metric='acc', epoch_size=5000, "
-            "nb_epochs=1000, embed_l2=1e-06, verbose=1",
-        ),
-        (
-            "tune_trainable",
-            "model, loss_op, optim_op, train_gen, val_gen, test_gen, nb_epochs, checkpoint_path, patience=5, "
-            "evaluate='acc', verbose=2",
-        ),
-        ("evaluate_using_weighted_f1", "model, test_gen, val_gen=None"),
-        ("evaluate_using_acc", "model, test_gen"),
-        (
-            "chain_thaw",
-            "model, train_gen, val_gen, test_gen, nb_epochs, checkpoint_path, loss_op, patience=5, "
-            "initial_lr=0.001, next_lr=0.0001, embed_l2=1e-06, evaluate='acc', verbose=1",
-        ),
-        (
-            "train_by_chain_thaw",
-            "model, train_gen, val_gen, loss_op, patience, nb_epochs, checkpoint_path, initial_lr=0.001, "
-            "next_lr=0.0001, embed_l2=1e-06, verbose=1",
-        ),
-        ("calc_loss", "loss_op, pred, yv"),
-        (
-            "fit_model",
-            "model, loss_op, optim_op, train_gen, val_gen, epochs, checkpoint_path, patience, verbose=1",
-        ),
-        (
-            "get_data_loader",
-            "X_in, y_in, batch_size, extended_batch_sampler=True, epoch_size=25000, upsample=False, seed=42",
-        ),
-        ("DeepMojiDataset", "X_in, y_in"),
-        ("DeepMojiBatchSampler", "y_in, batch_size, epoch_size, upsample=False, seed=42"),
-    ],
-)
-def test_names_arguments_and_defaults_of_2017(name, signature):
-    parameters = inspect.signature(getattr(finetuning, name)).parameters.values()
-    positional = [p.replace(annotation=p.empty) for p in parameters if p.kind is not p.KEYWORD_ONLY]
-    assert ", ".join(str(p) for p in positional) == signature
-    assert name in finetuning.__all__
 
 
 # --- data -------------------------------------------------------------------------------------------------
@@ -168,9 +121,8 @@ def test_benchmark_extends_the_vocabulary_by_frequent_words_of_the_training_part
 
 
 def test_benchmark_split_is_seeded(tmp_path):
-    (tmp_path / "data.csv").write_text(
-        "text,label\n" + "".join(f"{'good ' * (i % 9)},{i % 2}\n" for i in range(40))
-    )
+    rows = "".join(f"{'good ' * (i % 9)},{i % 2}\n" for i in range(40))
+    (tmp_path / "data.csv").write_text("text,label\n" + rows)
     first, again, other = (load_benchmark(tmp_path / "data.csv", VOCABULARY, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(first["texts"][0], again["texts"][0])
     assert not np.array_equal(first["texts"][0], other["texts"][0])
@@ -178,9 +130,8 @@ def test_benchmark_split_is_seeded(tmp_path):
 
 def test_benchmark_of_deepmoji(data_root):
     vocabulary = json.loads((data_root / "data" / "vocabulary.json").read_text(encoding="utf-8"))
-    data = load_benchmark(
-        data_root / "data" / "benchmarks" / "Olympic" / "raw.pickle", vocabulary, extend_with=100
-    )
+    path = data_root / "data" / "benchmarks" / "Olympic" / "raw.pickle"
+    data = load_benchmark(path, vocabulary, extend_with=100)
     assert [part.shape for part in data["texts"]] == [(200, 30), (50, 30), (762, 30)]
     assert [part.shape for part in data["labels"]] == [(200, 4), (50, 4), (762, 4)]
     assert data["added"] == 100
@@ -237,14 +188,11 @@ def test_balanced_weights_are_those_of_the_training_part(method, nb_classes):
     kept = np.flatnonzero((labels[0] > 0) | (np.arange(60) < 20))
     texts, labels = [texts[0][kept], *texts[1:]], [labels[0][kept], *labels[1:]]
     given = (len(kept) / (nb_classes * np.bincount(labels[0]))).tolist()
-    biases = [
-        finetune(
-            *(small_model(nb_classes), texts, labels, nb_classes), method=method, class_weight=weight, **QUICK
-        )[0]
-        .output_layer[0]
-        .bias
-        for weight in ("balanced", given, None)
-    ]
+    biases = []
+    for weight in ("balanced", given, None):
+        model, task = small_model(nb_classes), (texts, labels, nb_classes)
+        finetune(model, *task, method=method, class_weight=weight, **QUICK)
+        biases.append(model.output_layer[0].bias)
     torch.testing.assert_close(biases[0], biases[1], rtol=0, atol=1e-6)
     assert (biases[0] - biases[2]).abs().max() > 1e-4
 
@@ -287,13 +235,8 @@ def test_the_first_stage_may_have_epochs_and_dropout_of_its_own(tune, stages):
     model = small_model()
     model.embed_dropout.p, seen = 0.4, []
     model.final_dropout.register_forward_pre_hook(lambda *_: seen.append(model.embed_dropout.p))
-    tune(
-        *(model, *small_task(2), 2),
-        method="chain-thaw",
-        first_stage_dropout=False,
-        first_stage_epochs=3,
-        **QUICK,
-    )
+    options = {"first_stage_dropout": False, "first_stage_epochs": 3, **QUICK}
+    tune(model, *small_task(2), 2, method="chain-thaw", **options)
     assert [stage["options"].epochs for stage in stages] == [3, 1, 1, 1, 1, 1]
     assert (seen[0], seen[-1], model.embed_dropout.p) == (0, 0.4, 0.4)
 
@@ -321,11 +264,6 @@ def test_l2_regularisation_shrinks_the_embedding_alone():
 
 
 # --- the steps of 2017 ------------------------------------------------------------------------------------
-
-
-def loaders(nb_classes=2):
-    parts = zip(*small_task(nb_classes), strict=True)
-    return [get_data_loader(x, y, 10, extended_batch_sampler=False) for x, y in parts]
 
 
 def test_fit_model_and_tune_trainable_keep_their_checkpoints(tmp_path):

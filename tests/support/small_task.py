@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from torchmoji.model_def import TorchMoji
+from torchmoji.training.sampling import get_data_loader
 
 VOCABULARY_SIZE = 40
 CUE = 10  # the token CUE + c marks class c
@@ -40,6 +41,12 @@ def small_task(nb_classes, sizes=(60, 30, 45), seed=1):
         texts.append(x)
         labels.append(y)
     return texts, labels
+
+
+def loaders(nb_classes=2):
+    """Batches of ten of the parts of the task."""
+    parts = zip(*small_task(nb_classes), strict=True)
+    return [get_data_loader(x, y, 10, extended_batch_sampler=False) for x, y in parts]
 
 
 def multi_label_task(nb_classes, sizes=(64, 32, 48), seed=1):
