@@ -46,19 +46,17 @@ def test_batches_keep_to_both_limits(seed):
     assert max(len(batch) * lengths[batch].max() for batch in batches) <= 90
 
 
-def test_texts_of_one_length_keep_their_order():
-    batches = batches_by_length(np.array([2, 3, 2, 3]), max_rows=4, max_tokens=100)
-    assert [batch.tolist() for batch in batches] == [[1, 3, 0, 2]]
-
-
-def test_a_text_beyond_the_limit_is_alone():
-    batches = batches_by_length(np.array([2, 100, 3]), max_rows=8, max_tokens=10)
-    assert [batch.tolist() for batch in batches] == [[1], [2, 0]]
-
-
-def test_texts_without_tokens_are_limited_in_rows():
-    batches = batches_by_length(np.zeros(5, np.int64), max_rows=3, max_tokens=100)
-    assert [batch.tolist() for batch in batches] == [[0, 1, 2], [3, 4]]
+@pytest.mark.parametrize(
+    ("lengths", "max_rows", "max_tokens", "expected"),
+    [
+        ([2, 3, 2, 3], 4, 100, [[1, 3, 0, 2]]),  # of one length in their order
+        ([2, 100, 3], 8, 10, [[1], [2, 0]]),  # beyond the limit alone
+        ([0] * 5, 3, 100, [[0, 1, 2], [3, 4]]),
+    ],
+)
+def test_batches_of_texts(lengths, max_rows, max_tokens, expected):
+    batches = batches_by_length(np.array(lengths), max_rows, max_tokens)
+    assert [batch.tolist() for batch in batches] == expected
 
 
 # --- runs -------------------------------------------------------------------------------------------------
@@ -148,25 +146,19 @@ def test_equal_texts_differ_by_dropout_in_training():
 
 def feature_model(model):
     """A model of the same weights that gives features."""
-    encoder = TorchMoji(
-        None, VOCABULARY_SIZE, feature_output=True, embedding_dim=32, hidden_size=model.hidden_size
-    )
+    sizes = {"embedding_dim": 32, "hidden_size": model.hidden_size}
+    encoder = TorchMoji(None, VOCABULARY_SIZE, feature_output=True, **sizes)
     state = model.state_dict()
     encoder.load_state_dict({name: state[name] for name in encoder.state_dict()})
     return encoder.eval()
 
 
-def test_encoded_ids_are_the_features():
+def test_encoded_ids_and_features_of_tensors_are_the_features():
     model, ids = classifier(), texts_of_many_lengths()
-    got = model.encode_ids(ids)
-    assert not got.requires_grad
-    np.testing.assert_allclose(got.numpy(), feature_model(model)(ids), rtol=0, atol=1e-5)
-
-
-def test_features_of_tensors_are_the_features():
-    model, ids = classifier(), texts_of_many_lengths()
-    got = model.features_of(torch.from_numpy(ids.astype(np.int64)))
-    np.testing.assert_allclose(got.detach().numpy(), feature_model(model)(ids), rtol=0, atol=1e-5)
+    encoded, features = model.encode_ids(ids), model.features_of(torch.from_numpy(ids.astype(np.int64)))
+    assert not encoded.requires_grad
+    for got in (encoded, features):
+        np.testing.assert_allclose(got.detach().numpy(), feature_model(model)(ids), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["encode_ids", "features_of"])

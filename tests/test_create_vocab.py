@@ -28,18 +28,8 @@ from torchmoji.global_variables import SPECIAL_TOKENS
 from torchmoji.word_generator import WordGenerator
 
 TEXTS = ["the dog sees the cat", "a café counts not", "cat and dog!!!! 😂", "@bob owns 2 cats"]
-COUNTS = {
-    "CUSTOM_AT": 1,
-    "CUSTOM_NUMBER": 1,
-    "the": 2,
-    "dog": 2,
-    "sees": 1,
-    "cat": 2,
-    "and": 1,
-    "!!": 1,
-    "owns": 1,
-    "cats": 1,
-}
+COUNTS = {"CUSTOM_AT": 1, "CUSTOM_NUMBER": 1, "the": 2, "dog": 2, "sees": 1}
+COUNTS |= {"cat": 2, "and": 1, "!!": 1, "owns": 1, "cats": 1}
 
 
 def counted(texts):
@@ -92,16 +82,15 @@ def test_saved_counts_are_read_back_most_frequent_first(tmp_path):
     assert [type(value) for value in next(iter(counts.items()))] == [str, int]
 
 
-@pytest.mark.parametrize(("name", "written"), [("counts", "counts.npz"), ("v1.2", "v1.2.npz")])
-def test_save_vocab_adds_the_ending(tmp_path, name, written):
-    assert counted(TEXTS).save_vocab(str(tmp_path / name)) == tmp_path / written
-    assert (tmp_path / written).is_file()
+@pytest.mark.parametrize("name", ["counts", "v1.2"])
+def test_save_vocab_adds_the_ending(tmp_path, name):
+    path = counted(TEXTS).save_vocab(str(tmp_path / name))
+    assert [path] == [tmp_path / f"{name}.npz"] == list(tmp_path.iterdir())
 
 
 def test_counts_of_other_scripts_and_lone_surrogates(tmp_path):
-    builder = VocabBuilder(
-        WordGenerator(["привет 한국어 😂 a\ud83d"], allow_unicode_text=True, ignore_emojis=False)
-    )
+    texts = ["привет 한국어 😂 a\ud83d"]
+    builder = VocabBuilder(WordGenerator(texts, allow_unicode_text=True, ignore_emojis=False))
     builder.count_all_words()
     assert load_word_counts(builder.save_vocab(tmp_path / "counts.npz")) == builder.word_counts
 
@@ -145,9 +134,8 @@ def test_mutated_counts_users_and_vocabularies_are_read_or_refused(tmp_path, mon
     check_mutations(Path("counts.npz"), load_word_counts, (ValueError,))
     check_mutations(Path("uids.npz"), lambda _: load_non_english_user_set(), (ValueError,))
     check_mutations(Path("vocabulary.json"), load_vocabulary, (ValueError,))
-    check_mutations(
-        spellings_path("vocabulary.json"), lambda _: load_vocabulary("vocabulary.json"), (ValueError,)
-    )
+    beside = spellings_path("vocabulary.json")
+    check_mutations(beside, lambda _: load_vocabulary("vocabulary.json"), (ValueError,))
 
 
 def test_what_an_array_declares_takes_no_memory(tmp_path):
@@ -211,12 +199,8 @@ def test_master_vocabulary_is_written_by_frequency(tmp_path):
     vocabulary = load_vocabulary(tmp_path / "out" / "vocabulary.json")
     assert list(vocabulary.items()) == [(word, index) for index, word in enumerate(words)]
     counts = load_word_counts(tmp_path / "out" / "counts.npz")
-    assert list(counts.items()) == [
-        *((token, -1) for token in words[:10]),
-        ("dog", 2),
-        ("zebra", 1),
-        ("apple", 1),
-    ]
+    own = [("dog", 2), ("zebra", 1), ("apple", 1)]
+    assert list(counts.items()) == [*((token, -1) for token in words[:10]), *own]
 
 
 def test_word_limit_includes_special_tokens(tmp_path):
@@ -252,9 +236,7 @@ def test_other_spellings_have_a_file_beside_the_words(tmp_path):
     assert extend_vocab_in_file(counted(["c"]), vocab_path=path) == 11  # with the special tokens
     assert load_vocabulary(path)["#é"] == 1
     beside.write_text('{"#z": 99}')
-    with pytest.raises(
-        ValueError, match=r"spellings\.json has the id 99, which no word of .*vocabulary\.json has"
-    ):
+    with pytest.raises(ValueError, match=r"spellings\.json has the id 99, which no word of .*vocabulary"):
         load_vocabulary(path)
     save_vocabulary(words, path)
     assert list(tmp_path.iterdir()) == [path]

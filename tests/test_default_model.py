@@ -47,16 +47,13 @@ def test_it_reads_emojis_and_hashtags(pipeline):
 
 
 def test_unusual_spellings_of_emoticons_say_what_usual_ones_do(pipeline):
-    unusual, usual = zip(
-        *(pair.split("|") for pair in ["so :[|so :(", "(-: hi|:) hi", "ok -.-|ok -_-"]), strict=True
-    )
-    assert np.array_equal(*map(pipeline.predict_proba, (list(unusual), list(usual))))
+    unusual, usual = ["so :[", "(-: hi", "ok -.-"], ["so :(", ":) hi", "ok -_-"]
+    assert np.array_equal(pipeline.predict_proba(unusual), pipeline.predict_proba(usual))
 
 
 def test_it_tells_glad_from_sad_texts(pipeline):
-    glad, sad = pipeline.predict_proba(
-        ["i love you so much, happy birthday", "i miss you, i can't stop crying"]
-    )
+    texts = ["i love you so much, happy birthday", "i miss you, i can't stop crying"]
+    glad, sad = pipeline.predict_proba(texts)
     hearts = [EMOJIS.index(emoji) for emoji in "❤😍💕😘♥💖"]
     tears = [EMOJIS.index(emoji) for emoji in "😭😔😢💔😩😞"]
     assert glad[hearts].sum() > 2 * sad[hearts].sum()
@@ -64,16 +61,14 @@ def test_it_tells_glad_from_sad_texts(pipeline):
 
 
 def test_it_beats_fasttext_on_texts_it_never_saw(pipeline, data_root):
-    lines = (
-        gzip.decompress((data_root / "data" / "emoji" / "valid.tsv.gz").read_bytes()).decode().splitlines()
-    )
-    dropped = gzip.decompress((data_root / "data" / "emoji" / "drop_valid.txt.gz").read_bytes())
+    folder = data_root / "data" / "emoji"
+    lines = gzip.decompress((folder / "valid.tsv.gz").read_bytes()).decode().splitlines()
+    dropped = gzip.decompress((folder / "drop_valid.txt.gz").read_bytes())
     kept = [lines[number] for number in sorted({*range(len(lines))} - {*map(int, dropped.split())})]
     labels, texts = zip(*(line.split("\t", 1) for line in kept[::10]), strict=True)
     five = np.argsort(-pipeline.predict_proba(list(texts)), axis=1)[:, :5]
-    right = [
-        np.isin(row, [int(n) for n in label.split(",")]) for row, label in zip(five, labels, strict=True)
-    ]
+    classes = [[int(n) for n in label.split(",")] for label in labels]
+    right = [np.isin(row, own) for row, own in zip(five, classes, strict=True)]
     assert np.mean([row[0] for row in right]) > FASTTEXT[0]
     assert np.mean([row.any() for row in right]) > FASTTEXT[1]
 

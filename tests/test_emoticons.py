@@ -73,9 +73,8 @@ def test_unusual_spellings_are_read_as_usual_ones(text, expected):
 
 
 def test_the_quick_search_misses_no_emoticon_that_is_read_as_another(monkeypatch):
-    faces = list(
-        map("".join, product(("", ">"), ":=;", ("", "-", "^", "o", *"'’,", "'-"), (*"()[]/\\|@", "((", "]]")))
-    )
+    noses, mouths = ("", "-", "^", "o", *"'’,", "'-"), (*"()[]/\\|@", "((", "]]")
+    faces = list(map("".join, product(("", ">"), ":=;", noses, mouths)))
     faces += map("".join, product(("(", "))"), ("", "-"), ":=;"))
     folded = [fold_signs(face) for face in faces]
     monkeypatch.setattr(emoticons, "_MAY_FOLD", re.compile(""))

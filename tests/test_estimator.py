@@ -5,6 +5,7 @@ import json
 import pickle
 
 import numpy as np
+import pandas
 import pytest
 import scipy.sparse
 import torch
@@ -63,24 +64,19 @@ def test_the_vectorizer_gives_the_encodings(start):
 
 def test_rows_follow_the_order_of_the_texts(start):
     order = np.random.default_rng(0).permutation(len(TEXTS))
-    for rows_of in (
-        TorchMojiVectorizer(start).fit(TEXTS).transform,
-        classifier(start).fit(TEXTS, LABELS).predict_proba,
-    ):
+    vectorizer, model = TorchMojiVectorizer(start).fit(TEXTS), classifier(start).fit(TEXTS, LABELS)
+    for rows_of in (vectorizer.transform, model.predict_proba):
         np.testing.assert_allclose(rows_of([TEXTS[row] for row in order]), rows_of(TEXTS)[order], atol=1e-6)
 
 
 def test_the_vectorizer_works_in_a_pipeline_and_on_a_column(start):
-    model = make_pipeline(
-        TorchMojiVectorizer(start, normalize=True), LogisticRegression(C=1e4, max_iter=1000)
-    )
+    model = make_pipeline(TorchMojiVectorizer(start, normalize=True), LogisticRegression(C=1e4, max_iter=999))
     assert model.fit(TEXTS, LABELS).score(TEXTS, LABELS) == 1
     table = np.array([[text, n] for n, text in enumerate(TEXTS)], dtype=object)
     for column in (0, [0]):
         columns = ColumnTransformer([("text", TorchMojiVectorizer(start), column)])
-        np.testing.assert_allclose(
-            columns.fit_transform(table), TorchMojiVectorizer(start).fit_transform(TEXTS)
-        )
+        rows = TorchMojiVectorizer(start).fit_transform(TEXTS)
+        np.testing.assert_allclose(columns.fit_transform(table), rows)
 
 
 def test_what_is_not_fitted_says_so(start):
@@ -152,7 +148,6 @@ def test_several_labels_are_learned_and_saved(start, tmp_path, columns):
 
 
 def test_columns_of_a_table_name_the_classes(start):
-    pandas = pytest.importorskip("pandas")
     y = pandas.DataFrame([["good" in t, "bad" in t] for t in TEXTS], columns=["nice", "nasty"]).astype(int)
     model = classifier(start).fit(TEXTS, y)
     assert model.classes_.tolist() == ["nice", "nasty"]
@@ -162,7 +157,6 @@ def test_columns_of_a_table_name_the_classes(start):
 @pytest.fixture(scope="module")
 def of_table(start):
     """A classifier of the columns of a table, and this table."""
-    pandas = pytest.importorskip("pandas")
     y = pandas.DataFrame([["good" in t, "day" in t] for t in TEXTS], columns=["nice", "day"]).astype(int)
     return classifier(start, epochs=40, patience=40).fit(TEXTS, y), y
 
@@ -181,9 +175,7 @@ def test_columns_of_a_table_are_taken_by_name(of_table, tmp_path, is_loaded):
     assert found[0] == found[1]
     unnamed = type(y)(y.to_numpy())  # by position, as an array
     assert model.score(TEXTS, unnamed) == model.score(TEXTS, y)
-    message = (
-        r"must have the columns \['nice', 'day'\], but lack \['day'\] and have \['night'\]: name them so"
-    )
+    message = r"must have the columns \['nice', 'day'\], but lack \['day'\] and have \['night'\]: name them"
     for call in (model.score, model.calibrate, model.f1_of_classes):
         with pytest.raises(ValueError, match=message):
             call(TEXTS, y.rename(columns={"day": "night"}))
@@ -201,7 +193,6 @@ def test_columns_of_validation_are_taken_by_name(of_table, start):
 
 
 def test_a_table_with_names_that_json_lacks_is_saved_under_other_names(of_table, start, tmp_path):
-    pandas = pytest.importorskip("pandas")
     _, y = of_table
     y = y.set_axis(pandas.MultiIndex.from_tuples([("a", "x"), ("a", "y")]), axis=1)
     model = classifier(start).fit(TEXTS, y, label_names=["nice", "day"])
@@ -215,9 +206,8 @@ def test_names_that_are_given_are_for_tables_too(of_table, start):
     swapped, array, renamed = y[["day", "nice"]], y.to_numpy(), y.set_axis(["a", "b"], axis=1)
     expected = classifier(start, epochs=3).fit(TEXTS, y, (TEXTS, y))
     for labels, validation in ((array, swapped), (swapped, array), (array, renamed), (renamed, renamed)):
-        model = classifier(start, epochs=3).fit(
-            TEXTS, labels, (TEXTS, validation), label_names=["nice", "day"]
-        )
+        names = ["nice", "day"]
+        model = classifier(start, epochs=3).fit(TEXTS, labels, (TEXTS, validation), label_names=names)
         assert model.classes_.tolist() == ["nice", "day"]
         assert model.history_ == expected.history_
         same = renamed[["b", "a"]] if labels is renamed else swapped
@@ -515,15 +505,8 @@ def test_folders_that_are_no_classifiers_are_refused(start, tmp_path):
         {"parameters": {**about["parameters"], "x": 1}},
         {"class_weight": [1]},
     ]
-    contents = [
-        "{}",
-        "[]",
-        "[" * 100_000,
-        "",
-        "\ud800",
-        *(json.dumps({**about, **damage}) for damage in damages),
-    ]
-    for content in contents:
+    contents = [json.dumps({**about, **damage}) for damage in damages]
+    for content in ("{}", "[]", "[" * 100_000, "", "\ud800", *contents):
         path.write_text(content, encoding="utf-8", errors="surrogatepass")
         with pytest.raises(ValueError, match=r"classifier\.json is (damaged|of)"):
             TorchMojiClassifier.load(tmp_path)
@@ -531,15 +514,13 @@ def test_folders_that_are_no_classifiers_are_refused(start, tmp_path):
 
 def test_a_mutated_classifier_is_read_or_refused(start, tmp_path):
     classifier(start).fit(TEXTS, LABELS).save(tmp_path)
-    check_mutations(
-        tmp_path / "classifier.json", lambda path: TorchMojiClassifier.load(path.parent), (ValueError,)
-    )
+    path = tmp_path / "classifier.json"
+    check_mutations(path, lambda _: TorchMojiClassifier.load(tmp_path), (ValueError,))
 
 
 def test_a_copy_of_a_loaded_classifier_starts_where_the_first_one_started(start, tmp_path):
-    model = classifier(start, method="last", class_weight={"yes": 2.0}, batch_size=np.int64(4)).fit(
-        TEXTS, LABELS
-    )
+    options = {"method": "last", "class_weight": {"yes": 2.0}, "batch_size": np.int64(4)}
+    model = classifier(start, **options).fit(TEXTS, LABELS)
     model.save(tmp_path / "saved")
     loaded = TorchMojiClassifier.load(tmp_path / "saved")
     assert loaded.get_params() == model.get_params()

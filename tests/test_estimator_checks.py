@@ -30,9 +30,7 @@ from torchmoji.pipeline.engines import TorchEngine
 COLUMNS, STEPS = 20, 13
 SKIPPED = {"check_array_api_input", "check_classifiers_multilabel_output_format_decision_function"}
 NOT_IN_FLOAT32 = {"check_methods_sample_order_invariance": "it wants the precision of float64"}
-NOT_FOR_TEXTS = {
-    "check_transformer_preserve_dtypes": "encodings are float32, whatever the texts are made from"
-}
+NOT_FOR_TEXTS = {"check_transformer_preserve_dtypes": "encodings are float32, whatever texts are made from"}
 
 
 def word(column, step):
@@ -52,9 +50,7 @@ def start(tmp_path_factory):
     model = TorchMoji(64, 10 + COLUMNS * STEPS, embedding_dim=1024, hidden_size=4)
     with torch.no_grad():
         model.embed.weight.mul_(20)
-    words = {
-        word(column, step): 10 + STEPS * column + step for column in range(COLUMNS) for step in range(STEPS)
-    }
+    words = {word(n // STEPS, n % STEPS): 10 + n for n in range(COLUMNS * STEPS)}
     folder = tmp_path_factory.mktemp("start") / "model"
     MojiPipeline(TorchEngine(model), words).save_pretrained(folder)
     return str(folder)

@@ -29,10 +29,7 @@ ENGLISH = {"i", "love", "this", "day"}
         (["love", "this", "day", "xx", "yy"], (True, 5, 3)),  # six tenths are enough for five
         (["love", "this", "xx", "yy", "zz"], (False, 5, 2)),
         (["xx"], (True, 1, 0)),  # one word says nothing
-        (
-            ["i", "!!", "CUSTOM_AT", "love"],
-            (True, 1, 1),
-        ),  # short words, signs and special tokens do not count
+        (["i", "!!", "CUSTOM_AT", "love"], (True, 1, 1)),  # short words, signs, special tokens do not count
     ],
 )
 def test_mostly_english(words, verdict):

@@ -2,13 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from support.python import python
 from support.weights import assert_same, make_weights
 
 from torchmoji import global_variables
@@ -26,14 +25,6 @@ def install(home, *names):
     home.mkdir(exist_ok=True)
     for name in names:
         (home / name).write_text("{}")
-
-
-def run(code, **environment):
-    """What a fresh Python prints, as JSON."""
-    result = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
-    )
-    return json.loads(result.stdout)
 
 
 def test_constants():
@@ -173,7 +164,7 @@ paths = [str(WEIGHTS_DIR), os.path.join(WEIGHTS_DIR, "")]
 open(os.path.join(WEIGHTS_DIR, "weights.bin"), "w").close()
 print(json.dumps([before, os.listdir({str(tmp_path)!r}), paths]))
 """
-    before, after, paths = run(code, TMPDIR=str(tmp_path))
+    before, after, paths = python(code, TMPDIR=str(tmp_path))
     assert before == []
     assert len(after) == 1
     assert paths == [str(tmp_path / after[0]), os.path.join(tmp_path, after[0], "")]

@@ -155,21 +155,11 @@ def functions(vocabulary):
         new_words = [word for word in own.vocabulary if word not in vocabulary]
         return {"tokens": tokens, "infos": infos, "added": added, "new_word": new_words}
 
-    plain = [
-        "correct_length",
-        "is_special_token",
-        "punct_word",
-        "shorten_word",
-        "detect_special_tokens",
-        "process_word",
-        "convert_linebreaks",
-        "convert_nonbreaking_space",
-        "remove_control_chars",
-        "remove_variation_selectors",
-        "separate_emojis_and_text",
-        "extract_emojis",
-        "mostly_english",
-    ]
+    plain = (
+        "correct_length is_special_token punct_word shorten_word detect_special_tokens process_word "
+        "convert_linebreaks convert_nonbreaking_space remove_control_chars remove_variation_selectors "
+        "separate_emojis_and_text extract_emojis mostly_english"
+    ).split()
     return {f"filter_utils.{name}": getattr(filter_utils, name) for name in plain} | {
         "word_generator.TweetWordGenerator": tweets,
         "create_vocab.VocabBuilder": lambda sentences: counted(sentences).word_counts,
@@ -186,7 +176,6 @@ def functions(vocabulary):
 
 
 def drawn():
-    pytest.importorskip("torch")
     from torchmoji.training.sampling import DeepMojiBatchSampler
 
     return next(iter(DeepMojiBatchSampler(np.zeros(50), batch_size=12, epoch_size=12, seed=42)))

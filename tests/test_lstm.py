@@ -355,9 +355,8 @@ def test_dropout_acts_between_layers_alone(kind):
     _, given, sequences = inputs_for(kind, False)
     output, (h_n, _) = lstm(given)
     second = LSTMHardSigmoid(HIDDEN, HIDDEN, dtype=torch.float64)
-    second.load_state_dict(
-        {name.replace("l1", "l0"): w for name, w in lstm.state_dict().items() if "l1" in name}
-    )
+    weights = lstm.state_dict()
+    second.load_state_dict({name.replace("l1", "l0"): w for name, w in weights.items() if "l1" in name})
     blank = [torch.zeros(len(x), HIDDEN, dtype=torch.float64) for x in sequences]
     for got, x in zip(by_sequence(output, kind, False), blank, strict=True):
         torch.testing.assert_close(got, second(x)[0], rtol=0, atol=1e-14)

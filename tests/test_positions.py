@@ -1,6 +1,7 @@
 """Texts, labels and rows are taken by position, whatever holds them and whatever its index says."""
 
 import numpy as np
+import pandas
 import pytest
 from support.small_task import small_model, small_task
 from test_estimator import LABELS, TEXTS, VOCABULARY, classifier, start  # noqa: F401  a fixture
@@ -18,7 +19,6 @@ ORDER = np.random.default_rng(0).permutation(len(TEXTS))
 
 
 def series(values, index):
-    pandas = pytest.importorskip("pandas")
     return pandas.Series(list(values), index=[index(n) for n in range(len(values))])
 
 
@@ -40,7 +40,6 @@ def held(request):
 
 def table(values):
     """A table of the same rows with an index of strings."""
-    pandas = pytest.importorskip("pandas")
     return pandas.DataFrame(np.asarray(values), index=[f"r{n}" for n in range(len(values))][::-1])
 
 
@@ -53,9 +52,8 @@ def test_splitting(held):
         assert one.tolist() == other.tolist()
     infos = tokenizer.split_train_val_test(held(TEXTS), table(np.arange(32).reshape(16, 2)), split)[1]
     assert infos[0].tolist() == [[10, 11], [2, 3]]
-    np.testing.assert_array_equal(
-        tokenizer.tokenize_sentences(held(TEXTS))[0], tokenizer.tokenize_sentences(TEXTS)[0]
-    )
+    found, expected = (tokenizer.tokenize_sentences(texts)[0] for texts in (held(TEXTS), TEXTS))
+    np.testing.assert_array_equal(found, expected)
     assert calculate_batchsize_maxlen(held(TEXTS)) == calculate_batchsize_maxlen(TEXTS)
     data = LabelledTexts(TEXTS, np.arange(16), split)
     assert data.part(held([7, 3]))[1].tolist() == [7, 3]
@@ -65,9 +63,8 @@ def test_batches_and_scores(held):
     ids, y = SentenceTokenizer(VOCABULARY, 5).tokenize_sentences(TEXTS)[0], [0, 1] * 8
     expected = list(get_data_loader(ids, y, 4, epoch_size=8, upsample=True))
     for x in (held(ids.tolist()), table(ids)) if held is not KINDS["categories"] else (table(ids),):
-        for (a, b), (c, d) in zip(
-            expected, get_data_loader(x, held(y), 4, epoch_size=8, upsample=True), strict=True
-        ):
+        found = get_data_loader(x, held(y), 4, epoch_size=8, upsample=True)
+        for (a, b), (c, d) in zip(expected, found, strict=True):
             assert (a.tolist(), b.tolist()) == (c.tolist(), d.tolist())
     other = [1, 1] * 8
     assert score_of("acc", held(y), held(other)) == 0.5
@@ -84,9 +81,8 @@ def test_finetune_and_class_average(held):
     rows, names = [as_rows(x) for x in texts], [held(y) for y in labels]
     for tune in (finetune, class_avg_finetune):
         one = tune(small_model(), texts, labels, 2, 4, "last", **options)
-        other = tune(
-            small_model(), tuple(rows), held(names) if held is tuple else names, 2, 4, "last", **options
-        )
+        given = tuple(rows), held(names) if held is tuple else names
+        other = tune(small_model(), *given, 2, 4, "last", **options)
         for a, b in zip(one[0].parameters(), other[0].parameters(), strict=True):
             assert a.tolist() == b.tolist()
         assert one[1] == other[1]
@@ -135,10 +131,8 @@ def test_tables_of_labels(start):  # noqa: F811
 
 @pytest.mark.parametrize("dtype", ["Int64", "string", "Float64", "category", object])
 def test_missing_labels_of_tables_are_refused(start, dtype):  # noqa: F811
-    pandas = pytest.importorskip("pandas")
     labels = pandas.Series([None, "1", "0", "1"] * 4, index=range(5, 21))
-    labels = (
-        pandas.to_numeric(labels).astype(dtype) if dtype in ("Int64", "Float64") else labels.astype(dtype)
-    )
+    if dtype in ("Int64", "Float64"):
+        labels = pandas.to_numeric(labels)
     with pytest.raises(ValueError, match="label 0 is missing"):
-        classifier(start).fit(TEXTS, labels)
+        classifier(start).fit(TEXTS, labels.astype(dtype))

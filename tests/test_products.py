@@ -92,9 +92,7 @@ def test_few_numbers_of_rows_are_computed():
         ("AuthenticAMD", True, False, False),
     ],
 )
-def test_amd_processors_prefer_onednn_where_torch_has_it_beside_mkl(
-    monkeypatch, vendor, onednn, mkl, expected
-):
+def test_amd_processors_prefer_onednn_where_torch_has_it_and_mkl(monkeypatch, vendor, onednn, mkl, expected):
     monkeypatch.setattr(products, "cpuinfo", lambda field: vendor if field == "vendor_id" else "")
     monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace(_linear_pointwise=None))
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: onednn)
@@ -121,9 +119,7 @@ def test_without_cpuinfo_the_platform_names_the_vendor(monkeypatch, tmp_path):
         ("flags", "", False, False),
     ],
 )
-def test_bfloat16_is_fast_where_the_processor_has_instructions_for_it(
-    monkeypatch, field, flags, asked, is_fast
-):
+def test_bfloat16_is_fast_where_the_processor_has_it(monkeypatch, field, flags, asked, is_fast):
     monkeypatch.setattr(products, "cpuinfo", lambda name: flags if name == field else "")
     for name in products._BFLOAT16_QUESTIONS:
         monkeypatch.setattr(torch.cpu, name, lambda: asked, raising=False)

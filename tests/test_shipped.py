@@ -64,10 +64,8 @@ def test_a_mixed_pair_is_said_once(weights_first, original, caplog):
     steps = [lambda: SentenceTokenizer(original, 30), lambda: note_weights(DEFAULT / "model.safetensors")]
     for step in [*(reversed(steps) if weights_first else steps)] * 2:
         step()
-    assert (
-        "the weights are those of the default model, but the vocabulary is that of the deepmoji"
-        in caplog.text
-    )
+    said = "the weights are those of the default model, but the vocabulary is that of the deepmoji"
+    assert said in caplog.text
     assert len(caplog.records) == 1
 
 
@@ -84,9 +82,7 @@ def test_a_vocabulary_that_nobody_knows_is_said(words, caplog):
         assert f"the vocabulary, of {len(vocabulary)} words, is not its own" in caplog.text
 
 
-def test_pairs_that_match_and_models_that_nobody_knows_are_not_spoken_of(
-    words, original, tiny_folder, caplog
-):
+def test_pairs_that_match_and_unknown_models_are_not_spoken_of(words, original, tiny_folder, caplog):
     with caplog.at_level(logging.WARNING):
         MojiPipeline.from_pretrained()
         MojiPipeline.from_pretrained(tiny_folder)

@@ -234,9 +234,8 @@ def test_workers_and_a_gpu_do_not_go_together(tiny_folder, monkeypatch):
     import torch
 
     pipeline = MojiPipeline.from_pretrained(tiny_folder, "torch")
-    monkeypatch.setattr(
-        pipeline.engine.model.embed, "weight", torch.nn.Parameter(torch.zeros(1, device="meta"))
-    )
+    weight = torch.nn.Parameter(torch.zeros(1, device="meta"))
+    monkeypatch.setattr(pipeline.engine.model.embed, "weight", weight)
     with pytest.raises(ValueError, match="workers= is for the CPU, and the model is on meta: leave it out"):
         pipeline.encode(["a day"], workers=2)
 

@@ -10,29 +10,10 @@ from pathlib import Path
 
 MUTATIONS = int(os.environ.get("TORCHMOJI_MUTATIONS", "40"))
 """Mutated files for each loader; .ci/nightly asks for 10 000."""
-_NUMBERS = [
-    b"\x00" * 4,
-    b"\xff" * 4,
-    b"\x7f\xff\xff\xff",
-    b"\xff\xff\xff\x7f",
-    b"\x00\x00\x00\x80",
-    b"1" * 30,
-]
+_NUMBERS = [b"\x00" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"1" * 30]
 _PIECES = [
-    b"\x00",
-    b"\xff",
-    b"\n",
-    b"\r",
-    b'"',
-    b",",
-    b"{",
-    b"[",
-    b"[" * 3000,
-    b"-1",
-    b"1e999",
-    b"NaN",
-    b"null",
-    b"\xef\xbb\xbf",
+    *(b"\x00", b"\xff", b"\n", b"\r", b'"', b",", b"{", b"[", b"[" * 3000),
+    *(b"-1", b"1e999", b"NaN", b"null", b"\xef\xbb\xbf"),
 ]
 
 

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-needs_proc = pytest.mark.skipif(
-    not Path("/proc/self/stat").exists(), reason="looks for processes as on Linux"
-)
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for them as on Linux")
 
 
 def is_running(pid):

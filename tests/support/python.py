@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 
-def python(code):
+def python(code, **environment):
     """What a fresh Python prints, as JSON; imports come from where this one's came from."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     result = subprocess.run(
         [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": path} | environment,
         capture_output=True,
         text=True,
         check=True,

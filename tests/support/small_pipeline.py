@@ -19,9 +19,8 @@ def small(nb_classes=64, classes=None, multi_label=False, **options):
     """A pipeline that knows `WORDS`."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = TorchMoji(
-            nb_classes, len(WORDS) + 10, feature_output=nb_classes is None, embedding_dim=4, hidden_size=3
-        )
+        sizes = {"nb_tokens": len(WORDS) + 10, "embedding_dim": 4, "hidden_size": 3}
+        model = TorchMoji(nb_classes, feature_output=nb_classes is None, **sizes)
     if multi_label:
         del model.output_layer[1:]
         model.output_logits = True
