@@ -125,9 +125,7 @@ def test_every_option_of_the_corpus_arrives_in_the_manifest(tmp_path, capsys):
     words = tmp_path / "words.txt"
     words.write_text("\n".join([*CUES, *FILLERS]))
     path = tmp_path / "texts.csv"
-    path.write_text(
-        "".join(f"{label},{text[:-1]}\n" for label, text in zip([0, 1] * 9, texts(18), strict=True))
-    )
+    path.write_text("".join(f"{number % 2},{text[:-1]}\n" for number, text in enumerate(texts(18))))
     command = [
         *("build-corpus", str(path), "--out", str(tmp_path / "corpus"), "--quiet", "--json"),
         *("--no-header", "--text-column", "2", "--labels-column", "1", "--emojis", "😂,😭"),
@@ -207,13 +205,13 @@ def test_a_run_starts_from_a_model(corpus, tmp_path, caplog):
         (["build-corpus", "a.txt", "--out", "x", "--emojis", "abc"], "'abc' is not an emoji"),
         (
             ["build-corpus", "a.txt", "--out", "x", "--workers", "0"],
-            "--workers must be a whole number from 1 on",
+            "--workers must be a whole number from 1",
         ),
         (["pretrain", "no-such", "--out", "x"], "no-such has no manifest.json: it is no corpus"),
         (["pretrain", "corpus", "--out", "x", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (
             ["pretrain", "corpus", "--out", "x", *SMALL, "--learning-rate", "1e38", "--float32"],
-            "try a lower --learning-rate than 1e+38 or more --warmup-steps, in another folder",
+            "try a lower --learning-rate than 1e+38 or more --warmup-steps, in another",
         ),
         (
             ["pretrain", "corpus", "--out", "x", *SMALL, "--learning-rate", "1e38", "--bfloat16"],

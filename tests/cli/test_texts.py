@@ -95,19 +95,10 @@ def test_tables_for_people(tiny_folder, capsys):
 
 
 def test_standard_input_comes_in_whole_lines_however_it_is_cut(monkeypatch):
-    class Pipe:
-        def __init__(self, *chunks):
-            self.chunks = [*chunks, b""]
-
-        def read1(self, size):
-            return self.chunks.pop(0)
-
-    class Stream:
-        buffer: Pipe
-
     def windows(*chunks, encoding=None):
-        Stream.buffer = Pipe(*chunks)
-        monkeypatch.setattr("sys.stdin", Stream)
+        left = [*chunks, b""]
+        pipe = SimpleNamespace(read1=lambda size: left.pop(0))
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=pipe))
         return list(_arriving_texts(encoding))
 
     assert windows(b"\xef\xbb\xbfone\r\ntw", b"o", b"\nthree\n\n", "four \u2764".encode()) == [
@@ -117,10 +108,7 @@ def test_standard_input_comes_in_whole_lines_however_it_is_cut(monkeypatch):
     ]
     assert windows() == []
     assert windows(b"caf\xe9\n", encoding="latin-1") == [["caf\xe9"]]
-    for encoding, message in (
-        (None, r"line 2, is not UTF-8 \(byte 0xe9\)"),
-        ("lattin", "'lattin' is unknown"),
-    ):
+    for encoding, message in ((None, r"line 2, is not UTF-8 .byte 0xe9"), ("lattin", "'lattin' is unknown")):
         with pytest.raises(ValueError, match=message):
             windows(b"one\ncaf\xe9\n", encoding=encoding)
 
@@ -144,10 +132,7 @@ def test_the_encoding_of_a_file_is_named(tiny_folder, tmp_path, capsys):
         (["a", "--encoding", "x"], "--encoding is that of a file"),
         (["a", "-"], "- stands for all texts of standard input: give it alone"),
         (["--input", "missing.csv"], "there is no file missing.csv"),
-        (
-            ["a", "--out", "x.xlsx"],
-            "its ending must be one of .csv, .tsv, .jsonl, .parquet; Excel opens .csv",
-        ),
+        (["a", "--out", "x.xlsx"], "its ending must be one of .csv, .tsv, .jsonl, .parquet; Excel opens"),
         (["no-such.csv"], "there is no file no-such.csv: check the path; a text of that name can come by"),
         (["tweets.csv.xz"], "there is no file tweets.csv.xz"),
         (["--input", "a.csv.xz"], "cannot read a.csv.xz, packed as .xz: unpack it, or pack it as .gz"),
@@ -159,6 +144,8 @@ def test_the_encoding_of_a_file_is_named(tiny_folder, tmp_path, capsys):
         (["a.txt", "sub/a.csv", "--json", "--out", "x.csv"], "--out takes the result of one file"),
         (["a", "--output-dir", "x"], "--output-dir needs files of texts"),
         (["sub/a.csv", "--column", "b"], "has no column 'b', only 'text': name one with --text-column"),
+        (["./sub"], "sub is a folder: name files in it"),
+        (["a", "--out", "a.csv", "--json"], "--json is for standard output"),
     ],
 )
 def test_wrong_input_is_one_line_on_stderr(tiny_folder, tmp_path, monkeypatch, capsys, arguments, message):
@@ -187,9 +174,7 @@ def test_files_as_arguments_are_read_and_said_so(tiny_folder, tmp_path, monkeypa
     assert (rows[2]["k"], rows[2]["emoji_1"], rows[2]["probability_1"]) == ([2], None, None)
     assert main([*command, "a.csv", "--output-dir", "out", "b.json"]) == 0
     captured = capsys.readouterr()
-    assert captured.err.startswith(
-        "torchmoji: reading the file a.csv; a text of that name can come by standard"
-    )
+    assert captured.err.startswith("torchmoji: reading the file a.csv; a text of that name can come by")
     assert sorted(path.name for path in Path("out").iterdir()) == ["a.csv", "b.jsonl"]
     assert main([*command, "--input", "a.csv", "--input", "b.json", "--output-dir", "new", "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
@@ -214,22 +199,10 @@ def test_options_of_computing_reach_the_pipeline(tiny_folder, monkeypatch, capsy
     monkeypatch.setattr(
         texts_module, "load_pipeline", lambda options: loaded.append(load(options)) or loaded[-1]
     )
-    options = [
-        "--max-length",
-        "2",
-        "--windows",
-        "--batch-size",
-        "3",
-        "--threads",
-        "1",
-        "--precision",
-        "float32",
-    ]
+    options = "--max-length 2 --windows --batch-size 3 --threads 1 --precision float32 --device cpu".split()
     for command in COMMANDS:
         balance = [] if command == "encode" else ["--balance", "0"]
-        rows_of(
-            capsys, command, "a day not a day", "--model", tiny_folder, *options, *balance, "--device", "cpu"
-        )
+        rows_of(capsys, command, "a day not a day", "--model", tiny_folder, *options, *balance)
         assert (loaded[-1].max_length, loaded[-1].windows, loaded[-1].batch_size) == (2, True, 3)
 
 
@@ -253,11 +226,6 @@ def test_what_is_there_is_replaced_with_force_only_and_the_input_never(tiny_fold
     assert main([*command, "--out", str(link), "--force"]) == 0
     assert link.is_symlink()
     assert there.read_text().startswith("text,emoji_1")
-
-
-def test_a_path_of_a_folder_is_no_text(tiny_folder, tmp_path, capsys):
-    assert main(["emojize", str(tmp_path), "--model", tiny_folder]) == 1
-    assert f"{tmp_path} is a folder: name files in it" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
@@ -340,9 +308,8 @@ def test_standard_input_may_have_another_encoding(monkeypatch, encoding):
 
 
 def test_a_line_of_standard_input_has_an_end(monkeypatch):
-    monkeypatch.setattr(
-        "sys.stdin", SimpleNamespace(buffer=BufferedReader(BytesIO(b"a\n" + b"b" * (1 << 21))))
-    )
+    lines = BufferedReader(BytesIO(b"a\n" + b"b" * (1 << 21)))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=lines))
     with pytest.raises(ValueError, match="standard input, line 2, is longer than 1048576 characters"):
         list(_arriving_texts())
 
@@ -361,12 +328,6 @@ def test_options_that_change_no_part_are_refused(tiny_folder, tmp_path, capsys, 
     assert main([*command, "--shards", "1", *options]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "z").exists()
-
-
-def test_json_is_for_standard_output(tiny_folder, tmp_path, capsys):
-    command = ["emojize", "a day", "--model", tiny_folder, "--out", str(tmp_path / "a.csv"), "--json"]
-    assert main(command) == 1
-    assert "--json is for standard output" in capsys.readouterr().err
 
 
 def test_a_number_that_is_none_is_null_in_json(tmp_path):

@@ -81,14 +81,6 @@ def test_standard_input_in_workers(tiny_folder, pools):
     assert results[0].count(b"\n") == 3000
 
 
-def test_wrong_numbers_of_workers(capsys):
-    for number in ("0", "-1", "1.5"):
-        with pytest.raises(SystemExit) as stop:
-            main(["encode", "a day", "--workers", number])
-        assert stop.value.code == 2
-        assert "argument --workers: " in capsys.readouterr().err
-
-
 @needs_proc
 def test_ctrl_c_ends_workers_and_says_how_to_go_on(tiny_folder, texts):
     texts.write_text("a day not a day\n" * 300_000)
