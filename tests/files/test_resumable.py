@@ -85,9 +85,7 @@ def test_texts_of_rows_that_are_there_are_left_out(few_at_once, tmp_path):
 def test_half_a_file_of_something_else_is_refused(few_at_once, tmp_path):
     with pytest.raises(Interrupted):
         write(tmp_path / "out.csv", 12, fail_at=11)
-    with pytest.raises(
-        ValueError, match=r"out.csv.partial was made from another model: delete it to begin anew"
-    ):
+    with pytest.raises(ValueError, match=r"out.csv.partial was made from another model: delete it to begin"):
         write(tmp_path / "out.csv", 12, resume=True, about={**ABOUT, "model": "other"})
     os.truncate(tmp_path / "out.csv.partial", 10)
     with pytest.raises(ValueError, match=r"out.csv.partial is shorter than it was"):

@@ -12,6 +12,7 @@ import sys
 import tracemalloc
 
 import numpy as np
+import pyarrow
 import pytest
 from support.hostile import check_mutations, run_with_memory
 
@@ -38,9 +39,8 @@ def content_of(kind):
     if kind == "json":
         return "\n" + json.dumps([{"n": 1, "text": text} for text in TEXTS], indent=2)
     file = io.StringIO()
-    csv.writer(file, delimiter={"csv": ",", "tsv": "\t"}[kind]).writerows(
-        [["n", "text"], [], *([1, text] for text in TEXTS)]
-    )
+    rows = [["n", "text"], [], *([1, text] for text in TEXTS)]
+    csv.writer(file, delimiter={"csv": ",", "tsv": "\t"}[kind]).writerows(rows)
     return file.getvalue()
 
 
@@ -72,9 +72,8 @@ def test_texts_are_read_from_every_kind_of_file(table, kind, zipped):
 @pytest.mark.parametrize("kind", ["txt", "csv", "jsonl"])
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
 def test_other_encodings_are_named(table, kind, encoding):
-    path = table(
-        f"a.{kind}", content_of(kind).replace("😂", "€").replace(r"\ud83d\ude02", "€").encode(encoding)
-    )
+    content = content_of(kind).replace("😂", "€").replace(r"\ud83d\ude02", "€")
+    path = table(f"a.{kind}", content.encode(encoding))
     assert list(read_texts(path, encoding=encoding))[-1] == "ünï €"
 
 
@@ -102,10 +101,7 @@ def test_arrays_are_read_wherever_lines_end(table, monkeypatch):
             assert [row for _, row in rows] == expected
     assert [line for line, _ in rows] == [2, 11, 12, 13]
     assert rows_of(table("b.json", " [ ] ")) == []
-    assert rows_of(table("c.json", '{"text": "a"}\n{"text": "b"}')) == [
-        (1, {"text": "a"}),
-        (2, {"text": "b"}),
-    ]
+    assert rows_of(table("c.json", '{"text": "a"}\n{"text": 2}')) == [(1, {"text": "a"}), (2, {"text": 2})]
 
 
 @pytest.mark.parametrize("kind", ["txt", "csv", "jsonl", "json"])
@@ -125,8 +121,6 @@ def test_memory_does_not_grow_with_the_file(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
 def test_rows_that_are_written_are_read_again(tmp_path, kind):
-    if kind == "parquet":
-        pytest.importorskip("pyarrow")
     path = tmp_path / "new" / f"rows.{kind}"
     assert write_rows(iter(ROWS), path) == 4
     assert list(read_texts(path)) == TEXTS
@@ -141,8 +135,6 @@ def test_rows_that_are_written_are_read_again(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "npy"])
 def test_a_failure_leaves_no_file(tmp_path, kind):
-    if kind == "parquet":
-        pytest.importorskip("pyarrow")
 
     def rows():
         yield np.zeros(2) if kind == "npy" else {"text": "one"}
@@ -164,7 +156,6 @@ def test_an_array_is_written_row_by_row(tmp_path, number):
 
 
 def test_many_rows_and_none_of_parquet(tmp_path):
-    pytest.importorskip("pyarrow")
     path = tmp_path / "rows.parquet"
     assert write_rows(({"n": n, "text": str(n)} for n in range(9000)), path) == 9000
     assert list(read_texts(path)) == [str(n) for n in range(9000)]
@@ -210,8 +201,6 @@ LONG = "x" * 200_000
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_file_is_said_with_the_line(table, name, content, message):
-    if name.endswith(".parquet"):
-        pytest.importorskip("pyarrow")
     path = table(name, content)
     if message is None:
         assert next(read_texts(path)) == "a"
@@ -338,7 +327,6 @@ def _endless_row(path):
 
 
 def _long_dictionary(path):
-    pyarrow = pytest.importorskip("pyarrow")
     texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 1000), ["x" * (1 << 20)])
     importlib.import_module("pyarrow.parquet").write_table(
         pyarrow.table({"text": texts}), path, compression="zstd", store_schema=False
@@ -371,7 +359,6 @@ def test_a_small_file_does_not_fill_the_memory(tmp_path, name, write):
 
 
 def test_texts_that_stand_once_in_a_columnar_file_do_not_fill_the_memory(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
     parquet, feather = map(importlib.import_module, ("pyarrow.parquet", "pyarrow.feather"))
     rows, long = pyarrow.array([0] * 1500), "x" * (1 << 20)
     for name, kind in (("text", "string"), ("large", "large_string"), ("bytes", "binary")):
@@ -407,8 +394,6 @@ def test_mutated_tables_are_read_or_refused(tmp_path, kind):
     elif kind == "json":
         path.write_text(json.dumps(rows))
     else:
-        if kind == "parquet":
-            pytest.importorskip("pyarrow")
         written = tmp_path / f"b.{kind[:3] if kind.startswith('csv') else kind}"
         write_rows(rows, written)
         pack = {"csv.gz": gzip.compress, "csv.bz2": bz2.compress}.get(kind, bytes)
@@ -438,14 +423,11 @@ def test_rows_with_other_columns_are_filled_up_or_refused(tmp_path, kind):
     assert write_rows([{"a": "1", "b": "2"}, {"b": "4"}], path) == 2
     with open_table(path) as table:
         assert [[row["a"] or "", row["b"]] for _, row in table] == [["1", "2"], ["", "4"]]
-    with pytest.raises(
-        ValueError, match=r"row 2 has 'c', which is no column of the rows before it: write \.jsonl"
-    ):
+    with pytest.raises(ValueError, match=r"row 2 has 'c', which is no column of the rows before it: write"):
         write_rows([{"a": 1}, {"a": 2, "c": 3}], tmp_path / f"new.{kind}")
 
 
 def test_columns_of_types_that_nobody_reads_are_refused(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
     ends, ones = pyarrow.array([3], "int32"), pyarrow.array(["good"])
     views = pyarrow.ListViewArray.from_arrays([0], [1], ones)
     for column in (pyarrow.RunEndEncodedArray.from_arrays(ends, ones), views):
@@ -492,7 +474,6 @@ def test_what_a_column_of_parquet_cannot_hold_is_said_and_nothing_is_written(tmp
 
 
 def test_row_groups_of_parquet_may_be_empty_or_small(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
     from pyarrow.fs import LocalFileSystem
     from pyarrow.parquet import ParquetWriter
 
@@ -500,21 +481,11 @@ def test_row_groups_of_parquet_may_be_empty_or_small(tmp_path):
     with ParquetWriter(path, pyarrow.schema([("n", pyarrow.int64()), ("te.xt", pyarrow.string())])) as writer:
         for count in (0, 20_000, 1):
             texts = pyarrow.array(["a"] * count, pyarrow.string())
-            writer.write_table(
-                pyarrow.table({"n": pyarrow.array(range(count), pyarrow.int64()), "te.xt": texts})
-            )
+            numbers = pyarrow.array(range(count), pyarrow.int64())
+            writer.write_table(pyarrow.table({"n": numbers, "te.xt": texts}))
     assert tables._rows_at_once(path, "a", ["n", "te.xt"], LocalFileSystem())[0] == tables._ROWS_AT_ONCE
     with tables.open_table(path) as table:
         assert sum(1 for _ in table) == 20_001
-
-
-def test_a_cell_that_is_too_long_says_so(tmp_path):
-    (tmp_path / "a.csv").write_text("text\n" + "x" * 200_000 + "\n")
-    with (
-        pytest.raises(ValueError, match="line 2, has a cell of more than 131072 characters"),
-        tables.open_table(tmp_path / "a.csv") as table,
-    ):
-        list(table)
 
 
 @pytest.mark.parametrize("encoding", ["utf8", "UTF_8", "u8", None])
