@@ -3,9 +3,7 @@
 import gzip
 import hashlib
 import json
-import os
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from itertools import product
@@ -14,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from support.python import python
 from support.small_corpus import EMOJIS, files_of, rules, texts, write_texts
 
 from torchmoji.corpus.build import CorpusSettings, build_corpus
@@ -80,9 +79,8 @@ def test_what_is_put_in_decides_no_duplicate_and_is_in_no_validation_text(tmp_pa
 def test_texts_of_held_out_files_are_left_out_whatever_their_emojis_are(tmp_path):
     held_out = write_texts(tmp_path / "valid.txt", ["such a day 😂", "other words 😡"])
     settings = CorpusSettings(rules=rules(keep_duplicates=True), min_count=1)
-    corpus = build(
-        tmp_path, ["Such a day 😭", "other words 😡", "new words 😂"], settings, validation_inputs=held_out
-    )
+    lines = ["Such a day 😭", "other words 😡", "new words 😂"]
+    corpus = build(tmp_path, lines, settings, validation_inputs=held_out)
     assert rows_of(corpus) == [("new words", "😂")]
 
 
@@ -104,14 +102,8 @@ def test_tokens_are_those_of_the_sentence_tokenizer(tmp_path):
 
 def test_each_rule_has_its_count(tmp_path):
     lines = [
-        *(
-            "fine day today 😂",
-            "no emoji",
-            "RT it is so 😂",
-            "see www.a.b 😂",
-            "@me hello you 😂",
-            "!!! 12 😂",
-        ),
+        *("fine day today 😂", "no emoji", "RT it is so 😂", "see www.a.b 😂"),
+        *("@me hello you 😂", "!!! 12 😂"),
         *("fine day today 😂", "Fine day today!! 😂😂", "FINE day today 😂"),
         *("fine day today 😭", "quiero mucho gato 😂"),
     ]
@@ -401,12 +393,11 @@ def test_a_corpus_without_texts_is_an_error(tmp_path, lines):
 
 def test_building_needs_no_torch():
     code = (
-        "import sys, torchmoji.corpus.build, torchmoji.corpus.shards, torchmoji.cli.pretraining\n"
-        "print([name for name in ('torch', 'pyarrow', 'fsspec', 'sklearn') if name in sys.modules])"
+        "import json, sys, torchmoji.corpus.build, torchmoji.corpus.shards, torchmoji.cli.pretraining\n"
+        "heavy = 'torch', 'pyarrow', 'fsspec', 'sklearn'\n"
+        "print(json.dumps([name for name in heavy if name in sys.modules]))"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
-    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert (result.stdout, result.stderr) == ("[]\n", "")
+    assert python(code) == []
 
 
 def test_a_missing_pyarrow_names_the_command(tmp_path, monkeypatch):

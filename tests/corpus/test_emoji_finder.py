@@ -111,7 +111,5 @@ def test_lists_are_read_from_strings_and_files(tmp_path):
         parse_emojis("no-such.csv")
     for content in (b"\xff", b"\\UFFFFFFFF", b"x" * 10_000, b"\0", b""):
         path.write_bytes(content)
-        with pytest.raises(
-            ValueError, match=r"^.*emojis\.csv is no file of emojis, one a line: [^\n]{1,200}$"
-        ):
+        with pytest.raises(ValueError, match=r"^.*emojis\.csv is no file of emojis, one a line: .{1,200}$"):
             parse_emojis(path)

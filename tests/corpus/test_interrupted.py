@@ -149,9 +149,7 @@ def test_work_files_that_were_damaged_are_made_again(folder, undisturbed, number
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data if number else data[:1000])
-    with pytest.raises(
-        ValueError, match=rf"chunk-00000{number}\.bin is damaged \(its checksum does not fit\)"
-    ):
+    with pytest.raises(ValueError, match=rf"chunk-00000{number}\.bin is damaged .its checksum does not"):
         TokenizedChunk.load(path)
     assert finish(folder) == undisturbed
 
@@ -223,12 +221,7 @@ def test_memory_hardly_grows_with_the_input(tmp_path):
     for count in (20_000, 120_000):
         folder = tmp_path / str(count)
         folder.mkdir()
-        write_texts(
-            folder / "texts.txt",
-            (f"{text} n{number} {EMOJIS[0]}" for number, text in enumerate(texts(200) * (count // 200))),
-        )
-        result = subprocess.run(
-            command(folder, chunk_bytes=100_000), capture_output=True, text=True, check=True
-        )
-        peaks.append(1024 * int(result.stdout))
+        lines = (f"{text} n{number} {EMOJIS[0]}" for number, text in enumerate(texts(200) * (count // 200)))
+        write_texts(folder / "texts.txt", lines)
+        peaks.append(1024 * int(subprocess.check_output(command(folder, chunk_bytes=100_000))))
     assert (peaks[1] - peaks[0]) / 100_000 < 300

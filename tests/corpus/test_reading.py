@@ -99,11 +99,7 @@ def test_lines_of_json_are_objects_or_texts(read_lines):
 @pytest.mark.parametrize(
     ("line", "kind", "reason"),
     [
-        (
-            b"good \xff day",
-            "txt",
-            r"line 2, is not UTF-8 \(byte 0xff\): save .* 'CSV UTF-8', or name its encoding",
-        ),
+        (b"good \xff day", "txt", r"line 2, is not UTF-8 \(byte 0xff\): save .* 'CSV UTF-8', or name"),
         (b"{", "jsonl", r"line 2, is not JSON \(Expecting property name"),
         (b'{"body": "x"}', "jsonl", "line 2, has no column 'text', only 'body'"),
         (b'fine,"fine"', "csv", "line 2, has 2 cells, but the header has 1"),
@@ -128,9 +124,7 @@ def test_tsv_has_no_quotes_and_without_a_header_its_last_column_keeps_its_tabs(r
 
 def test_columns_that_are_not_there_are_told(read_lines):
     line = b'{"text": "a", "' + b"x" * 5000 + b'": 1}'
-    with pytest.raises(
-        ValueError, match=r"line 1, has no 'l', only 'text', 'x{150,200}: name one with --text"
-    ):
+    with pytest.raises(ValueError, match=r"line 1, has no 'l', only 'text', 'x{150,200}: name one with"):
         read_lines(line, "jsonl", Columns(labels="l"))
     with pytest.raises(ValueError, match=r"some\.csv has no column 'text', only 'n', 'body': name one with"):
         read_lines(b"n,body\n1,good\n", "csv")
