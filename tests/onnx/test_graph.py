@@ -1,13 +1,12 @@
 """The graph as such: sound, of standard operators, of any size, right without OnnxModel's help."""
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from support.onnx_models import made, outputs_of_torch, some_rows
 
 from torchmoji.onnx.model import serialize
-
-onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
 
 
 def graph_of(**options):

@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from support.hostile import check_mutations
@@ -20,9 +21,6 @@ from torchmoji.model_def import TorchMoji, torchmoji_emojis, torchmoji_feature_e
 from torchmoji.onnx.model import OnnxModel, export, serialize
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.weights.formats import save_quantized, save_state_dict
-
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
 
 WEIGHTS = default_model_directory() / "model.safetensors"
 VOCABULARY = default_model_directory() / "vocabulary.json"
@@ -52,15 +50,12 @@ def default_int8():
 @pytest.mark.parametrize("output", ["probabilities", "features", "attention"])
 def test_float32_results_are_those_of_torch(small, output):
     model, data = small
-    expected = dict(
-        zip(["probabilities", "features", "attention"], outputs_of_torch(model, some_rows()), strict=True)
-    )
-    assert_close(OnnxModel(data, output)(some_rows()), expected[output])
+    place = ["probabilities", "features", "attention"].index(output)
+    assert_close(OnnxModel(data, output)(some_rows()), outputs_of_torch(model, some_rows())[place])
 
 
 @pytest.mark.parametrize("name", ["deepmoji_tiny", "deepmoji_tiny_binary"])
 def test_what_keras_computed_is_met(data_root, name):
-    pytest.importorskip("h5py")
     with np.load(data_root / "golden" / f"{name}.npz") as recorded:
         tokens = recorded["tokens"]
         rows = tokens.any(axis=1)
@@ -84,14 +79,11 @@ def test_a_row_of_padding_gives_zeros_and_the_bias_alone(quantize):
 @pytest.mark.parametrize("output", ["probabilities", "attention"])
 def test_an_empty_array(small, shape, output):
     model, data = small
-    expected = dict(
-        zip(["probabilities", "features"], outputs_of_torch(model, np.zeros((1, 1), int)), strict=False)
-    )
+    expected, _, _ = outputs_of_torch(model, np.zeros((1, 1), int))
     got = OnnxModel(data, output)(np.zeros(shape, np.uint16))
-    columns = shape[1] if output == "attention" else expected[output].shape[1]
-    assert got.shape == (shape[0], columns)
+    assert got.shape == (shape[0], shape[1] if output == "attention" else 4)
     if output != "attention":
-        assert_close(got, np.repeat(expected[output], shape[0], axis=0), 1e-6)
+        assert_close(got, np.repeat(expected, shape[0], axis=0), 1e-6)
 
 
 @pytest.mark.parametrize("max_rows", [1, 100])
@@ -220,12 +212,7 @@ class WithMore(TorchMoji):
         (made(), {"vocabulary": {"a": 30}}, ValueError, "ids from 30 to 30, but the model has 30 tokens"),
         (made(), {"classes": ["a"]}, ValueError, "classes are 1 names, but the model has 4 classes"),
         (made(None, feature_output=True), {"classes": ["a"]}, ValueError, "the model has no classes"),
-        (
-            made(None, feature_output=True),
-            {"output": "logits"},
-            ValueError,
-            "cannot give .*: use features or",
-        ),
+        (made(None, feature_output=True), {"output": "logits"}, ValueError, "cannot give .*: use features"),
         (torch.nn.Linear(1, 1), {}, TypeError, "TorchMoji or the path of a weights file, got Linear"),
         (WithMore(), {}, ValueError, r"unexpected layers 'more\.weight'"),
         ("none.bin", {}, FileNotFoundError, r"no weights file .*none\.bin"),
@@ -246,12 +233,7 @@ def test_what_cannot_be_exported(model, options, error, message, tmp_path):
     [
         ("none.onnx", {}, FileNotFoundError, r"no ONNX file .*none\.onnx: check the path"),
         (3, {}, TypeError, "path of an ONNX file or its bytes, got int"),
-        (
-            None,
-            {"output": "logits"},
-            ValueError,
-            "does not give 'logits', only features: export the model with",
-        ),
+        (None, {"output": "logits"}, ValueError, "does not give 'logits', only features: export the model"),
         (None, {"return_attention": True}, ValueError, "does not give 'attention', only features: export"),
         (None, {"threads": 0}, ValueError, "threads must be at least 1, got 0"),
     ],
@@ -266,9 +248,7 @@ def test_a_damaged_file(tmp_path, small, damage, capfd):
     data = small[1]
     contents = {"cut": data[: len(data) // 2], "text": b"<html>", "empty": b""}
     (tmp_path / "model.onnx").write_bytes(contents[damage])
-    with pytest.raises(
-        ValueError, match=r"model\.onnx is damaged or no ONNX model .*download it again"
-    ) as info:
+    with pytest.raises(ValueError, match=r"model\.onnx is damaged or no ONNX model .*download it") as info:
         OnnxModel(tmp_path / "model.onnx")
     assert "\n" not in str(info.value)
     assert capfd.readouterr() == ("", "")
@@ -328,9 +308,7 @@ def test_data_outside_the_file_are_not_read(small, tmp_path):
         tensor.data_location = onnx.TensorProto.EXTERNAL
         tensor.external_data.add(key="location", value=str(tmp_path / "secret"))
 
-    with pytest.raises(
-        ValueError, match="has data outside the file, for 'attention_vector', which are not read"
-    ):
+    with pytest.raises(ValueError, match="has data outside the file, for 'attention_vector', which are not"):
         OnnxModel(changed(small[1], change))
 
 
@@ -391,12 +369,8 @@ def test_a_copy_by_pickle_needs_no_file(tmp_path):
     data = pickle.dumps(model)
     (tmp_path / "model.onnx").unlink()
     copy = pickle.loads(data)
-    assert (copy.output, copy.return_attention, copy.max_rows, copy.vocabulary) == (
-        "features",
-        True,
-        2,
-        {"a": 1},
-    )
+    assert (copy.output, copy.return_attention, copy.max_rows) == ("features", True, 2)
+    assert copy.vocabulary == {"a": 1}
     for got, expected in zip(copy(some_rows()), model(some_rows()), strict=True):
         np.testing.assert_array_equal(got, expected)
 

@@ -132,7 +132,7 @@ def message(field, content):
 def test_a_file_of_many_parts_is_refused_before_they_are_made(data, monkeypatch):
     monkeypatch.setattr("onnx.load_model_from_string", None)
     with pytest.raises(
-        ValueError, match=r"a\.onnx is damaged .*beside its constants it has more than 1048576"
+        ValueError, match=r"a\.onnx is damaged .*beside its constants it has more than 104857"
     ):
         onnx_session.check_content(data, "a.onnx")
 
