@@ -12,6 +12,7 @@ from collections import Counter, OrderedDict
 from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import safetensors
@@ -55,11 +56,8 @@ def write_torch_0_3(weights, path):
             return None
 
     storages = [Storage(str(1000 + i), tensor.contiguous()) for i, tensor in enumerate(weights.values())]
-    system = {
-        "protocol_version": 1001,
-        "little_endian": True,
-        "type_sizes": {"short": 2, "int": 4, "long": 4},
-    }
+    sizes = {"short": 2, "int": 4, "long": 4}
+    system = {"protocol_version": 1001, "little_endian": True, "type_sizes": sizes}
     with path.open("wb") as file:
         for header in (0x1950A86A20F9469CFC6C, 1001, system):
             pickle.dump(header, file, protocol=2)
@@ -191,9 +189,8 @@ def test_code_in_a_torch_file_is_refused_and_not_run(write, tmp_path):
 def test_tar_archive_disguised_as_a_torch_file(tmp_path):
     # Its first member's name is what torch's old format starts with.
     name = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.".decode("latin-1")
-    with tarfile.open(
-        tmp_path / "weights.bin", "w", format=tarfile.GNU_FORMAT, encoding="latin-1"
-    ) as archive:
+    path = tmp_path / "weights.bin"
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
         archive.addfile(tarfile.TarInfo(name), io.BytesIO())
     with pytest.raises(ValueError, match=r"weights\.bin is a tar archive"):
         load_state_dict(tmp_path / "weights.bin")
@@ -203,17 +200,11 @@ def test_tar_archive_disguised_as_a_torch_file(tmp_path):
     ("content", "message"),
     [
         (torch.zeros(3), "holds an object of type Tensor: expected a state dict"),
-        (
-            {"state_dict": make_weights(), "epoch": 3},
-            r"unexpected layers 'state_dict', 'epoch'; .*bare state dict",
-        ),
-        (
-            {f"module.{name}": t for name, t in make_weights().items()},
-            "unexpected layers 'module.embed.weight'",
-        ),
+        ({"state_dict": make_weights(), "epoch": 3}, r"unexpected layers 'state_dict', 'epoch'; .*bare sta"),
+        ({f"module.{name}": t for name, t in make_weights().items()}, "unexpected layers 'module.embed.w"),
         (
             {f"model.{name}": t for name, t in make_weights().items()},
-            "'model.lstm_0.weight_ih_l0'.* and 15 more",
+            "'model.lstm_0.weight_ih_.* and 15 more",
         ),
         ({}, "missing layers 'embed.weight'.* found none"),
         ({**make_weights(), "embed.weight": 3}, "layer embed.weight: found an object of type int"),
@@ -391,7 +382,6 @@ def write(kind, weights, path):
         stored["embed.weight.scale"][0] = weights["embed.weight"][0, 0]
         save_file(stored, path, metadata={"quantization": "int8 rows"})
     elif kind == "hdf5":
-        h5py = pytest.importorskip("h5py")
         save_state_dict(make_weights(), path.with_suffix(".hdf5"))
         path.with_suffix(".hdf5").rename(path)
         with h5py.File(path, "r+") as file:
@@ -462,7 +452,6 @@ BOMBS = [expanded, old_expanded, deflated, never_written, other_numel, longer_th
 
 
 def keras_file(path):
-    h5py = pytest.importorskip("h5py")
     write("hdf5", make_weights(), path)
     return h5py.File(path, "r+")
 
@@ -544,10 +533,7 @@ def test_a_full_disk_is_an_os_error_that_names_the_file_and_leaves_nothing(tmp_p
         else:
             save_state_dict(weights, tmp_path / name)
 
-    with (
-        full_disk(size),
-        pytest.raises(OSError, match=rf"/{name}.* cannot be written .*: make room, or give"),
-    ):
+    with full_disk(size), pytest.raises(OSError, match=rf"/{name}.* cannot be written .*: make room, or"):
         write()
     assert [path.name for path in tmp_path.iterdir()] == ["good.pth"]
 

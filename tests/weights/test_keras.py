@@ -126,10 +126,7 @@ def array_of(layer, position, shape, dtype="float32"):
     [
         (lambda layers: layers.clear(), "missing layers 'embedding', .*; found none"),
         (lambda layers: layers.pop("bi_lstm_0"), "missing layers 'bi_lstm_0'; found '"),
-        (
-            lambda layers: layers.update(dense=layers["softmax"]),
-            "unexpected layers 'dense'; expected only 'e",
-        ),
+        (lambda layers: layers.update(dense=layers["softmax"]), "unexpected layers 'dense'; expected only '"),
         (lambda layers: layers["bi_lstm_1"].pop(), "layer bi_lstm_1: found 5 arrays, expected 6: .*kernel"),
         (
             array_of("embedding", 0, (6, 4)),
@@ -290,10 +287,7 @@ def test_nothing_is_read_from_elsewhere(tmp_path, change, message):
 
 def test_names_stand_in_a_list_once(tmp_path):
     path = tmp_path / "weights.h5"
-    for names, message in (
-        ([b"embedding", b"embedding"], "a name twice"),
-        ([b"x"] * 101, "more than 100 names"),
-    ):
+    for names, message in (([b"embedding"] * 2, "a name twice"), ([b"x"] * 101, "more than 100 names")):
         write_keras_weights(make_weights(), path)
         with h5py.File(path, "r+") as file:
             file.attrs["layer_names"] = names

@@ -30,17 +30,9 @@ def test_a_missing_layer_and_one_with_another_number_of_dimensions(name):
     [
         ("lstm_2.bias_ih_l0", torch.zeros(8), r"^unexpected layers 'lstm_2\.bias_ih_l0'; expected only 'emb"),
         ("embed.weight", torch.zeros(0, 3), r"layer embed\.weight: found shape \(0, 3\)"),
-        (
-            "embed.weight",
-            torch.zeros(7, 4),
-            r"layer lstm_0\.weight_ih_l0: found shape \(8, 3\), expected \(8, 4",
-        ),
+        ("embed.weight", torch.zeros(7, 4), r"layer lstm_0\.weight_ih_l0: found shape \(8, 3\), expected"),
         ("embed.weight", torch.zeros(7, 3).long(), r"found torch\.strided torch\.int64 .* expected a dense"),
-        (
-            "embed.weight",
-            torch.zeros(7, 3).to_sparse(),
-            r"found torch\.sparse.* expected a dense tensor of f",
-        ),
+        ("embed.weight", torch.zeros(7, 3).to_sparse(), r"found torch\.sparse.* expected a dense tensor of"),
         ("embed.weight", torch.zeros(7, 3, device="meta"), r"on meta, expected a dense tensor of float"),
         ("embed.weight", 3, "found an object of type int"),
         ("embed.weight", np.zeros((7, 3), int), "found numbers of int64, expected floats"),
