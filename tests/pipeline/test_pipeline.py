@@ -81,9 +81,8 @@ def test_predictions_are_the_highest_probabilities(default):
 
 
 def test_onnx_gives_the_same(default, default_onnx):
-    assert [p[:1] and p[0].emoji for p in default_onnx(TEXTS)] == [
-        p[:1] and p[0].emoji for p in default(TEXTS)
-    ]
+    found, expected = ([[s.emoji for s in p[:1]] for p in pipe(TEXTS)] for pipe in (default_onnx, default))
+    assert found == expected
     np.testing.assert_allclose(default_onnx.predict_proba(TEXTS), default.predict_proba(TEXTS), atol=1e-5)
     np.testing.assert_allclose(default_onnx.encode(TEXTS), default.encode(TEXTS), atol=1e-5)
     int8 = MojiPipeline.from_pretrained(precision="int8")
@@ -146,9 +145,8 @@ def test_threads_are_those_that_are_asked_for(tmp_path):
 
 @pytest.mark.parametrize("method", ["predict", "encode", "predict_proba"])
 def test_a_device_may_be_given_with_the_texts(method, default_onnx):
-    np.testing.assert_array_equal(
-        *(getattr(small(), method)("good", **options) for options in ({}, {"device": "cpu"}))
-    )
+    found, expected = (getattr(small(), method)("good", **more) for more in ({"device": "cpu"}, {}))
+    np.testing.assert_array_equal(found, expected)
     with pytest.raises(ValueError, match="cannot use device 'nothing:7'"):
         getattr(small(), method)("good", device="nothing:7")
     with pytest.raises(ValueError, match=r"runs on the CPU, not on 'cuda': .*backend='torch'"):
@@ -433,9 +431,8 @@ def test_a_model_is_put_into_a_repository_with_its_card(monkeypatch, tmp_path):
     assert files["README.md"].startswith(b"---\nlibrary_name: torchmoji")
     for file, content in files.items():
         (tmp_path / file).write_bytes(content)
-    np.testing.assert_array_equal(
-        MojiPipeline.from_pretrained(tmp_path, "torch").encode("good"), small().encode("good")
-    )
+    pipe = MojiPipeline.from_pretrained(tmp_path, "torch")
+    np.testing.assert_array_equal(pipe.encode("good"), small().encode("good"))
     small().push_to_hub("old")
     assert set(FakeHub.got[1]) == set(files) - {"README.md"}  # one that is there stays
     with pytest.raises(OSError, match=r"cannot put .* 'mood' .*\(401 Client Error\): .*hf auth login"):
@@ -450,10 +447,7 @@ def test_a_model_is_put_into_a_repository_with_its_card(monkeypatch, tmp_path):
         ('{"model_type": "bert"}', "is not that of a torchMoji model"),
         ('{"model_type": "torchmoji", "classes": "ab"}', '"classes" must be a list'),
         ('{"model_type": "torchmoji", "max_length": 0}', '"max_length" must be a positive'),
-        (
-            json.dumps({"model_type": "torchmoji", "classes": ["a"]}),
-            "classes are 1 names, but the model has 2",
-        ),
+        (json.dumps({"model_type": "torchmoji", "classes": ["a"]}), "classes are 1 names, but the model has"),
     ],
 )
 def test_a_wrong_configuration_is_refused(tmp_path, config, message):
@@ -470,12 +464,7 @@ def test_a_wrong_configuration_is_refused(tmp_path, config, message):
         ("./nosuch", {}, FileNotFoundError, r"there is no model '\./nosuch'"),
         (".", {}, FileNotFoundError, r"lacks config.json, model.safetensors, vocabulary.json"),
         ("deepmoji", {}, DownloadError, "could not be had"),
-        (
-            "default",
-            {"backend": "tensorflow"},
-            ValueError,
-            "unknown backend 'tensorflow': use one of 'auto', ",
-        ),
+        ("default", {"backend": "tensorflow"}, ValueError, "unknown backend 'tensorflow': use one of 'auto'"),
         ("default", {"backend": "onnx", "device": "cuda"}, ValueError, "runs on the CPU"),
         ("default", {"backend": "onnx", "dtype": "bfloat16"}, ValueError, "no precision 'bfloat16'"),
         ("default", {"device": "nothing:7"}, ValueError, "cannot use device 'nothing:7'"),

@@ -4,11 +4,8 @@ import io
 import subprocess
 import sys
 
-import pytest
-
-pytest.importorskip("matplotlib")
-
 import matplotlib
+import pytest
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage, TextArea
 

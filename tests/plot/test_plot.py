@@ -4,12 +4,10 @@ import io
 import pickle
 import random
 
-import numpy as np
-import pytest
-
-pytest.importorskip("matplotlib")
-
 import matplotlib
+import numpy as np
+import pandas
+import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
@@ -32,10 +30,8 @@ NASTY = "日本 😂🫠👍🏽 $5 $6 \x07 مرحبا \U0010ffff ♡"
 
 
 def prediction(text="I love it", weights=(0.2, 0.7, 0.1), emojis="😋😍❤", probabilities=(0.4, 0.2, 0.05)):
-    scores = [
-        EmojiScore(name, alias(name), n, p)
-        for n, (name, p) in enumerate(zip(emojis, probabilities, strict=False))
-    ]
+    pairs = enumerate(zip(emojis, probabilities, strict=False))
+    scores = [EmojiScore(name, alias(name), n, p) for n, (name, p) in pairs]
     return Prediction(scores, text, np.array(weights, dtype=np.float32))
 
 
@@ -177,9 +173,8 @@ def test_each_text_begins_a_line_behind_its_likeliest_emoji():
     assert len({cell.get_y() for cell in first}) == 1
     assert second.get_y() > first[0].get_y()
     assert second.get_x() == first[0].get_x()
-    assert [box.xy[1] for box in pictures(ax)] == [
-        cell.get_y() + cell.get_height() / 2 for cell in (first[0], second)
-    ]
+    middles = [cell.get_y() + cell.get_height() / 2 for cell in (first[0], second)]
+    assert [box.xy[1] for box in pictures(ax)] == middles
 
 
 def test_a_long_text_goes_on_in_the_next_line_within_the_axes():
@@ -380,9 +375,8 @@ def test_a_metric_has_an_axis_at_the_right():
 
 def test_stages_of_chain_thaw_are_named():
     stages = ["chain-thaw 1/2, output_layer"] * 2 + ["chain-thaw 2/2, everything"] * 2
-    ax = learning_curve(
-        [row | {"stage": stage} for row, stage in zip(history(4, 3, 2, 1), stages, strict=True)]
-    )
+    rows = zip(history(4, 3, 2, 1), stages, strict=True)
+    ax = learning_curve([row | {"stage": stage} for row, stage in rows])
     assert {text.get_text(): text.xy[0] for text in ax.texts} == {"output_layer": 1, "everything": 2.5}
     assert not learning_curve(history(2, 1)).texts
 
@@ -390,11 +384,7 @@ def test_stages_of_chain_thaw_are_named():
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        (
-            object(),
-            TypeError,
-            "expected a fitted TorchMojiClassifier or its history_, got object: call fit first",
-        ),
+        (object(), TypeError, "expected a fitted TorchMojiClassifier or its history_, got object: call"),
         ({"train_loss": [1]}, TypeError, "got dict"),
         ([], ValueError, "the history has no epochs"),
         ([1], TypeError, "got list: call fit first"),
@@ -411,7 +401,6 @@ def test_wrong_histories_are_refused(wrong, error, message):
 
 
 def test_texts_of_a_map_go_by_place_and_are_texts():
-    pandas = pytest.importorskip("pandas")
     rows, words = np.random.default_rng(0).normal(size=(3, 8)), ["first", "second", "third"]
 
     def written(texts):
