@@ -77,9 +77,7 @@ def ended(program, corpus, folder, number, *arguments):
         pytest.param(9, "between", 8, marks=pytest.mark.nightly),
     ],
 )
-def test_a_killed_run_ends_with_bit_identical_weights(
-    corpus, averaged, program, tmp_path, step, moment, done
-):
+def test_a_killed_run_ends_with_the_same_weights(corpus, averaged, program, tmp_path, step, moment, done):
     folder = tmp_path / "killed"
     ended(program, corpus, folder, signal.SIGKILL, step, moment, 0)
     state = load_training(folder / "checkpoint.safetensors")

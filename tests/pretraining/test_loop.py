@@ -52,7 +52,7 @@ def test_a_checkpoint_of_another_run_is_refused(corpus, tmp_path):
     settings = changed(passes=0.1)
     train(corpus, tmp_path / "run", settings)
     with pytest.raises(
-        ValueError, match=r"checkpoint\.safetensors is of a run with other settings \(passes was 0\.1, is"
+        ValueError, match=r"checkpoint\.safetensors is of a run with other settings .passes was"
     ):
         train(corpus, tmp_path / "run", SETTINGS)
     with pytest.raises(ValueError, match=r"other settings \(corpus was .*: use those, name another folder"):
@@ -128,14 +128,11 @@ def test_metrics_are_those_of_a_run_without_interruption(corpus, tmp_path, monke
         whole, parts = (metrics_of(tmp_path / name, kind) for name in ("whole", "parts"))
         assert [line["step"] for line in whole] == steps
         for one, two in zip(whole, parts, strict=True):
-            assert {n: v for n, v in one.items() if "second" not in n} == {
-                n: v for n, v in two.items() if "second" not in n
-            }
+            assert one.keys() == two.keys()
+            assert all(one[name] == two[name] for name in one if "second" not in name)
 
 
-def test_a_signal_stores_where_the_run_is_without_an_evaluation(
-    corpus, trained, tmp_path, monkeypatch, caplog
-):
+def test_a_signal_stores_where_the_run_is_and_no_scores(corpus, trained, tmp_path, monkeypatch, caplog):
     step = Stepper.step
 
     def signal_at_five(self, number, rows, rate):
@@ -211,16 +208,8 @@ def stopped(corpus, tmp_path_factory):
     [
         ({"adam.embed.weight.exp_avg": torch.zeros(3)}, {}, r"adam\.embed\.weight\.exp_avg is \(\(3,\), "),
         ({"adam.embed.weight.exp_avg": None}, {}, r"adam\.embed\.weight\.exp_avg is nothing where \(\("),
-        (
-            {"adam.embed.weight.step": torch.ones((), dtype=torch.int64)},
-            {},
-            r"step is \(\(\), torch\.int64\)",
-        ),
-        (
-            {"model.output_layer.0.bias": torch.zeros(4).double()},
-            {},
-            r"float64\) where .*float32\) is expected",
-        ),
+        ({"adam.embed.weight.step": torch.ones((), dtype=torch.int64)}, {}, r"step is \(\(\), torch\.int64"),
+        ({"model.output_layer.0.bias": torch.zeros(4).double()}, {}, r"float64\) where .*float32\) is expe"),
         ({"more": torch.ones(1)}, {}, r"more is \(\(1,\), torch\.float32\) where nothing is expected"),
         ({"random": torch.zeros(5, dtype=torch.uint8)}, {}, r"random is \(\(5,\)"),
         ({"random": torch.full((5056,), 255, dtype=torch.uint8)}, {}, "Invalid mt19937"),
@@ -239,9 +228,7 @@ def test_a_checkpoint_with_other_parts_is_refused_before_torch_sees_it(
     tensors, own = load_training(stopped / CHECKPOINT_NAME)
     changed_tensors = {name: tensor for name, tensor in {**tensors, **changes}.items() if tensor is not None}
     save_training(tmp_path / CHECKPOINT_NAME, changed_tensors, own | notes)
-    with pytest.raises(
-        ValueError, match=rf"checkpoint\.safetensors is damaged \(.*{message}.*: remove it to start"
-    ):
+    with pytest.raises(ValueError, match=rf"checkpoint\.safetensors is damaged \(.*{message}.*: remove it"):
         train(corpus, tmp_path, changed(average=0.9))
 
 
@@ -253,9 +240,7 @@ def test_a_damaged_checkpoint_is_named(corpus, stopped, tmp_path):
 
     def load(path):
         if path.read_bytes() != data:
-            with pytest.raises(
-                ValueError, match=r"checkpoint\.safetensors is damaged .*: remove it to start"
-            ):
+            with pytest.raises(ValueError, match=r"checkpoint\.safetensors is damaged .*: remove it to"):
                 load_training(path)
 
     check_mutations(path, load, ())

@@ -210,9 +210,8 @@ def test_damaged_targets_are_value_errors(targets, tmp_path):
 
 
 def test_the_features_tell_the_embeddings_after_training(corpus, targets, embeddings, tmp_path):
-    settings = changed(
-        passes=6, learning_rate=0.05, embedding_dim=8, embedding_targets=targets, embedding_weight=5.0
-    )
+    own = {"embedding_targets": targets, "embedding_weight": 5.0}
+    settings = changed(passes=6, learning_rate=0.05, embedding_dim=8, **own)
     model = train(corpus, tmp_path, settings).model
     assert type(model) is TorchMoji
     tensors, _ = load_training(tmp_path / CHECKPOINT_NAME)

@@ -7,11 +7,8 @@ import repeats
 
 
 def test_a_template_is_found_and_lines_to_leave_out_are_not_counted(tmp_path, monkeypatch, capsys):
-    lines = (
-        ["3\tGood morning to all of you"] * 9
-        + ["4\tgood morning to all"]
-        + ["3,5\tsomething else \U0001f996"]
-    )
+    lines = ["3\tGood morning to all of you"] * 9
+    lines += ["4\tgood morning to all", "3,5\tsomething else \U0001f996"]
     lines += ["7\tleft out in any case"] * 20
     (tmp_path / "train.tsv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
     (tmp_path / "drop_train.txt.gz").write_bytes(gzip.compress(b"\n".join(b"%d" % n for n in range(11, 31))))
