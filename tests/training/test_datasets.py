@@ -40,16 +40,14 @@ def test_csv_with_names_and_split(tmp_path):
 
 
 def test_every_kind_of_table_gives_the_same(tmp_path):
-    pytest.importorskip("pyarrow")
     expected = read_labelled_texts(write(tmp_path, "data.csv", CSV))
     with open_table(tmp_path / "data.csv") as table:
         rows = [row for _, row in table]
     for kind in ("tsv", "jsonl", "parquet"):
         write_rows(rows, tmp_path / f"data.{kind}")
     write(tmp_path, "data.json", json.dumps(rows, indent=1))
-    write(
-        tmp_path, "semicolons.csv", CSV.replace("so,so", "so;so").replace(",", ";").replace("so;so", "so,so")
-    )
+    semicolons = CSV.replace("so,so", "SO").replace(",", ";").replace("SO", "so,so")
+    write(tmp_path, "semicolons.csv", semicolons)
     (tmp_path / "data.csv.gz").write_bytes(gzip.compress(("\ufeff" + CSV).encode()))
     names = ["data.tsv", "data.jsonl", "data.parquet", "data.json", "semicolons.csv", "data.csv.gz"]
     for name in names:
@@ -121,10 +119,8 @@ def test_labels_that_look_alike_are_one_class(tmp_path, name, labels, expected, 
     data = read_labelled_texts(write(tmp_path, name, text), needs_split=False)
     assert data.part(range(len(expected)))[1].tolist() == expected
     assert data.class_counts() == Counter(expected)
-    assert (
-        f"{len(expected)} texts, with the class {expected[-1]} " in caplog.text
-        or len(data.class_counts()) > 1
-    )
+    told = f"{len(expected)} texts, with the class {expected[-1]} "
+    assert told in caplog.text or len(data.class_counts()) > 1
 
 
 def test_counts_of_texts_with_several_classes(tmp_path):
@@ -139,9 +135,7 @@ def test_labels_for_the_classes_of_a_classifier(tmp_path):
     assert data.for_classes(["anger", "joy", "pride"], True).labels.tolist() == [[0, 0, 1], [0, 0, 0]]
     with pytest.raises(ValueError, match=r"a\.jsonl has the labels \['pride'\], the model knows \['joy'\]"):
         data.for_classes(["joy"], True)
-    with pytest.raises(
-        ValueError, match=r"a\.jsonl has several labels for a text, the model gives one label"
-    ):
+    with pytest.raises(ValueError, match=r"a\.jsonl has several labels for a text, the model gives one"):
         data.for_classes(["joy", "pride"])
     one = read_labelled_texts(write(tmp_path, "b.csv", "text,label\na,2\nb,0\n"), needs_split=False)
     known = one.for_classes(np.array(["0", "1", "2"]))
@@ -376,10 +370,7 @@ def test_other_files_are_refused(tmp_path, content):
         (benchmark(texts=[b"a"]), "1 texts, but 3 entries of info"),
         (benchmark(info=[{b"label": 1}, {b"mood": 1}, {b"label": 1}]), "row 1: info has no label"),
         (benchmark(info=[{b"label": 0.5}] * 3), "labels must be integers or vectors of one length"),
-        (
-            benchmark(info=[{b"label": [1] * n} for n in (1, 2, 3)]),
-            "labels must be integers or vectors of one",
-        ),
+        (benchmark(info=[{b"label": [1] * n} for n in (1, 2, 3)]), "labels must be integers or vectors of"),
         (benchmark(test_ind=[3]), "the split names row 3, but there are rows 0 to 2 only"),
         (benchmark(test_ind=[-1]), "the split names row -1"),
     ],
