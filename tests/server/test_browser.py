@@ -63,10 +63,8 @@ def visit(browser, address):
     wrong, contexts = [], []
 
     def note(request):
-        if (
-            urlsplit(request.url).scheme not in ("data", "blob")
-            and urlsplit(request.url).hostname != "127.0.0.1"
-        ):
+        url = urlsplit(request.url)
+        if url.scheme not in ("data", "blob") and url.hostname != "127.0.0.1":
             wrong.append(f"asked for {request.url}")
 
     def note_message(kind, text):
@@ -230,9 +228,7 @@ def test_tabs_and_files_work_with_the_keyboard_alone(visit, tmp_path):
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.innerText") == "File"
     tab_to(page, "#upload input")
-    page.locator("#upload input").set_input_files(
-        tmp_path / "tweets.csv"
-    )  # what the browser's own dialog does
+    page.locator("#upload input").set_input_files(tmp_path / "tweets.csv")  # as the browser's dialog does
     page.locator("#start:enabled").wait_for()
     tab_to(page, "#start")
     page.keyboard.press("Enter")
@@ -254,9 +250,8 @@ def test_results_are_read_aloud_once_typing_rests(visit, pipeline):
     said = f"your text: {score.alias.replace('_', ' ')}, {score.probability:.0%}"
     page.wait_for_function("said => document.querySelector('#live').textContent === said", arg=said)
     type_into(page, "second", OTHER)
-    page.wait_for_function(
-        "() => /Similarity -?0[.]\\d\\d/.test(document.querySelector('#live').textContent)"
-    )
+    said = "/Similarity -?0[.]\\d\\d/.test(document.querySelector('#live').textContent)"
+    page.wait_for_function(f"() => {said}")
 
 
 @pytest.mark.nightly

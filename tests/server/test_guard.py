@@ -158,12 +158,7 @@ SEND = 'send JSON in UTF-8 such as {"inputs": ["so good"]}'
             *("/emojize", b'{"inputs": "a"}', {"Content-Type": "application/x-www-form-urlencoded"}),
             "the body does not say that it is JSON: send it with Content-Type: application/json",
         ),
-        (
-            "/embed",
-            b'{"inputs": "a"}',
-            {},
-            "the body does not say that it is JSON: send it with Content-Type",
-        ),
+        ("/embed", b'{"inputs": "a"}', {}, "the body does not say that it is JSON: send it with"),
         ("/emojize", b"[1]", JSON, f"the body must be an object: {SEND}"),
         ("/emojize", b"", {}, f"the body must be an object: {SEND}"),
         ("/emojize", b"{'a'", JSON, "the body is not JSON (character 2: Expecting property name enclosed"),
@@ -191,9 +186,8 @@ def test_mounted_in_another_application_it_is_the_same():
     outer.mount("/moji", create_app(small(), Settings(key="s3cret", max_body=50)))
     client = TestClient(outer, base_url="http://localhost")
     assert client.get("/moji/health").status_code == 200
-    assert (
-        client.post("/moji/v1/embeddings", json={"input": "a"}).json()["error"]["code"] == "invalid_api_key"
-    )
+    answer = client.post("/moji/v1/embeddings", json={"input": "a"})
+    assert answer.json()["error"]["code"] == "invalid_api_key"
     key = {"Authorization": "Bearer s3cret"}
     body = "text\n" + "good day\n" * 20
     assert client.post("/moji/file?name=a.csv", content=body, headers=key).status_code == 200
@@ -233,9 +227,7 @@ def test_malformed_calls_leave_no_text_in_a_log_or_an_answer(client, caplog, cap
     assert "secret" not in caplog.text + "".join(capfd.readouterr())
 
 
-def test_a_fault_is_an_answer_without_a_traceback_and_a_line_in_the_log_without_texts(
-    client, monkeypatch, caplog
-):
+def test_a_fault_is_an_answer_and_a_line_in_the_log_without_texts(client, monkeypatch, caplog):
     def failing(pipeline, texts, features):
         raise RuntimeError(f"cannot compute {texts}")
 

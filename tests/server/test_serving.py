@@ -198,9 +198,8 @@ def test_an_answer_that_nobody_takes_is_dropped(hasty, monkeypatch, most):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(20)
         connection.connect((place.hostname, place.port))
-        connection.sendall(
-            HEAD.replace(b"/embed", b"/predict") + b"Content-Length: %d\r\n\r\n" % len(body) + body
-        )
+        head = HEAD.replace(b"/embed", b"/predict")
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         head = connection.recv(1000)
         whole = int(re.search(rb"content-length: (\d+)", head)[1])
         time.sleep(2 if most > 1 << 20 else 0.2)
@@ -311,11 +310,8 @@ def test_a_port_in_use_is_said(command, tiny_folder, capsys):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         assert main([command, "--model", tiny_folder, "--backend", "torch", "--port", str(port)]) == 1
-    said = capsys.readouterr().err
-    assert (
-        said
-        == f"torchmoji: port {port} is in use: stop what uses it, or take another port, 0 for any free one\n"
-    )
+    advice = "stop what uses it, or take another port, 0 for any free one"
+    assert capsys.readouterr().err == f"torchmoji: port {port} is in use: {advice}\n"
 
 
 def test_the_command_refuses_names_that_no_client_sends(tiny_folder, capsys):
