@@ -12,8 +12,5 @@ def test_workers_are_timed(repository, tmp_path):
     lines = output.read_text("utf-8").splitlines()
     assert lines[0] == "2 texts."
     assert lines[2] == "| engine | this process | 1 worker | 2 workers |"
-    assert [line.split(" | ")[0] for line in lines[4:7]] == [
-        "| onnx, float32",
-        "| onnx, int8",
-        "| torch, float32",
-    ]
+    engines = [line.split(" | ")[0] for line in lines[4:7]]
+    assert engines == ["| onnx, float32", "| onnx, int8", "| torch, float32"]

@@ -18,19 +18,14 @@ def benchmark(repository, tmp_path, monkeypatch):
     """Calls the program on three small data sets with small weights, from an empty folder."""
     monkeypatch.chdir(tmp_path)
     words = ["good", "bad", "fine", "day"]
-    save_vocabulary(
-        {word: i for i, word in enumerate([*SPECIAL_TOKENS, *words])}, tmp_path / "vocabulary.json"
-    )
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL_TOKENS, *words])}
+    save_vocabulary(vocabulary, tmp_path / "vocabulary.json")
     torch.save(small_model(3).state_dict(), tmp_path / "weights.bin")
     labels = {"SS-Youtube": [0, 1], "SCv1": [1, 0], "Olympic": [np.eye(4, dtype=bool)[c] for c in range(4)]}
     for name, of_words in labels.items():
         texts = [f"{words[i % len(of_words)]} thing" for i in range(24)]
         info = [{"label": of_words[i % len(of_words)]} for i in range(24)]
-        split = {
-            "train_ind": list(range(12)),
-            "val_ind": list(range(12, 18)),
-            "test_ind": list(range(18, 24)),
-        }
+        split = {"train_ind": [*range(12)], "val_ind": [*range(12, 18)], "test_ind": [*range(18, 24)]}
         (tmp_path / "data" / name).mkdir(parents=True)
         data = pickle.dumps({"texts": texts, "info": info, **split}, protocol=2)
         (tmp_path / "data" / name / "raw.pickle").write_bytes(data)

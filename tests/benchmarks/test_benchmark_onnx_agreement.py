@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 from support.programs import loaded, make_model_files, run
 
-pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
-
 
 @pytest.fixture
 def program(repository):
@@ -36,7 +33,6 @@ def test_errors_are_those_of_the_results(program):
     changed = probabilities.copy()
     changed[0, [1, 2]] = 0.3, 0.2
     with loaded(program) as module:
-        errors = module.compare(
-            1.0, (np.zeros((1, 4)), np.array([[0, 0, 0, -2.0]])), (changed, probabilities), changed
-        )
+        features = np.zeros((1, 4)), np.array([[0, 0, 0, -2.0]])
+        errors = module.compare(1.0, features, (changed, probabilities), changed)
     assert errors[1:] == pytest.approx((2.0, 0.5, 0.1, 0.2 / 12, 0.5, 1.0, 0.5, 1.0))

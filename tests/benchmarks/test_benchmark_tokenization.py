@@ -22,9 +22,8 @@ def small(tmp_path, monkeypatch):
     (tmp_path / "plain.txt").write_text("I love it\n\nlove\u2028you\n", encoding="utf-8")
     with gzip.open(tmp_path / "labelled.tsv.gz", "wt", encoding="utf-8") as file:
         file.write("1,2\tone\ttwo\n3\tthree\n")
-    save_vocabulary(
-        {word: i for i, word in enumerate([*SPECIAL_TOKENS, "love"])}, tmp_path / "vocabulary.json"
-    )
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL_TOKENS, "love"])}
+    save_vocabulary(vocabulary, tmp_path / "vocabulary.json")
     return ["--vocabulary", "vocabulary.json"]
 
 

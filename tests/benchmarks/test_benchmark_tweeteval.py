@@ -38,9 +38,8 @@ def data(tmp_path):
 def benchmark(repository, tmp_path, monkeypatch, data):
     """Calls the program on the tasks with small weights, from an empty folder; gives its results."""
     monkeypatch.chdir(tmp_path)
-    save_vocabulary(
-        {word: i for i, word in enumerate([*SPECIAL_TOKENS, *WORDS])}, tmp_path / "vocabulary.json"
-    )
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL_TOKENS, *WORDS])}
+    save_vocabulary(vocabulary, tmp_path / "vocabulary.json")
     torch.save(small_model(3).state_dict(), tmp_path / "weights.bin")
     fixed = ["--data", "data", "--weights", "weights.bin", "--vocabulary", "vocabulary.json"]
 
@@ -54,9 +53,8 @@ def benchmark(repository, tmp_path, monkeypatch, data):
 
 
 def test_table_has_the_leaderboard_beside_each_task(benchmark, tmp_path):
-    results = benchmark(
-        "--methods", "last", "--epochs", "1", "--epoch-size", "8", "--bfloat16", "--output", "out.md"
-    )
+    options = "--methods last --epochs 1 --epoch-size 8 --bfloat16 --output out.md"
+    results = benchmark(*options.split())
     lines = [line.strip("| ").split(" | ") for line in (tmp_path / "out.md").read_text().splitlines()]
     assert lines[0][3:8] == ["torchMoji", "LSTM", "FastText", "SVM", "BERTweet"]
     assert [row[:3] for row in lines[2:7]] == [

@@ -16,10 +16,8 @@ def test_scores_are_those_of_the_guesses(repository, tmp_path, capsys):
 
     def share(top_k):
         guesses = [[str(score.index) for score in pipeline.predict(text, top_k)] for text in TEXTS]
-        right = [
-            bool(set(row) & set(own.split(","))) for row, own in zip(guesses, TEXTS.values(), strict=True)
-        ]
-        return sum(right) / len(TEXTS)
+        pairs = zip(guesses, TEXTS.values(), strict=True)
+        return sum(bool(set(row) & set(own.split(","))) for row, own in pairs) / len(TEXTS)
 
     assert f"| default | {share(1):.2%} | {share(5):.2%} |" in printed
     assert "| 😂 | 1 | " in printed

@@ -9,9 +9,7 @@ from support.programs import loaded, make_model_files, refusal, run
 
 from torchmoji.create_vocab import load_vocabulary
 
-RESULT_WITHOUT_NUMBER = (
-    '{"dataset": "d", "method": "m", "metric": "a", "settings": "s", "seed": 1, "score": "high"}'
-)
+NO_NUMBER = '{"dataset": "d", "method": "m", "metric": "a", "settings": "s", "seed": 1, "score": "high"}'
 SMALL = ["--epochs", "1", "--epoch-size", "16", "--batch-size", "8", "--quiet"]
 
 
@@ -103,9 +101,8 @@ def test_convert_writes_the_extended_vocabulary(scripts, model, tmp_path):
 
 
 def test_two_data_sets_of_one_name_are_refused(scripts, model, capsys):
-    message = refusal(
-        scripts / "convert_all_datasets.py", capsys, "a/x.csv", "b/x.csv", "--out", "c", *model[2:]
-    )
+    options = ["--out", "c", *model[2:]]
+    message = refusal(scripts / "convert_all_datasets.py", capsys, "a/x.csv", "b/x.csv", *options)
     assert "two of the data sets are called x" in message
 
 
@@ -115,9 +112,7 @@ def test_two_data_sets_of_one_name_are_refused(scripts, model, capsys):
 @pytest.mark.parametrize(
     ("method", "metric"), [("chain-thaw", "acc"), ("full", "weighted"), ("last", "class-avg")]
 )
-def test_finetune_dataset_appends_a_line_for_each_seed(
-    scripts, data, model, tmp_path, method, metric, capsys
-):
+def test_finetune_dataset_appends_a_line_for_a_seed(scripts, data, model, tmp_path, method, metric, capsys):
     choice = ["--method", method, "--metric", metric, "--results", "r"]
     arguments = [data / "emotions.csv", *choice, *model, *SMALL]
     run(scripts / "finetune_dataset.py", *arguments, "--seeds", 1, 2)
@@ -128,9 +123,8 @@ def test_finetune_dataset_appends_a_line_for_each_seed(
     assert results[0]["score"] == results[2]["score"]
     assert 0 <= results[0]["score"] <= 1
     added = 0 if method == "last" else 2  # of a text that is not ASCII
-    assert results[0]["settings"].startswith(
-        f"weights weights.bin, {added} words added, up to 1 epochs of 16 samples"
-    )
+    settings = f"weights weights.bin, {added} words added, up to 1 epochs of 16 samples"
+    assert results[0]["settings"].startswith(settings)
     assert capsys.readouterr().err == ""
 
 
@@ -147,9 +141,7 @@ def test_finetune_dataset_extends_unless_only_the_last_layer_trains(scripts, tmp
 def test_finetune_dataset_with_the_method_new_takes_no_weights(scripts, data, model, tmp_path, monkeypatch):
     starts = []
     with loaded(scripts / "finetune_dataset.py") as program:
-        monkeypatch.setattr(
-            program, "torchmoji_transfer", lambda n, path, **options: starts.append((n, path))
-        )
+        monkeypatch.setattr(program, "torchmoji_transfer", lambda n, path, **_: starts.append((n, path)))
         monkeypatch.setattr(program, "finetune", lambda *arguments, **options: (None, 0.25))
         program.main([str(data / "emotions.csv"), "--method", "new", *model[2:]])
     assert starts == [(4, None)]
@@ -161,7 +153,7 @@ def test_finetune_dataset_wants_weights_with_their_vocabulary(scripts, data, mod
     assert "give both or neither" in message
 
 
-@pytest.mark.parametrize("line", ["not json", "[1]", '{"score": 0.5}', RESULT_WITHOUT_NUMBER])
+@pytest.mark.parametrize("line", ["not json", "[1]", '{"score": 0.5}', NO_NUMBER])
 def test_analyze_results_names_the_line_that_is_no_result(scripts, tmp_path, line, capsys):
     write_results(tmp_path / "one.jsonl", [(1, 0.5)])
     with (tmp_path / "one.jsonl").open("a", encoding="utf-8") as stream:

@@ -73,9 +73,8 @@ def test_convert_to_keras_keeps_the_sums_of_the_biases(convert, tmp_path):
     assert convert.main([str(tmp_path / "in.bin"), str(tmp_path / "out.hdf5")]) == 0
     loaded = load_state_dict(tmp_path / "out.hdf5")
     assert_same(formats.with_summed_biases(loaded), formats.with_summed_biases(weights))
-    assert torch.equal(
-        loaded["lstm_1.bias_ih_l0"], weights["lstm_1.bias_ih_l0"] + weights["lstm_1.bias_hh_l0"]
-    )
+    expected = weights["lstm_1.bias_ih_l0"] + weights["lstm_1.bias_hh_l0"]
+    assert torch.equal(loaded["lstm_1.bias_ih_l0"], expected)
 
 
 def test_convert_overwrites_only_with_force(convert, tmp_path, capsys):

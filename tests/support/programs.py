@@ -46,11 +46,7 @@ def refusal(path: Path, capsys: pytest.CaptureFixture[str], *arguments: object) 
 
 
 def make_model_files(folder: Path, examples: Path) -> list[str]:
-    """Write a vocabulary of the words in the sample data and small random weights.
-
-    Returns:
-        Arguments that name them.
-    """
+    """Write small weights and a vocabulary of the sample data's words; gives arguments that name them."""
     words = dict.fromkeys(SPECIAL_TOKENS)
     for path in sorted((examples / "data").glob("*.csv")):
         for row, _ in WordGenerator(read_labelled_texts(path).texts):

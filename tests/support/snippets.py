@@ -155,9 +155,8 @@ class Reader:
             encoding="utf-8",
         )
         if result.returncode:
-            raise AssertionError(
-                f"{self.name}, line {block.line}: exit status {result.returncode}\n{result.stderr}"
-            )
+            where = f"{self.name}, line {block.line}"
+            raise AssertionError(f"{where}: exit status {result.returncode}\n{result.stderr}")
         return result.stdout
 
 
