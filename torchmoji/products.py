@@ -94,9 +94,6 @@ def linear(x: Tensor, weight: Tensor, added: Tensor | None = None) -> Tensor:
     return result[:size] if rows > size else result
 
 
-_used_by: int | None = None  # the process that has computed last
-
-
 def checked_device(device: str | torch.device | None) -> torch.device:
     """The device of that name, by default the CPU; nothing is known of one until something is put there.
 
@@ -111,6 +108,9 @@ def checked_device(device: str | torch.device | None) -> torch.device:
             f"cannot use device {str(device)!r} ({reason:.150}): leave it out for the CPU, or take a torch "
             "that has it"
         ) from error
+
+
+_used_by: int | None = None  # the process that has computed last
 
 
 def settle_threads() -> None:

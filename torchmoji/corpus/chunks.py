@@ -105,12 +105,21 @@ _finder = lru_cache(maxsize=1)(EmojiFinder)
 _emoticon_finder = lru_cache(maxsize=1)(EmoticonFinder)
 
 
+@lru_cache(maxsize=1)
+def _language_words(language: str, changed: int) -> frozenset[str]:
+    """The words of a language, once for each state of its file."""
+    return language_words(language)
+
+
 def tokenize_chunk(chunk: Chunk) -> int:
     """Filter, tokenize and hash the texts of a chunk, write its file, and give the number of texts."""
     rules = chunk.settings.rules
     finder, reason_against, generator = _finder(rules.emojis), text_filter(rules), every_word()
     emoticons = _emoticon_finder(rules.emojis)
-    known = None if rules.language is None else language_words(rules.language)
+    known = None
+    if rules.language is not None:
+        changed = 0 if rules.language == ENGLISH else Path(rules.language).stat().st_mtime_ns
+        known = _language_words(rules.language, changed)
     numbers: defaultdict[str, int] = defaultdict(lambda: len(numbers))  # in the order of first sight
     tokens: list[int] = []
     token_counts: list[int] = []
