@@ -135,7 +135,7 @@ def test_the_encoding_of_a_file_is_named(tiny_folder, tmp_path, capsys):
         (["a", "--out", "x.xlsx"], "its ending must be one of .csv, .tsv, .jsonl, .parquet; Excel opens"),
         (["no-such.csv"], "there is no file no-such.csv: check the path; a text of that name can come by"),
         (["tweets.csv.xz"], "there is no file tweets.csv.xz"),
-        (["--input", "a.csv.xz"], "cannot read a.csv.xz, packed as .xz: unpack it, or pack it as .gz"),
+        (["--input", "a.csv.xz"], "cannot read a.csv.xz, which is packed: unpack it, or pack it as .gz"),
         (["sheet.xlsx"], "cannot read sheet.xlsx, a spreadsheet: save it as CSV"),
         (["--input", "sheet.xlsx"], "cannot read sheet.xlsx, a spreadsheet: save it as CSV"),
         (["sheet.xlsx", "a day"], "sheet.xlsx is a file, 'a day' is none: give texts or files, not both"),

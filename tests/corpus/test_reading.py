@@ -4,7 +4,6 @@ import gzip
 import fsspec
 import pyarrow as pa
 import pyarrow.feather
-import pyarrow.orc
 import pyarrow.parquet
 import pytest
 
@@ -134,14 +133,12 @@ def test_columns_that_are_not_there_are_told(read_lines):
         Columns("1", "0", header=False)
 
 
-@pytest.mark.parametrize("ending", ["parquet", "arrow", "feather", "orc"])
+@pytest.mark.parametrize("ending", ["parquet", "arrow", "feather"])
 def test_tables_are_read_by_pyarrow(tmp_path, ending):
     path = tmp_path / f"a.{ending}"
     table = pa.table({"n": [1, 2, 3], "text": ["good", None, "day"], "labels": [[0], [1, 2], []]})
     if ending == "parquet":
         pyarrow.parquet.write_table(table, path, row_group_size=2)
-    elif ending == "orc":
-        pyarrow.orc.write_table(table, path)
     else:
         pyarrow.feather.write_feather(table, path)
     assert read(path)[0] == [(1, "good", None), (2, "", None), (3, "day", None)]

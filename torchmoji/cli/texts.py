@@ -33,9 +33,8 @@ from torchmoji.files.resumable import RESUMABLE, PartialFile, can_be_resumed, fi
 from torchmoji.files.tables import (
     DEFAULT_COLUMN,
     LONGEST_LINE,
-    PACKED,
+    NOT_READ,
     READABLE,
-    SPREADSHEETS,
     check_writable,
     compression,
     ending,
@@ -422,11 +421,7 @@ def _sources(options: argparse.Namespace) -> list[str]:
     for word in texts:
         if os.path.isdir(word) and os.path.basename(word) != word:
             raise IsADirectoryError(f"{word} is a folder: name files in it; {as_text}")
-        if (
-            ending(word) in (*READABLE, *SPREADSHEETS, *PACKED)
-            and not _is_file(word)
-            and len(word.split()) == 1
-        ):
+        if ending(word) in (*READABLE, *NOT_READ) and not _is_file(word) and len(word.split()) == 1:
             raise FileNotFoundError(f"there is no file {word}: check the path; {as_text}")
     if files and len(files) < len(texts):
         other = next(word for word in texts if word not in files)

@@ -7,7 +7,6 @@ read it as well. pyarrow is the extra `corpus`.
 
 import os
 import re
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from torchmoji.create_vocab import load_vocabulary, rows_of_embedding, spellings_path
 from torchmoji.files.atomic import atomic_path, read_json, sha256
+from torchmoji.files.columnar import unpacked_size
 from torchmoji.global_variables import VOCABULARY_NAME
 from torchmoji.machine import require
 
@@ -275,7 +275,7 @@ def _record_batches(path: str | os.PathLike[str]) -> Iterator[Any]:
         for message in messages:
             if message.type != "record batch":
                 raise ValueError(f"it has {message.type} among its batches")
-            if _is_compressed(message):
+            if unpacked_size(message) is not None:
                 raise ValueError("it is compressed")
             batch = pyarrow.ipc.read_record_batch(message, schema)
             batch.validate(full=True)
@@ -290,24 +290,6 @@ def _record_batches(path: str | os.PathLike[str]) -> Iterator[Any]:
             f"{os.fspath(path)} is no shard or damaged ({reason[:300]}): build the corpus again"
         ) from error
     yield from batches
-
-
-def _is_compressed(message: Any) -> bool:
-    """Whether an Arrow batch is: then kilobytes may become gigabytes, which pyarrow does not tell before.
-
-    The metadata of a message is a FlatBuffer, see Message.fbs of Arrow: the field 2 of the table `Message` is
-    its header, the field 3 of the table `RecordBatch` is its compression.
-    """
-    data = memoryview(message.metadata)
-
-    def place_of(field: int, table: int) -> int | None:
-        fields = table - struct.unpack_from("<i", data, table)[0]
-        size = struct.unpack_from("<H", data, fields)[0]
-        offset = struct.unpack_from("<H", data, fields + 4 + 2 * field)[0] if 4 + 2 * field < size else 0
-        return table + offset if offset else None
-
-    header = place_of(2, struct.unpack_from("<I", data, 0)[0])
-    return header is None or place_of(3, header + struct.unpack_from("<I", data, header)[0]) is not None
 
 
 def shard_texts(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:

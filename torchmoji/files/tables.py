@@ -1,7 +1,7 @@
 """Tables in files: the one reader of texts, records and labelled data, and the writers of results.
 
 Reads text (a text a line), CSV (also with semicolons, as Excel writes it where commas are decimal), TSV, JSON
-lines, a JSON array, Parquet, Arrow, Feather and ORC, the text formats also compressed; writes CSV, TSV, JSON
+lines, a JSON array, Parquet, Arrow and Feather, the text formats also compressed; writes CSV, TSV, JSON
 lines, Parquet and, for rows of numbers, `.npy`. Everything goes row by row, in flat memory. A file that is
 written appears under its name when it is whole. Parquet and its like need pyarrow, the extra `parquet`.
 """
@@ -19,7 +19,7 @@ import reprlib
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
+from torchmoji.files import columnar
 from torchmoji.files.atomic import atomic_path
 from torchmoji.machine import require
 
@@ -34,11 +35,16 @@ DELIMITED = (".csv", ".tsv")
 TEXT_FORMATS = (".txt", *DELIMITED, ".jsonl", ".ndjson", ".json")
 """Endings that may have one of `COMPRESSIONS` behind them."""
 COMPRESSIONS = (".gz", ".bz2", ".zst")
-PACKED = (".xz", ".zip", ".7z", ".rar", ".lz4", ".tar", ".tgz")  # which are not read
-_COLUMNAR = {".parquet": "parquet", ".arrow": "ipc", ".feather": "ipc", ".orc": "orc"}
-READABLE = (*TEXT_FORMATS, *_COLUMNAR)
+READABLE = (*TEXT_FORMATS, *columnar.KINDS)
 WRITABLE = (".csv", ".tsv", ".jsonl", ".parquet", ".npy")
-SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+_SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+_PACKED = (".xz", ".zip", ".7z", ".rar", ".lz4", ".tar", ".tgz")
+NOT_READ = {
+    ".orc": "which does not say how large it is unpacked: write it as Parquet",
+    **dict.fromkeys(_SPREADSHEETS, "a spreadsheet: save it as CSV (in Excel: Save As, 'CSV UTF-8')"),
+    **dict.fromkeys(_PACKED, "which is packed: unpack it, or pack it as .gz, .bz2 or .zst"),
+}
+"""Endings of tables that are not read, and why."""
 DEFAULT_COLUMN = "text"
 LONGEST_LINE = 1 << 20
 """Characters of a line, or of a JSON array's element: a file without line breaks must not fill the memory."""
@@ -46,14 +52,8 @@ LONGEST_LINE = 1 << 20
 _USUAL_COLUMNS = (DEFAULT_COLUMN, "tweet", "message", "comment", "sentence", "review", "content")
 SAVE_AS_UTF_8 = "save the file as UTF-8, in Excel as 'CSV UTF-8'"
 _OTHER_ENCODING = f"{SAVE_AS_UTF_8}, or name its encoding with --encoding"
-_AS_CSV = "save it as CSV (in Excel: Save As, 'CSV UTF-8')"
 _NAME_A_COLUMN = "name one of these"
 _ROWS_AT_ONCE = 4096
-_MOST_AT_ONCE = 1 << 26
-_LARGEST_COLUMN = 1 << 30  # bytes of a column in a row group, as a Parquet file declares them
-_LARGEST_ROW = 1 << 28  # bytes of a row of Parquet and its like as Python's values
-_OBJECT = 56  # bytes of a small value of Python, and its place in a list
-_UNREAD = ("list_view", "run_end_encoded", "union")
 _BLOCK = 1 << 16
 _BLANKS = re.compile(r"\s*")
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -127,7 +127,7 @@ class Table:
     @property
     def has_header(self) -> bool:
         """Whether every row has the same columns, named before the first."""
-        return self.kind in (*DELIMITED, *_COLUMNAR)
+        return self.kind in (*DELIMITED, *columnar.KINDS)
 
     def texts(
         self, column: str | None = None, next_step: str = _NAME_A_COLUMN
@@ -250,16 +250,14 @@ def open_table(
     """
     name = name or os.fspath(path)
     kind = {".ndjson": ".jsonl"}.get(ending(path), ending(path))
-    if kind in SPREADSHEETS:
-        raise ValueError(f"cannot read {name}, a spreadsheet: {_AS_CSV}")
-    if kind in PACKED:
-        raise ValueError(f"cannot read {name}, packed as {kind}: unpack it, or pack it as .gz, .bz2 or .zst")
+    if kind in NOT_READ:
+        raise ValueError(f"cannot read {name}, {NOT_READ[kind]}")
     if filesystem is None and Path(path).is_dir():
         raise IsADirectoryError(f"{name} is a folder: name a file in it")
     if filesystem is None and not Path(path).exists():  # a pipe is no file, but can be read
         raise FileNotFoundError(f"there is no file {name}: check the path")
-    if kind in _COLUMNAR:
-        columns, rows = _columnar(path, name, kind, only, filesystem)
+    if kind in columnar.KINDS:
+        columns, rows = columnar.read_columns(path, name, kind, only, filesystem)
         yield Table(name, kind, columns, rows, report=report)
         return
     with closing(_read(path, name, encoding, largest, filesystem, report, other_encoding)) as pieces:
@@ -560,222 +558,6 @@ def _array_rows(pieces: Iterator[str], line: int, report: Report) -> Iterator[Nu
         report(line, "goes on after the JSON array: write one array, or an object a line")
 
 
-# --- Parquet, Arrow and ORC
-
-
-def _columnar(
-    path: str | os.PathLike[str], name: str, kind: str, only: Collection[str], filesystem: Any
-) -> tuple[list[str], Iterator[NumberedRow]]:
-    """The columns of a file, and its rows with those of them that are in `only`."""
-    require("pyarrow", "parquet", "Parquet")
-    from pyarrow import dataset, fs, ipc, parquet
-
-    filesystem = fs.LocalFileSystem() if filesystem is None else filesystem
-
-    def told(step: Callable[[], Any]) -> Any:
-        """What a step gives; of a damaged file pyarrow raises nearly anything."""
-        try:
-            return step()
-        except Exception as error:
-            if getattr(error, "errno", None) or isinstance(error, _TooLarge):
-                raise
-            if isinstance(error, MemoryError):
-                raise _TooLarge(f"{name} does not fit into memory: write it in smaller batches") from error
-            reason = f"is damaged or no {kind[1:]} file ({(str(error).splitlines() or [''])[0]:.200})"
-            raise ValueError(f"{name} {reason}: get it again") from error
-
-    def opened() -> tuple[Any, Any]:
-        if kind == ".parquet":
-            file = parquet.ParquetFile(path, filesystem=filesystem)
-            return file, file.schema_arrow
-        if kind == ".orc":
-            orc = dataset.dataset(os.fspath(path), format="orc", filesystem=filesystem)
-            return orc, orc.schema
-        raw = _opened(path, filesystem)
-        return raw, ipc.open_file(raw).schema
-
-    source, schema = told(opened)
-    names = [column for column in schema.names if not only or column.strip() in only]
-    for field in schema:
-        if field.name in names and any(unusual in str(field.type) for unusual in _UNREAD):
-            raise ValueError(
-                f"{name}: the column {field.name!r:.60} is of the type {field.type!s:.60}, which is not "
-                "read: write texts, numbers or lists"
-            )
-
-    def batches() -> Iterator[Any]:
-        if kind == ".parquet":  # row groups of a data set would be unpacked as a whole
-            rows, coded = _rows_at_once(path, name, names, filesystem)
-            file = parquet.ParquetFile(path, filesystem=filesystem, read_dictionary=coded)
-            return iter(file.iter_batches(rows, columns=names))
-        if kind == ".orc":
-            options = {"batch_readahead": 1, "fragment_readahead": 1}
-            return iter(source.scanner(columns=names, batch_size=_ROWS_AT_ONCE // 4, **options).to_batches())
-        wanted = [number for number, column in enumerate(schema.names) if column in names]
-        file = ipc.open_file(source, options=ipc.IpcReadOptions(included_fields=wanted))
-        return map(file.get_batch, range(file.num_record_batches))
-
-    def rows() -> Iterator[NumberedRow]:
-        remaining = told(batches)
-        line = 0
-        while (batch := told(lambda: next(remaining, None))) is not None:
-            if kind != ".parquet":  # what is in memory as it was in the file can point anywhere
-                told(partial(batch.validate, full=True))
-            for start in range(0, len(batch), _ROWS_AT_ONCE):
-                for part in _parts(batch.slice(start, _ROWS_AT_ONCE), name, line):
-                    for row in told(part.to_pylist):
-                        line += 1
-                        yield line, row
-
-    return list(schema.names), rows()
-
-
-def _opened(path: str | os.PathLike[str], filesystem: Any) -> Any:
-    """A file that is open for reading, on a file system of pyarrow or of fsspec."""
-    from pyarrow import fs
-
-    is_arrow = isinstance(filesystem, fs.FileSystem)
-    return (filesystem.open_input_file if is_arrow else filesystem.open)(os.fspath(path))
-
-
-class _TooLarge(ValueError):
-    """A file that is whole, but would fill the memory."""
-
-
-def _rows_at_once(
-    path: str | os.PathLike[str], name: str, names: Sequence[str], filesystem: Any
-) -> tuple[int, list[str]]:
-    """So many rows of a Parquet file that they fit into `_MOST_AT_ONCE` bytes, and columns to leave coded.
-
-    A text that stands in the file once, in a column's dictionary, can be that of each row, and in lists of
-    many members of a row.
-    """
-    from pyarrow import parquet
-
-    longest, most, coded = 1, 0, set[str]()
-    starts = tuple(f"{name}." for name in names)
-    _check_metadata(path, starts, filesystem)
-    with parquet.ParquetFile(path, filesystem=filesystem) as file:
-        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-    columns, nested = [], 1.0
-    for group in groups:
-        wanted = [group.column(number) for number in range(group.num_columns)]
-        wanted = [column for column in wanted if f"{column.path_in_schema}.".startswith(starts)]
-        if (size := sum(column.total_uncompressed_size for column in wanted)) > _LARGEST_COLUMN:
-            raise _TooLarge(f"{name} has a row group of {size} bytes: write it with smaller ones")
-        columns += wanted
-        nested = max([nested, *(column.num_values / max(group.num_rows, 1) for column in wanted)])
-    for column in columns:
-        size = column.total_uncompressed_size
-        longest = max(longest, size // max(column.num_values, 1))
-        most = max(most, column.num_values)
-    texts = {c.path_in_schema for c in columns if c.physical_type == "BYTE_ARRAY" and c.has_dictionary_page}
-    with parquet.ParquetFile(path, filesystem=filesystem, read_dictionary=[*texts]) as file:
-        for number, group in enumerate(groups if texts else ()):
-            for column in next(file.iter_batches(1, [number], [*texts])).columns if group.num_rows else ():
-                longest = max(longest, _longest(column))
-    if longest * most > _LARGEST_COLUMN:
-        coded = {path for path in texts if "." in path}
-    return max(1, min(_ROWS_AT_ONCE, int(_MOST_AT_ONCE / longest / nested))), [*coded]
-
-
-class _FooterRead(Exception):
-    """What is to be read comes after the metadata."""
-
-
-class _Footer(io.RawIOBase):
-    """A file that can be read until `is_read`."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self.is_read = False
-
-    def read(self, size: int = -1) -> bytes:
-        if self.is_read:
-            raise _FooterRead
-        data: bytes = self._file.read(size)
-        return data
-
-    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        self._file.seek(place, whence)
-        return self.tell()
-
-    def tell(self) -> int:
-        return int(self._file.tell())
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-
-def _check_metadata(path: str | os.PathLike[str], starts: tuple[str, ...], filesystem: Any) -> None:
-    """Let pyarrow look at what a Parquet file says of columns, as it does before it reads one of these.
-
-    There a damaged file is an error. Where Python asks for it (`RowGroupMetaData.column` of pyarrow 26), its
-    exception in C++ ends the process.
-    """
-    from pyarrow import PythonFile, parquet
-
-    with _opened(path, filesystem) as raw:
-        footer = _Footer(raw)
-        file = parquet.ParquetFile(PythonFile(footer, "r"))
-        footer.is_read = True
-        paths = [file.schema.column(number).path for number in range(file.metadata.num_columns)]
-        wanted = [path for path in paths if f"{path}.".startswith(starts)]
-        for group in range(file.metadata.num_row_groups):
-            for column in wanted:
-                with suppress(_FooterRead):
-                    next(file.iter_batches(1, [group], [column], use_threads=False), None)
-
-
-def _longest(array: Any) -> int:
-    """The bytes of the longest text in an array's dictionary."""
-    from pyarrow import compute, types
-
-    kind = array.type
-    if types.is_nested(kind):
-        children = [array.keys, array.items] if types.is_map(kind) else array.flatten()
-        return max(map(_longest, children if isinstance(children, list) else [children]), default=0)
-    if not types.is_dictionary(kind):
-        return 0
-    try:
-        return compute.max(compute.binary_length(array.dictionary)).as_py() or 0
-    except NotImplementedError:  # no texts
-        return array.dictionary.nbytes
-
-
-def _parts(batch: Any, name: str, line: int) -> Iterator[Any]:
-    """A batch, or pieces of it whose values take `_MOST_AT_ONCE` bytes at most, each on its own."""
-    size = sum(map(_size, batch.columns))
-    if len(batch) == 1 and size > _LARGEST_ROW:
-        raise _TooLarge(f"{name}, line {line + 1}, has more than {_LARGEST_ROW} bytes: leave it out")
-    if len(batch) == 1 or size <= _MOST_AT_ONCE:
-        yield batch
-    else:
-        half = len(batch) // 2
-        yield from _parts(batch.slice(0, half), name, line)
-        yield from _parts(batch.slice(half), name, line + half)
-
-
-def _size(array: Any) -> int:
-    """The bytes that the values of an array take as Python's, at most."""
-    from pyarrow import types
-
-    kind = array.type
-    if types.is_dictionary(kind):
-        return len(array) * (_longest(array) + _OBJECT)
-    if types.is_map(kind) or types.is_nested(kind):
-        children = [array.keys, array.items] if types.is_map(kind) else array.flatten()
-        children = children if isinstance(children, list) else [children]
-        return len(array) * _OBJECT + sum(map(_size, children))
-    if str(kind) in ("string_view", "binary_view"):  # several can be of the same bytes
-        views = np.frombuffer(array.buffers()[1], "<i4")[::4][array.offset : array.offset + len(array)]
-        return int(views.sum(dtype=np.int64)) + len(array) * _OBJECT
-    return int(array.nbytes) + len(array) * _OBJECT
-
-
 # --- writing ------------------------------------------------------------------------------------------------
 
 
@@ -792,7 +574,7 @@ def check_writable(path: str | os.PathLike[str], has_numbers: bool) -> None:
     """
     endings = [known for known in WRITABLE if has_numbers or known != ".npy"]
     if ending(path) not in endings or compression(path):
-        excel = "; Excel opens .csv" if ending(path) in SPREADSHEETS else ""
+        excel = "; Excel opens .csv" if ending(path) in _SPREADSHEETS else ""
         raise ValueError(
             f"cannot write {os.fspath(path)}: its ending must be one of {', '.join(endings)}{excel}"
         )

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from torchmoji.files.tables import DELIMITED, PACKED, READABLE, SPREADSHEETS, Table, ending, open_table
+from torchmoji.files.tables import DELIMITED, NOT_READ, READABLE, Table, ending, open_table
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ def read_labelled_texts(
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
-    if ending(path) not in (*_TABLES, *SPREADSHEETS, *PACKED):  # the latter are refused as tables
+    if ending(path) not in (*_TABLES, *NOT_READ):  # the latter are refused as tables
         data = _read_pickle(path)
     else:
         names = (text_column, label_column)
