@@ -15,7 +15,7 @@ from torchmoji.cli import texts as texts_module
 from torchmoji.cli.main import main
 from torchmoji.cli.texts import _arriving_texts
 from torchmoji.emojis import EMOJIS, EMOTIONS, shown
-from torchmoji.files.tables import as_json
+from torchmoji.files.tables import as_json, open_table
 
 TEXTS = ["a day", "", "not a day"]
 COMMANDS = ["emojize", "score", "emotions", "attention", "explain", "encode"]
@@ -59,6 +59,20 @@ def test_rows_hold_what_the_pipeline_gives(tiny_folder, pipeline, capsys):
     assert words == [("a", 0, 1), ("day", 3, 6)]
     changes = [effect.change for effect in pipeline.explain("A  day").words]
     assert [word["change"] for word in rows["explain"]["words"]] == pytest.approx(changes, **near)
+
+
+@pytest.mark.parametrize(
+    ("command", "names"), [("emojize", ["emoji_1_", "probability_1"]), ("encode", ["features"])]
+)
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+def test_a_table_without_rows_has_the_columns_of_its_results(tiny_folder, tmp_path, kind, command, names):
+    source, target = tmp_path / "none.csv", tmp_path / f"out.{kind}"
+    source.write_text("n,text,emoji_1\n")
+    options = ["--top-k", "1", "--workers", "2"] if command == "emojize" else []
+    arguments = [command, source, "--out", target, "--model", tiny_folder, "--quiet", *options]
+    assert main([*map(str, arguments)]) == 0
+    with open_table(target) as table:
+        assert (table.columns, list(table)) == (["n", "text", "emoji_1", *names], [])
 
 
 @pytest.mark.parametrize("command", COMMANDS)

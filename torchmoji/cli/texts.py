@@ -11,7 +11,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
-from itertools import chain, tee
+from itertools import chain, islice, tee
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -224,12 +224,12 @@ def _run_texts(options: argparse.Namespace) -> None:
     pipeline = load_pipeline(options)
     for source, target in jobs:
         with ExitStack() as files:
-            windows = _windows(source, options, files)
+            windows, columns = _windows(source, options, files)
             bar = _bar(source, options)
             if target is None:
                 _print(bar(_answers(pipeline, windows, options)), options)
             else:
-                _write(pipeline, windows, source, target, options, bar)
+                _write(pipeline, windows, source, target, columns, options, bar)
 
 
 def _answers(
@@ -295,6 +295,7 @@ def _write(
     windows: Iterable[Iterable[Item]],
     source: str | None,
     target: Path,
+    columns: list[str],
     options: argparse.Namespace,
     bar: Callable[..., Any],
 ) -> None:
@@ -317,11 +318,25 @@ def _write(
             if is_array:
                 file.write_arrays(bar(features(left), initial=file.done))
             else:
-                file.write_rows(bar(_merged(_answers(pipeline, [left], options)), initial=file.done))
+                rows, names = _rows_and_names(pipeline, [left], columns, options)
+                file.write_rows(bar(rows, initial=file.done), names)
     elif is_array:
         write_npy(bar(features(chain.from_iterable(windows))), pipeline.engine.nb_features, target)
     else:
-        write_rows(bar(_merged(_answers(pipeline, windows, options))), target)
+        rows, names = _rows_and_names(pipeline, windows, columns, options)
+        write_rows(bar(rows), target, names)
+
+
+def _rows_and_names(
+    pipeline: MojiPipeline, windows: Iterable[Iterable[Item]], columns: list[str], options: argparse.Namespace
+) -> tuple[Iterator[Result], list[str]]:
+    """Rows with all their columns, and if there are none the names of the columns."""
+    rows = _merged(_answers(pipeline, windows, options))
+    first = list(islice(rows, 1))
+    if not first:
+        here = argparse.Namespace(**vars(options) | {"workers": None})
+        columns += [unused_name(name, columns) for name in next(options.results(pipeline, iter([""]), here))]
+    return chain(first, rows), columns
 
 
 def _how_to_go_on(options: argparse.Namespace) -> str:
@@ -431,17 +446,23 @@ def _sources(options: argparse.Namespace) -> list[str]:
     return files or options.input
 
 
-def _windows(source: str | None, options: argparse.Namespace, files: ExitStack) -> Iterable[Iterable[Item]]:
-    """The texts: of standard input as they come, of a file, the command line or for workers in one window."""
+def _windows(
+    source: str | None, options: argparse.Namespace, files: ExitStack
+) -> tuple[Iterable[Iterable[Item]], list[str]]:
+    """The texts, and their columns.
+
+    Texts of standard input come as they arrive, of a file, the command line or for workers in one window.
+    """
     if source is None and options.texts == ["-"]:
         arriving = (
             [(text, {DEFAULT_COLUMN: text}) for text in lines] for lines in _arriving_texts(options.encoding)
         )
-        return [chain.from_iterable(arriving)] if options.workers else arriving
+        return [chain.from_iterable(arriving)] if options.workers else arriving, [DEFAULT_COLUMN]
     if source is None:
-        return [[(text, {DEFAULT_COLUMN: text}) for text in options.texts]]
+        return [[(text, {DEFAULT_COLUMN: text}) for text in options.texts]], [DEFAULT_COLUMN]
     table = files.enter_context(open_table(source, encoding=options.encoding))
-    return [table.texts(options.text_column or DEFAULT_COLUMN, _NAME_ONE)]
+    columns = table.columns or [DEFAULT_COLUMN]
+    return [table.texts(options.text_column or DEFAULT_COLUMN, _NAME_ONE)], columns
 
 
 def _arriving_texts(encoding: str | None = None) -> Iterator[list[str]]:

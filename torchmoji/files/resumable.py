@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 
 from torchmoji.files.atomic import atomic_write_text, locked, naming_full_disk, read_json, sha256
-from torchmoji.files.tables import DELIMITED, Row, ending, npy_header, to_lines
+from torchmoji.files.tables import DELIMITED, Row, ending, header, npy_header, to_lines
 
 T = TypeVar("T")
 
@@ -164,10 +164,12 @@ class PartialFile:
         """Write rows (columns,) to an `.npy` file."""
         self._write(np.ascontiguousarray(row, dtype=self._dtype).tobytes() for row in rows)
 
-    def write_rows(self, rows: Iterable[Row]) -> None:
-        """Write rows of a table."""
+    def write_rows(self, rows: Iterable[Row], columns: Sequence[str] = ()) -> None:
+        """Write rows of a table; `columns` are those of one without rows."""
         lines = to_lines(rows, self._kind, self._header)
         self._write(line.encode("utf-8", "backslashreplace") for line in lines)
+        if not self.done:
+            self._append(header(columns, self._kind).encode())
 
     def _write(self, rows: Iterable[bytes]) -> None:
         with naming_full_disk(self._data):

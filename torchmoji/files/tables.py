@@ -589,12 +589,13 @@ def unused_name(name: str, taken: Collection[str]) -> str:
     return name
 
 
-def write_rows(rows: Iterable[Row], path: str | os.PathLike[str]) -> int:
+def write_rows(rows: Iterable[Row], path: str | os.PathLike[str], columns: Sequence[str] = ()) -> int:
     """Write rows with the same columns; the first says which. JSON lines may have any.
 
     Args:
         rows: Column -> value. Lists are written as JSON in CSV.
         path: With one of the endings `WRITABLE` but `.npy`.
+        columns: Of a table without rows.
 
     Returns:
         How many rows there were.
@@ -604,10 +605,12 @@ def write_rows(rows: Iterable[Row], path: str | os.PathLike[str]) -> int:
     """
     with atomic_path(path) as temporary:
         if ending(path) == ".parquet":
-            return _write_parquet(rows, temporary)
+            return _write_parquet(rows, temporary, columns)
         # half a character, which JSON can hold as \ud83d and UTF-8 cannot, goes back escaped
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            return write_lines(rows, file, ending(path))
+            number = write_lines(rows, file, ending(path))
+            file.write("" if number else header(columns, ending(path)))
+            return number
 
 
 def write_lines(rows: Iterable[Row], file: IO[str], kind: str, flush: bool = False) -> int:
@@ -626,17 +629,25 @@ def to_lines(rows: Iterable[Row], kind: str, columns: Sequence[str] | None = Non
     `columns` are those of a header that is there already; without them the first row gives the header, which
     stands before that row's line.
     """
-    delimiter = "\t" if kind == ".tsv" else ","
     for number, row in enumerate(rows, start=1):
         if kind == ".jsonl":
             yield as_json(row) + "\n"
             continue
-        header = ""
+        names = ""
         if columns is None:
             columns = list(row)
-            header = csv_line(columns, delimiter)
+            names = header(columns, kind)
         _check_columns(row, columns, number)
-        yield header + csv_line((row.get(name) for name in columns), delimiter)
+        yield names + csv_line((row.get(name) for name in columns), _delimiter(kind))
+
+
+def header(columns: Sequence[str], kind: str) -> str:
+    """The line with the names of the columns; "" of JSON lines, and where there are none."""
+    return csv_line(columns, _delimiter(kind)) if kind in DELIMITED and columns else ""
+
+
+def _delimiter(kind: str) -> str:
+    return "\t" if kind == ".tsv" else ","
 
 
 def _check_columns(row: Row, columns: Sequence[str], number: int) -> None:
@@ -677,12 +688,12 @@ def csv_line(values: Iterable[Any], delimiter: str = ",") -> str:
     return buffer.getvalue()[:-2] + "\n"
 
 
-def _write_parquet(rows: Iterable[Row], path: Path) -> int:
+def _write_parquet(rows: Iterable[Row], path: Path, columns: Sequence[str]) -> int:
     pyarrow = require("pyarrow", "parquet", "Parquet")
     parquet = require("pyarrow.parquet", "parquet", "Parquet")
-    remaining, writer, number, columns = iter(rows), None, 0, list[str]()
+    remaining, writer, number = iter(rows), None, 0
     while batch := list(islice(remaining, _ROWS_AT_ONCE)):
-        columns = columns or list(batch[0])
+        columns = columns if number else list(batch[0])
         for place, row in enumerate(batch, start=number + 1):
             _check_columns(row, columns, place)
         try:
@@ -706,7 +717,7 @@ def _write_parquet(rows: Iterable[Row], path: Path) -> int:
             ) from error
         number += len(batch)
     if writer is None:
-        parquet.write_table(pyarrow.table({}), path)
+        parquet.write_table(pyarrow.table({name: pyarrow.nulls(0) for name in columns}), path)
     else:
         writer.close()
     return number
