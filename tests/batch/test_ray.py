@@ -92,6 +92,32 @@ def test_a_killed_worker_costs_a_retry_and_no_row(job):
     assert sorted(os.listdir(folder)) == [MANIFEST, *sorted(entry["name"] for entry in entries(folder))]
 
 
+BUSY = """
+import logging, sys, threading
+import ray
+from torchmoji.batch import BatchEncoder, encode_files
+logging.basicConfig(stream=sys.stdout)
+ray.init(num_cpus=2, logging_level="ERROR", log_to_driver=False)
+class Other:
+    def is_there(self): return True
+other = ray.remote(num_cpus=2)(Other).remote()
+ray.get(other.is_there.remote())
+threading.Timer(5, ray.kill, [other]).start()
+print(encode_files(sys.argv[1], sys.argv[2], BatchEncoder(sys.argv[3]), workers=2, engine="ray"))
+"""
+
+
+@pytest.mark.nightly
+def test_a_busy_cluster_is_told_and_waited_for(tmp_path, tiny_folder):
+    (tmp_path / "texts.txt").write_text("a day\nnot a day\n")
+    command = [sys.executable, "-c", BUSY, tmp_path / "texts.txt", tmp_path / "ray", tiny_folder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    warning, report = done.stdout.splitlines()
+    assert "0 of the 2 CPUs that the workers need are free: the job waits for others" in warning
+    assert report.startswith("2 rows in, 2 rows out"), done.stderr
+
+
 @pytest.mark.nightly
 def test_a_machine_that_is_too_small_is_told(job):
     process, _ = job(parts=300, workers=200)

@@ -21,6 +21,7 @@ _QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+_logger = logging.getLogger(__name__)
 _LEVELS = {"ray": "ERROR", "ray.data": "WARNING", "ray.data._internal.progress": "ERROR"}
 
 
@@ -56,6 +57,12 @@ def run(writer: PartWriter, workers: int | None, address: str | None, gpus: int)
             stack.callback(ray.shutdown)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         workers, threads = pool_size(nodes, workers, writer.encoder.threads, gpus, writer.parts)
+        free = int(ray.available_resources().get("CPU", 0))
+        if free < workers * threads:
+            _logger.warning(
+                "%d of the %d CPUs that the workers need are free: the job waits for others on the cluster",
+                *(free, workers * threads),
+            )
         device = writer.encoder.device or ("cuda" if gpus else None)
         writer.encoder = replace(writer.encoder, threads=threads, device=device)
         context = data.DataContext.get_current().copy()
