@@ -3,12 +3,13 @@
 import argparse
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from torchmoji import __version__
 from torchmoji.balancing import FACTS
-from torchmoji.cli.arguments import Compute, add_compute, add_force, new_output, note, positive, show_bar
+from torchmoji.cli.arguments import Compute, add_compute, add_force, add_options, new_output, note, show_bar
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import original_weights_installed
 from torchmoji.onnx.model import OUTPUTS, export
@@ -18,13 +19,8 @@ from torchmoji.server import Settings, serve
 from torchmoji.weights.folder import find
 
 _ONNX_ENDING = ".onnx"
-_LIMITS = {
-    "max_texts": "texts of a request",
-    "max_characters": "characters of a text",
-    "max_waiting": "texts that wait for the model",
-    "max_rows": "rows of a file",
-}
-"""Fields of `Settings` that are options -> what of."""
+_LIMITS = ("max_texts", "max_characters", "max_waiting", "max_rows")
+"""Fields of the server's settings that are options."""
 
 
 def add_model_options(command: Any) -> None:
@@ -141,12 +137,7 @@ def _add_server_options(command: Any) -> None:
         *("--allow-origin",), action="append", default=[], metavar="SITE",
         help="a site whose pages may ask, such as https://example.org; several times",
     )  # fmt: skip
-    for name, what in _LIMITS.items():
-        default = "default: %(default)s"
-        group.add_argument(
-            f"--{name.replace('_', '-')}", type=positive, default=getattr(Settings, name), metavar="N",
-            help=f"{what}, at most ({default})",
-        )  # fmt: skip
+    add_options(group, Settings, {entry.name for entry in fields(Settings)}.difference(_LIMITS))
     command.set_defaults(run=_serve)
 
 
