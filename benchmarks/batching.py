@@ -21,7 +21,7 @@ from encode import read_ids
 from torchmoji import model_def
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH
-from torchmoji.machine import processor, versions
+from torchmoji.runtime.machine import processor, versions
 
 ROWS = (32, 64, 128, 256, 512)
 TOKENS = (1024, 2048, 4096, 8192)

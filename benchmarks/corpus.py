@@ -30,7 +30,7 @@ from benchmarks.report import write_report
 from torchmoji.cli.arguments import make_parser, positive
 from torchmoji.corpus import CorpusSettings, build_corpus
 from torchmoji.emojis import EMOJIS
-from torchmoji.machine import processor, versions
+from torchmoji.runtime.machine import processor, versions
 
 MB = 1e6
 _KB = 1024

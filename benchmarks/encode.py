@@ -37,14 +37,15 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from benchmarks.report import write_report
-from torchmoji import MojiPipeline, products
+from torchmoji import MojiPipeline
 from torchmoji.batching import batches_by_length
 from torchmoji.cli.arguments import positive
 from torchmoji.create_vocab import load_vocabulary, rows_of_embedding
 from torchmoji.global_variables import VOCAB_PATH
-from torchmoji.machine import processor, versions
 from torchmoji.model_def import TorchMoji
 from torchmoji.onnx import OnnxModel, export
+from torchmoji.runtime import products
+from torchmoji.runtime.machine import processor, versions
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 
 MFLOP_A_TOKEN = 18.9

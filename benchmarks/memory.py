@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from torchmoji.batching import stream_rows
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH
-from torchmoji.machine import processor, versions
+from torchmoji.runtime.machine import processor, versions
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 
 MB = 1e6

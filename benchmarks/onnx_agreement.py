@@ -30,9 +30,9 @@ from torchmoji.corpus.reading import read_corpus_texts
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.emojis import EMOJIS
 from torchmoji.global_variables import PRETRAINED_PATH, VOCAB_PATH
-from torchmoji.machine import processor, versions
 from torchmoji.model_def import torchmoji_emojis, torchmoji_feature_encoding
 from torchmoji.onnx import OnnxModel, serialize
+from torchmoji.runtime.machine import processor, versions
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.weights import load_state_dict
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.report import write_report
 from torchmoji.files.tables import read_texts, write_npy, write_rows
-from torchmoji.machine import processor, versions
+from torchmoji.runtime.machine import processor, versions
 
 HOW = ("plain", "processes-1", "processes-2", "ray-1", "ray-2")
 SHARDS = 20

@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from torchmoji import MojiPipeline
-from torchmoji.machine import processor, versions
+from torchmoji.runtime.machine import processor, versions
 from torchmoji.server.reading import EXAMPLES
 
 ENDPOINTS = {

@@ -28,7 +28,7 @@ from benchmarks.report import write_report
 from torchmoji.cli.arguments import make_parser, not_negative, positive
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import VOCAB_PATH
-from torchmoji.machine import processor, versions
+from torchmoji.runtime.machine import processor, versions
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.tokenizer import tokenize
 

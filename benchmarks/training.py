@@ -31,8 +31,8 @@ from torchmoji import finetuning
 from torchmoji.create_vocab import load_vocabulary, rows_of_embedding
 from torchmoji.finetuning import finetune
 from torchmoji.lstm import LSTMCell, LSTMHardSigmoid
-from torchmoji.machine import processor, versions
 from torchmoji.model_def import TorchMoji, torchmoji_transfer
+from torchmoji.runtime.machine import processor, versions
 from torchmoji.training.metrics import calc_loss
 from torchmoji.training.optimizer import EMBED_L2, clip_gradients, method_optimizer
 

@@ -20,9 +20,9 @@ import torchmoji
 from benchmarks.report import write_report
 from torchmoji.files import atomic_write_text
 from torchmoji.global_variables import FINETUNING_METHODS, PRETRAINED_PATH, VOCAB_PATH
-from torchmoji.machine import processor, versions
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
 from torchmoji.pretraining.distributed import device_name
+from torchmoji.runtime.machine import processor, versions
 from torchmoji.training.optimizer import EMBED_L2, PRETRAINED_LEARNING_RATE
 
 EXTENDING_METHODS = ("full", "chain-thaw")

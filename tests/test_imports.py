@@ -66,11 +66,11 @@ def test_version_is_that_of_the_package_metadata(repository):
 # --- directions ---------------------------------------------------------------------------------------------
 
 LEVELS = [
-    "lazy global_variables machine options workers",
+    "global_variables runtime",
     "files",
     "emojis emoticons tokenizer filter_utils filter_input word_generator create_vocab shipped "
     "sentence_tokenizer balancing",
-    "products batching lstm recurrence attlayer model_def weights",
+    "batching lstm recurrence attlayer model_def weights",
     "onnx training corpus",
     "pipeline finetuning class_avg_finetuning pretraining",
     "batch estimator plot server",

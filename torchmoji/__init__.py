@@ -9,7 +9,7 @@ torch nor scikit-learn.
 import sys
 from typing import TYPE_CHECKING
 
-from torchmoji.lazy import MovedModules, lazy_names
+from torchmoji.runtime.lazy import MovedModules, lazy_names
 
 if TYPE_CHECKING:
     from torchmoji.emojis import EMOJIS

@@ -33,10 +33,10 @@ from torchmoji.emoticons import fold_signs
 from torchmoji.files.atomic import read_json
 from torchmoji.global_variables import FINETUNING_METHODS
 from torchmoji.model_def import EMBED_DROPOUT_RATE, TorchMoji, torchmoji_transfer
-from torchmoji.options import checked_count
 from torchmoji.pipeline.engines import Backend, TorchEngine
 from torchmoji.pipeline.pipeline import LONGEST, MojiPipeline
-from torchmoji.products import checked_device
+from torchmoji.runtime.options import checked_count
+from torchmoji.runtime.products import checked_device
 from torchmoji.sentence_tokenizer import SentenceTokenizer, check_is_text
 from torchmoji.training.last_layer import on_features
 from torchmoji.training.loop import TrainingOptions, check_choice, seeded, train_by_method, training_session

@@ -27,7 +27,7 @@ from torchmoji.attlayer import Attention, is_plain
 from torchmoji.batching import run_by_length
 from torchmoji.global_variables import NB_TOKENS, UNKNOWN_ID
 from torchmoji.lstm import LSTMHardSigmoid, is_traced
-from torchmoji.products import settle_threads
+from torchmoji.runtime.products import settle_threads
 from torchmoji.shipped import note_weights
 from torchmoji.weights.formats import LAYERS, load_state_dict, model_sizes
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmoji.products import linear
+from torchmoji.runtime.products import linear
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import pytest
 from joblib import cpu_count
 from support.processes import children, is_running, needs_proc, wait_for
 
-from torchmoji import workers
 from torchmoji.cli.main import main
+from torchmoji.runtime import workers
 
 LINES = "".join(f"{'not ' * (number % 7)}a day\n\n" for number in range(1500))
 

@@ -53,7 +53,7 @@ def test_a_container_has_no_more_threads_than_its_share_of_time(four_cpus, share
 )
 def test_where_products_of_int8_may_overflow(monkeypatch, tmp_path, machine, info, expected):
     monkeypatch.setattr(onnx_session.platform, "machine", lambda: machine)
-    monkeypatch.setattr("torchmoji.machine._PROCESSOR_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("torchmoji.runtime.machine._PROCESSOR_INFO", tmp_path / "cpuinfo")
     if info is not None:
         (tmp_path / "cpuinfo").write_text(info)
     assert onnx_session._adds_in_16_bits() is expected

@@ -117,7 +117,7 @@ def test_the_engine_is_what_the_options_need_and_onnx_where_it_is_installed(
     tmp_path, monkeypatch, options, has_onnx, expected
 ):
     monkeypatch.setattr(engines, "find_spec", lambda name: has_onnx or None)
-    monkeypatch.setattr("torchmoji.products.has_fast_bfloat16", lambda device: True)
+    monkeypatch.setattr("torchmoji.runtime.products.has_fast_bfloat16", lambda device: True)
     small().save_pretrained(tmp_path)
     pipe = MojiPipeline.from_pretrained(tmp_path, **options)
     assert repr(pipe) == f"<MojiPipeline: {expected}, 64 classes, 33 words>"
@@ -490,7 +490,7 @@ def test_what_cannot_be_loaded_says_why(tmp_path, monkeypatch, name, options, er
 
 @pytest.mark.parametrize("is_fast", [True, False])
 def test_bfloat16_where_it_is_slow_is_warned_of(tmp_path, monkeypatch, caplog, is_fast):
-    monkeypatch.setattr("torchmoji.products.has_fast_bfloat16", lambda device: is_fast)
+    monkeypatch.setattr("torchmoji.runtime.products.has_fast_bfloat16", lambda device: is_fast)
     small().save_pretrained(tmp_path)
     MojiPipeline.from_pretrained(tmp_path, dtype="float32")
     assert not caplog.records

@@ -5,7 +5,7 @@ Nothing heavy is imported before a name is used.
 
 from typing import TYPE_CHECKING
 
-from torchmoji.lazy import lazy_names
+from torchmoji.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchmoji.batch.encoder import BatchEncoder

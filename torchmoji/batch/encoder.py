@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from torchmoji.emojis import EMOTIONS, alias, emotion_scores, shown
 from torchmoji.files.tables import DEFAULT_COLUMN, LONGEST_LINE, unused_name
-from torchmoji.options import checked_count
+from torchmoji.runtime.options import checked_count
 
 if TYPE_CHECKING:
     from torchmoji.pipeline.pipeline import MojiPipeline

@@ -19,8 +19,8 @@ from torchmoji import __version__
 from torchmoji.batch.encoder import ENGINES, BatchEncoder
 from torchmoji.files.atomic import LARGEST_JSON, locked
 from torchmoji.files.places import Place
-from torchmoji.machine import require
-from torchmoji.options import checked_count
+from torchmoji.runtime.machine import require
+from torchmoji.runtime.options import checked_count
 
 if TYPE_CHECKING:
     from torchmoji.batch.parts import Entry, PartWriter, Tick
@@ -175,7 +175,7 @@ def _entries(
 
 
 def _by_processes(writer: "PartWriter", workers: int) -> "Iterator[Entry]":
-    from torchmoji.workers import Workers
+    from torchmoji.runtime.workers import Workers
 
     with Workers(lambda: writer, min(workers, writer.parts), writer.encoder.threads) as pool:
         yield from pool.map(range(writer.parts))

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from torchmoji.batch.parts import Entry, PartWriter
-from torchmoji.machine import require
-from torchmoji.workers import answer_of, result_of
+from torchmoji.runtime.machine import require
+from torchmoji.runtime.workers import answer_of, result_of
 
 _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from torchmoji.options import T, documented, option
+from torchmoji.runtime.options import T, documented, option
 
 
 class Parser(argparse.ArgumentParser):
@@ -78,7 +78,7 @@ def add_options(command: Any, settings: Any, leave_out: Collection[str] = (), **
 
     Args:
         command: With these options.
-        settings: The class, see `torchmoji.options`.
+        settings: The class, see `torchmoji.runtime.options`.
         leave_out: Fields that are no options, or others.
         **arguments: As `add_argument` has them, for all.
     """

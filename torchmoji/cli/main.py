@@ -76,7 +76,7 @@ def _add(commands: Any, name: str, summary: str, description: str, examples: Seq
 
 
 def _complete(parser: Parser, shell: str) -> None:
-    from torchmoji.machine import require
+    from torchmoji.runtime.machine import require
 
     print(require("shtab", "completion", "completion in a shell").complete(parser, shell))
 

@@ -58,9 +58,9 @@ from torchmoji.files.atomic import atomic_write_text, locked, read_json, remove_
 from torchmoji.files.tables import is_utf_8
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import SPECIAL_TOKENS, UNKNOWN_ID, VOCABULARY_NAME
-from torchmoji.machine import require
-from torchmoji.options import checked_count
-from torchmoji.workers import Workers
+from torchmoji.runtime.machine import require
+from torchmoji.runtime.options import checked_count
+from torchmoji.runtime.workers import Workers
 
 __all__ = ["CorpusSettings", "build_corpus"]
 

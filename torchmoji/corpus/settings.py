@@ -13,7 +13,7 @@ from torchmoji.emojis import EMOJIS
 from torchmoji.filter_input import read_english
 from torchmoji.filter_utils import is_special_token
 from torchmoji.global_variables import NB_TOKENS, SPECIAL_TOKENS, VOCABULARY_NAME, default_model_directory
-from torchmoji.options import COUNT, SHARE, check_limits, documented, option
+from torchmoji.runtime.options import COUNT, SHARE, check_limits, documented, option
 from torchmoji.tokenizer import RE_MENTION
 from torchmoji.word_generator import every_word
 

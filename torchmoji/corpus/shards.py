@@ -21,7 +21,7 @@ from torchmoji.create_vocab import load_vocabulary, rows_of_embedding, spellings
 from torchmoji.files.atomic import atomic_path, read_json, sha256
 from torchmoji.files.columnar import unpacked_size
 from torchmoji.global_variables import VOCABULARY_NAME
-from torchmoji.machine import require
+from torchmoji.runtime.machine import require
 
 BATCH_ROWS = 1 << 16
 """Rows that are written, and found, together."""

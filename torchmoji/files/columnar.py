@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from torchmoji.machine import require
+from torchmoji.runtime.machine import require
 
 KINDS = (".parquet", ".arrow", ".feather")
 _ROWS_AT_ONCE = 4096

@@ -29,7 +29,7 @@ import numpy as np
 
 from torchmoji.files import columnar
 from torchmoji.files.atomic import atomic_path
-from torchmoji.machine import require
+from torchmoji.runtime.machine import require
 
 DELIMITED = (".csv", ".tsv")
 TEXT_FORMATS = (".txt", *DELIMITED, ".jsonl", ".ndjson", ".json")

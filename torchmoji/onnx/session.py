@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from torchmoji.machine import THREADS_SWITCH, cpuinfo, require
+from torchmoji.runtime.machine import THREADS_SWITCH, cpuinfo, require
 
 if TYPE_CHECKING:
     from torchmoji.onnx.graph import Content
@@ -37,7 +37,7 @@ def require_onnx(package: str) -> Any:
 def default_threads() -> int:
     """How many threads an engine uses by default: torch's where it is in use, else the process's CPUs.
 
-    In a worker of `torchmoji.workers` it is what the environment says.
+    In a worker of `torchmoji.runtime.workers` it is what the environment says.
     """
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "get_num_threads"):

@@ -80,7 +80,7 @@ class TorchEngine:
     """
 
     def __init__(self, model: "TorchMoji", multi_label: bool = False) -> None:
-        from torchmoji.products import settle_threads
+        from torchmoji.runtime.products import settle_threads
 
         settle_threads()
         self.model = model.eval()
@@ -97,7 +97,7 @@ class TorchEngine:
 
     def to(self, device: "str | torch.device") -> None:
         """See `Engine`."""
-        from torchmoji.products import checked_device
+        from torchmoji.runtime.products import checked_device
 
         self.model.to(checked_device(device))
 
@@ -167,7 +167,7 @@ def torch_engine(
     import torch
 
     from torchmoji.model_def import load_model
-    from torchmoji.products import checked_device, has_fast_bfloat16
+    from torchmoji.runtime.products import checked_device, has_fast_bfloat16
 
     dtype = getattr(torch, precision, None) if isinstance(precision, str) else precision
     if precision is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):

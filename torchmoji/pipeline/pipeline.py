@@ -39,8 +39,6 @@ from torchmoji.create_vocab import check_fits
 from torchmoji.emojis import alias, emotion_scores, shown, unnamed_classes
 from torchmoji.emoticons import fold_signs
 from torchmoji.global_variables import default_weights_file
-from torchmoji.machine import check_threads
-from torchmoji.options import checked_count
 from torchmoji.pipeline.engines import ENGINES, Backend, Engine, TorchEngine, chosen_backend, torch_engine
 from torchmoji.pipeline.results import (
     EmojiScore,
@@ -52,6 +50,8 @@ from torchmoji.pipeline.results import (
     WordEffect,
     word_attention,
 )
+from torchmoji.runtime.machine import check_threads
+from torchmoji.runtime.options import checked_count
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.shipped import note_pair, note_weights
 from torchmoji.weights import folder as pretrained
@@ -776,7 +776,7 @@ class MojiPipeline:
                 for window in windows:
                     yield run(window, cut)
                 return
-            from torchmoji.workers import Workers
+            from torchmoji.runtime.workers import Workers
 
             def load() -> Callable[[Sequence[str]], tuple[T, int, int]]:
                 def counted(window: Sequence[str]) -> tuple[T, int, int]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from torchmoji.emojis import EMOJIS, alias
-from torchmoji.machine import require
+from torchmoji.runtime.machine import require
 
 SHEET_NAME = "emojis.png"
 CELL = 96

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from torchmoji.emojis import Guess
-from torchmoji.machine import require
 from torchmoji.pipeline.results import EmojiScore
+from torchmoji.runtime.machine import require
 
 try:
     from matplotlib.axes import Axes

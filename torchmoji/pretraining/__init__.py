@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from torchmoji.lazy import lazy_names
+from torchmoji.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchmoji.pretraining.loss import save_embedding_targets, save_soft_targets

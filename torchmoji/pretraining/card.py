@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from torchmoji.machine import processor, versions
 from torchmoji.pretraining.scores import Scores
 from torchmoji.pretraining.settings import Settings
+from torchmoji.runtime.machine import processor, versions
 
 _SHOWN_CLASSES = 10
 _REASONS = {

@@ -14,7 +14,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from torchmoji.model_def import TorchMoji
-from torchmoji.products import checked_device
+from torchmoji.runtime.products import checked_device
 
 
 @dataclass(frozen=True)

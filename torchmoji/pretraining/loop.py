@@ -32,7 +32,7 @@ from torchmoji.pretraining.loss import PretrainingLoss
 from torchmoji.pretraining.progress import TrainingProgress, check_metrics, deferred_signals
 from torchmoji.pretraining.scores import score_emojis
 from torchmoji.pretraining.settings import PATHS, Settings, learning_rate
-from torchmoji.products import has_fast_bfloat16
+from torchmoji.runtime.products import has_fast_bfloat16
 from torchmoji.training.loop import seeded
 
 logger = logging.getLogger(__name__)

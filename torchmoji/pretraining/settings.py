@@ -4,7 +4,16 @@ import math
 import os
 from dataclasses import dataclass
 
-from torchmoji.options import COUNT, FINITE, NOT_NEGATIVE, POSITIVE, SHARE, check_limits, documented, option
+from torchmoji.runtime.options import (
+    COUNT,
+    FINITE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    check_limits,
+    documented,
+    option,
+)
 
 PATHS = ("word_vectors", "start_from", "soft_targets", "embedding_targets")
 """Settings that name files or folders."""

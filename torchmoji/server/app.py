@@ -269,7 +269,7 @@ class Application:
         app.post("/columns", tags=["torchMoji"])(self.columns)
         app.post("/file", tags=["torchMoji"])(self.file)
         for path, (name, kind) in _PAGE.items() if self.reader else ():
-            content = package_files("torchmoji.server").joinpath("page", name).read_bytes()
+            content = (package_files("torchmoji.server") / "page" / name).read_bytes()
             app.get(path, include_in_schema=False)(partial(_static, content, kind))
         self.paths = {getattr(route, "path", "") for route in app.routes}
 

@@ -28,7 +28,7 @@ from torchmoji.files.tables import (
     open_table,
     unused_name,
 )
-from torchmoji.machine import require
+from torchmoji.runtime.machine import require
 from torchmoji.server.settings import Settings
 
 ADMITTED = (*TEXT_FORMATS, ".parquet")

@@ -12,7 +12,7 @@ from torchmoji.emojis import EMOJIS, EMOTIONS, alias, emotion_scores
 from torchmoji.pipeline.pipeline import MojiPipeline
 from torchmoji.pipeline.results import EmojiScore, Result, word_attention
 
-_LINES = files("torchmoji.server").joinpath("page", "examples.txt").read_text("utf-8").splitlines()
+_LINES = (files("torchmoji.server") / "page" / "examples.txt").read_text("utf-8").splitlines()
 EXAMPLES = tuple(line for line in _LINES if line and not line.startswith("#"))
 """Sentences of everyday language, written for this project; a line with # is the topic of those below it."""
 NEAREST = 5

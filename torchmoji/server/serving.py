@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from torchmoji.machine import require
 from torchmoji.pipeline.pipeline import MojiPipeline
+from torchmoji.runtime.machine import require
 from torchmoji.server.settings import Settings
 
 if TYPE_CHECKING:

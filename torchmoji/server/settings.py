@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from reprlib import repr as short
 from typing import Any
 
-from torchmoji.options import COUNT, FINITE, NOT_NEGATIVE, POSITIVE, check_limits, documented, option
+from torchmoji.runtime.options import COUNT, FINITE, NOT_NEGATIVE, POSITIVE, check_limits, documented, option
 
 _SITE = re.compile(r"(http(?!.*:80$)|https(?!.*:443$))://([a-z\d._-]+|\[[a-f\d:.]+\])(:\d+)?|\*|null", re.A)
 """As browsers write it: in lower case, without the port that is the scheme's own."""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from torchmoji.lazy import lazy_names
+from torchmoji.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchmoji.training.datasets import LabelledTexts, read_labelled_texts

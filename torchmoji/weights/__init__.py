@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from torchmoji.lazy import lazy_names
+from torchmoji.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchmoji.weights.formats import FILE_ENDINGS, load_state_dict, save_quantized, save_state_dict

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from torchmoji.files.atomic import atomic_path, writing
-from torchmoji.machine import require
+from torchmoji.runtime.machine import require
 from torchmoji.weights.layers import LAYERS, ModelSizes, check_names, dimensions, model_sizes, read_sizes
 
 _MOST_NAMES = 100  # of layers or of a layer's weights; DeepMoji has fewer than ten

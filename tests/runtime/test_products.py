@@ -1,4 +1,4 @@
-"""torchmoji.products: products equal torch's whichever library computes them; the rule of the machine."""
+"""Products equal torch's whichever library computes them; the rule of the machine."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from torchmoji import products
+from torchmoji.runtime import products
 
 CAN_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 1e-1}
@@ -103,7 +103,7 @@ def test_amd_processors_prefer_onednn_where_torch_has_it_and_mkl(monkeypatch, ve
 
 
 def test_without_cpuinfo_the_platform_names_the_vendor(monkeypatch, tmp_path):
-    monkeypatch.setattr("torchmoji.machine._PROCESSOR_INFO", tmp_path / "missing")
+    monkeypatch.setattr("torchmoji.runtime.machine._PROCESSOR_INFO", tmp_path / "missing")
     monkeypatch.setattr(products.platform, "processor", lambda: "Intel64 Family 6, GenuineIntel")
     assert not products.prefers_onednn.__wrapped__()
 

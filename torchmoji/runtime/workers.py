@@ -27,8 +27,8 @@ from typing import IO, Any, Generic, TypeVar
 
 from joblib import cpu_count, wrap_non_picklable_objects
 
-from torchmoji.machine import THREADS_SWITCH, check_threads
-from torchmoji.options import checked_count
+from torchmoji.runtime.machine import THREADS_SWITCH, check_threads
+from torchmoji.runtime.options import checked_count
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -39,7 +39,7 @@ _AHEAD = 2  # items for each worker that are read before the first result of the
 _PROGRAM = (
     "import pickle, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from torchmoji.workers import serve; serve()"
+    "from torchmoji.runtime.workers import serve; serve()"
 )
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", THREADS_SWITCH)
 """Environment variables that say how many threads torch, NumPy and ONNX Runtime take."""

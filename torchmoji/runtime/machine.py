@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 THREADS_SWITCH = "TORCHMOJI_THREADS"
-"""Environment variable with the number of threads that `torchmoji.workers` gives its processes."""
+"""Environment variable with the number of threads that `torchmoji.runtime.workers` gives its processes."""
 MOST_THREADS = 1024
 """Of a call: more are a slip, and would take the machine."""
 

@@ -11,9 +11,9 @@ import pytest
 from support.processes import is_running, needs_proc, wait_for
 
 from torchmoji import MojiPipeline
-from torchmoji import workers as workers_module
 from torchmoji.batching import WINDOW
-from torchmoji.workers import ATTEMPTS, Workers
+from torchmoji.runtime import workers as workers_module
+from torchmoji.runtime.workers import ATTEMPTS, Workers
 
 TEXTS = ["a day", "", "not a day", "day day day a", "what", "a not " * 300] * (WINDOW // 4)
 
@@ -120,7 +120,7 @@ def test_numbers_of_workers(tiny, workers):
 
 PROGRAM = """
 import os, sys, time
-from torchmoji.workers import Workers
+from torchmoji.runtime.workers import Workers
 
 def load():  # of a program without a main guard
     return lambda item: time.sleep(item) or os.getpid()

@@ -1,0 +1,1 @@
+"""What the rest runs on: the machine and extras, processes, fast products, options, names that load late."""
