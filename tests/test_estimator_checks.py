@@ -128,7 +128,7 @@ def test_every_check_that_applies_passes(kind, expected, start):
     for result in results:
         by_status.setdefault(result["status"], set()).add(result["check_name"])
     assert by_status.get("failed", set()) == set()
-    assert by_status["skipped"] <= SKIPPED
+    assert by_status.get("skipped", set()) <= SKIPPED
     assert by_status.get("xfail", set()) <= set(expected)
     assert len(by_status["passed"]) > 35
 

@@ -56,8 +56,9 @@ def test_every_row_is_there_once_with_its_columns_and_results(texts, tmp_path, e
     table = pyarrow.parquet.read_table(tmp_path / "out")
     names = ["row", "n", "text", "at", "when", "features", "error"]
     assert table.schema.names == names
-    types = [str(table.schema.field(name).type) for name in names[1:5]]
-    assert types == ["string", "string", "struct<x: double>", "timestamp[ms]"]
+    types = [str(table.schema.field(name).type) for name in names[1:6]]
+    assert types[:4] == ["string", "string", "struct<x: double>", "timestamp[ms]"]
+    assert types[4].startswith("list<")  # of a fixed size pyarrow before 26 could not read them
     rows = table.to_pylist()
     assert [row["row"] for row in rows] == list(range(300))
     assert [row["n"] for row in rows[:3]] == ["0", "1", "2"]

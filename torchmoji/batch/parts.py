@@ -288,4 +288,10 @@ class PartWriter:
             raise ValueError(
                 f"{records[number].place} {errors[number]}; if not strict, the row gets an error"
             )
-        return pyarrow.table(columns | {name: to_arrow(column) for name, column in results.items()})
+        return pyarrow.table(columns | {name: _stored(to_arrow(column)) for name, column in results.items()})
+
+
+def _stored(array: Any) -> Any:
+    """A column as it is written: of lists of a fixed size pyarrow before 26 reads none where one is null."""
+    kind = array.type
+    return array.cast(pyarrow.list_(kind.value_type)) if pyarrow.types.is_fixed_size_list(kind) else array
