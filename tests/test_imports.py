@@ -1,6 +1,7 @@
 """What imports what: the text half needs neither torch nor scikit-learn; public names are where they were."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,9 @@ def test_no_module_imports_itself_by_way_of_others():
 
     for module in sorted(graph):
         visit(module)
+
+
+def test_every_room_is_in_the_package_that_is_built(repository):
+    listed = re.search(r"^packages = \[(.*)\]$", (repository / "pyproject.toml").read_text("utf-8"), re.M)[1]
+    rooms = [f"torchmoji.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py")]
+    assert sorted(re.findall(r'"(.*?)"', listed)) == sorted(["torchmoji", "torchmoji.model", *rooms])
