@@ -274,7 +274,7 @@ def test_halves_of_characters_in_json_can_be_written(table, tmp_path):
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_lists_in_lists_that_can_be_read_and_not_written_are_one_message(tmp_path, kind):
     deep: list = []
-    for _ in range(5000):
+    for _ in range(200_000):
         deep = [deep]
     with pytest.raises(ValueError, match="too many lists in lists"):
         write_rows([{"text": "a", "x": deep}], tmp_path / f"a.{kind}")

@@ -9,10 +9,13 @@ import stat
 import sys
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
 from torchmoji.runtime.options import T, documented, option
+
+BEHIND_DASHES = " (a text that begins with - stands behind --)"
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,6 +34,14 @@ class Parser(argparse.ArgumentParser):
             if name.startswith("--")
         }
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, but "-hello" is no way to ask for help where texts are taken."""
+        if any(action.dest == "texts" for action in self._actions):
+            for word in takewhile(lambda word: word != "--", args or ()):
+                if re.match("-h.", word):
+                    self.error(f"unrecognized arguments: {word}{BEHIND_DASHES}")
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Print the usage and what is wrong, with what could be meant, and exit with 2."""
         wrong, known = "", []
@@ -40,8 +51,6 @@ class Parser(argparse.ArgumentParser):
             wrong, known = unknown[1], list(self.option_names().values())
         guesses = difflib.get_close_matches(wrong, known, 1, 0.7)
         hint = f": do you mean {guesses[0]}?" if guesses else ""
-        if "-h/--help: ignored" in message:  # "-hello"
-            hint = " (a text that begins with - stands behind --)"
         self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: error: {message}{hint}\n")
 

@@ -15,7 +15,7 @@ from torchmoji.cli import models as cli_models
 from torchmoji.cli import pretraining as cli_pretraining
 from torchmoji.cli import texts as cli_texts
 from torchmoji.cli import training as cli_training
-from torchmoji.cli.arguments import Parser, in_options, note
+from torchmoji.cli.arguments import BEHIND_DASHES, Parser, in_options, note
 
 _STATUS = """
 Exit status: 0, 1 where the work failed, 2 for a wrong option, 130 after Ctrl-C. Results go to standard output
@@ -93,7 +93,7 @@ def _parse(arguments: Sequence[str]) -> Any:
         options.texts += [*rest, *behind]
     elif rest:
         is_short = any(re.match("-[^-]", word) for word in rest)
-        hint = " (a text that begins with - stands behind --)" if has_texts and is_short else ""
+        hint = BEHIND_DASHES if has_texts and is_short else ""
         options.parser.error(f"unrecognized arguments: {' '.join(rest)}{hint}")
     return options
 
