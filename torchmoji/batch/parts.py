@@ -293,5 +293,10 @@ class PartWriter:
 
 def _stored(array: Any) -> Any:
     """A column as it is written: of lists of a fixed size pyarrow before 26 reads none where one is null."""
-    kind = array.type
-    return array.cast(pyarrow.list_(kind.value_type)) if pyarrow.types.is_fixed_size_list(kind) else array
+    if not pyarrow.types.is_fixed_size_list(array.type):
+        return array
+    is_null = array.is_null().to_numpy(zero_copy_only=False)
+    offsets = np.cumsum(np.append(0, np.where(is_null, 0, array.type.list_size)), dtype=np.int32)
+    return pyarrow.ListArray.from_arrays(
+        pyarrow.array(offsets, mask=np.append(is_null, False)), array.flatten()
+    )

@@ -75,9 +75,9 @@ class Guard:
     """
 
     def __init__(
-        self, application: Any, settings: Settings, observe: Callable[[str, int, float], object]
-    ) -> None:
-        self._application, self._settings, self._observe = application, settings, observe
+        self, app: Any, settings: Settings, observe: Callable[[str, int, float], object]
+    ) -> None:  # `app` by name: so do versions of Starlette call it
+        self._application, self._settings, self._observe = app, settings, observe
         self._hosts = {name.lower().strip("[]") for name in (*LOOPBACK, *settings.hosts)}
         self._arriving = 0
 
