@@ -332,11 +332,11 @@ def _rows_and_names(
 ) -> tuple[Iterator[Result], list[str]]:
     """Rows with all their columns, and if there are none the names of the columns."""
     rows = _merged(_answers(pipeline, windows, options))
-    first = list(islice(rows, 1))
-    if not first:
-        here = argparse.Namespace(**vars(options) | {"workers": None})
-        columns += [unused_name(name, columns) for name in next(options.results(pipeline, iter([""]), here))]
-    return chain(first, rows), columns
+    if first := list(islice(rows, 1)):
+        return chain(first, rows), columns
+    here = argparse.Namespace(**vars(options) | {"workers": None})
+    results = next(options.results(pipeline, iter([""]), here))
+    return rows, [*columns, *(unused_name(name, columns) for name in results)]
 
 
 def _how_to_go_on(options: argparse.Namespace) -> str:

@@ -20,7 +20,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 
 from torchmoji.files.atomic import atomic_write_text, locked, naming_full_disk, read_json, sha256
-from torchmoji.files.tables import DELIMITED, Row, ending, header, npy_header, to_lines
+from torchmoji.files.tables import DELIMITED, Row, delimiter_of, ending, header_line, npy_header, to_lines
 
 T = TypeVar("T")
 
@@ -128,7 +128,7 @@ class PartialFile:
         if self._kind in DELIMITED:
             try:
                 with open(self._data, encoding="utf-8", newline="") as table:
-                    self._header = next(csv.reader(table, delimiter="\t" if self._kind == ".tsv" else ","))
+                    self._header = next(csv.reader(table, delimiter=delimiter_of(self._kind)))
             except (csv.Error, StopIteration, UnicodeDecodeError) as error:
                 raise ValueError(f"{self._data} has no row of names: {_ANEW}") from error
         self.done = rows
@@ -169,7 +169,7 @@ class PartialFile:
         lines = to_lines(rows, self._kind, self._header)
         self._write(line.encode("utf-8", "backslashreplace") for line in lines)
         if not self.done:
-            self._append(header(columns, self._kind).encode())
+            self._append(header_line(columns, self._kind).encode("utf-8", "backslashreplace"))
 
     def _write(self, rows: Iterable[bytes]) -> None:
         with naming_full_disk(self._data):

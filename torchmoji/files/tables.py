@@ -404,7 +404,7 @@ def _delimited_table(
 ) -> Table:
     start, first, pieces = _skip_blank(pieces)
     is_semicolon = ";" in first and "," not in first
-    delimiter = "\t" if kind == ".tsv" else ";" if is_semicolon else ","
+    delimiter = ";" if is_semicolon and kind != ".tsv" else delimiter_of(kind)
     records = _records(_whole_lines(pieces, report, start), delimiter, quotes, report)
     line, columns = next(records, (1, []))
     if not header:
@@ -609,7 +609,7 @@ def write_rows(rows: Iterable[Row], path: str | os.PathLike[str], columns: Seque
         # half a character, which JSON can hold as \ud83d and UTF-8 cannot, goes back escaped
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             number = write_lines(rows, file, ending(path))
-            file.write("" if number else header(columns, ending(path)))
+            file.write("" if number else header_line(columns, ending(path)))
             return number
 
 
@@ -636,17 +636,18 @@ def to_lines(rows: Iterable[Row], kind: str, columns: Sequence[str] | None = Non
         names = ""
         if columns is None:
             columns = list(row)
-            names = header(columns, kind)
+            names = header_line(columns, kind)
         _check_columns(row, columns, number)
-        yield names + csv_line((row.get(name) for name in columns), _delimiter(kind))
+        yield names + csv_line((row.get(name) for name in columns), delimiter_of(kind))
 
 
-def header(columns: Sequence[str], kind: str) -> str:
+def header_line(columns: Sequence[str], kind: str) -> str:
     """The line with the names of the columns; "" of JSON lines, and where there are none."""
-    return csv_line(columns, _delimiter(kind)) if kind in DELIMITED and columns else ""
+    return csv_line(columns, delimiter_of(kind)) if kind in DELIMITED and columns else ""
 
 
-def _delimiter(kind: str) -> str:
+def delimiter_of(kind: str) -> str:
+    """What stands between the cells of CSV or TSV as they are written."""
     return "\t" if kind == ".tsv" else ","
 
 
