@@ -29,7 +29,6 @@ from torchmoji.global_variables import FINETUNING_METHODS, FINETUNING_METRICS, F
 from torchmoji.model_def import output_size
 from torchmoji.sentence_tokenizer import SentenceTokenizer
 from torchmoji.tokenizer import tokenize
-from torchmoji.training import metrics
 from torchmoji.training.datasets import read_labelled_texts
 from torchmoji.training.last_layer import on_features
 from torchmoji.training.loop import (
@@ -48,8 +47,8 @@ from torchmoji.training.metrics import (
     device_of,
     evaluate_using_acc,
     evaluate_using_weighted_f1,
+    find_f1_threshold,
     make_loss,
-    positive_probabilities,
 )
 from torchmoji.training.optimizer import (
     EMBED_L2,
@@ -266,46 +265,6 @@ def _evaluate(model: nn.Module, test_gen: Batches, metric: str, verbose: int) ->
     if verbose:
         logger.info("%s on the test part: %.4f", metric, score)
     return score
-
-
-def find_f1_threshold(
-    y_val: Any = None,
-    y_pred_val: Any = None,
-    y_test: Any = None,
-    y_pred_test: Any = None,
-    average: str = "binary",
-    *,
-    model: nn.Module | None = None,
-    val_gen: Batches | None = None,
-    test_gen: Batches | None = None,
-) -> tuple[float, float]:
-    """Choose on the validation set the threshold with the best F1 and score the test set with it.
-
-    Both forms are taken: DeepMoji's, of labels and probabilities, whose arguments are those of
-    `torchmoji.training.metrics.find_f1_threshold`; and that of the 2017 package, `(model, val_gen, test_gen,
-    average="binary")`. Its model has one output, a logit or a probability, and ends in evaluation mode.
-
-    Returns:
-        The F1 of the test set, and the threshold.
-
-    Raises:
-        TypeError: The arguments are of neither form.
-        ValueError: The predictions are not probabilities.
-    """
-    if isinstance(y_val, nn.Module):
-        model, y_val = y_val, None
-    if model is not None:
-        val_gen, y_pred_val = (y_pred_val if val_gen is None else val_gen), None
-        test_gen, y_test = (y_test if test_gen is None else test_gen), None
-        average = y_pred_test if isinstance(y_pred_test, str) else average
-        if val_gen is not None and test_gen is not None:
-            y_pred_val, y_val = positive_probabilities(model, val_gen)
-            y_pred_test, y_test = positive_probabilities(model, test_gen)
-    if any(array is None for array in (y_val, y_pred_val, y_test, y_pred_test)):
-        raise TypeError(
-            "find_f1_threshold takes (y_val, y_pred_val, y_test, y_pred_test) or (model, val_gen, test_gen)"
-        )
-    return metrics.find_f1_threshold(y_val, y_pred_val, y_test, y_pred_test, average)
 
 
 # --- its steps, as the 2017 package has them --------------------------------------------------------------

@@ -27,6 +27,8 @@ OUTPUTS = ("emojis", "probabilities", "emotions", "features")
 DTYPES = ("float32", "float16")
 ENGINES = ("local", "ray")
 """What runs an encoder over files: see `torchmoji.batch.job`, which takes longer to import than this."""
+_OF_COLUMNS = ("column", "outputs", "top_k", "dtype", "strict")
+"""Fields of `BatchEncoder` that the model does not need."""
 _LOADING = Lock()
 
 
@@ -97,18 +99,7 @@ class BatchEncoder:
     def pipeline(self) -> "MojiPipeline":
         """The model, loaded where this process does not have it."""
         with _LOADING:
-            return _load(
-                self.model,
-                backend=self.backend,
-                device=self.device,
-                precision=self.precision,
-                threads=self.threads,
-                vocabulary=self.vocabulary,
-                max_length=self.max_length,
-                windows=self.windows,
-                balance=self.balance,
-                batch_size=self.batch_size,
-            )
+            return _load(**{name: value for name, value in vars(self).items() if name not in _OF_COLUMNS})
 
     def __call__(self, batch: Any) -> Any:
         """Give a batch with its columns and those of the results; a name that is taken gets an underscore.

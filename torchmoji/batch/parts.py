@@ -22,6 +22,7 @@ from torchmoji.files.tables import (
     Row,
     as_json,
     ending,
+    in_whole_characters,
     open_table,
     unused_name,
 )
@@ -76,7 +77,7 @@ def records(path: str, column: str, encoding: str | None) -> Generator[Record, N
             yield from unread
             unread.clear()
             if not all(map(str.isascii, row)):
-                row = {_clean(key): value for key, value in row.items()}
+                row = {in_whole_characters(key): value for key, value in row.items()}
             yield Record(
                 row, row.get(name, ValueError(f"has no column {name!r:.80}")), f"{path}, line {line},"
             )
@@ -110,7 +111,7 @@ def scan(path: str, column: str, encoding: str | None) -> tuple[int, dict[str, A
 
 def _type_of(values: list[Any]) -> Any:
     try:
-        kind = pyarrow.array(_clean(values)).type
+        kind = pyarrow.array(in_whole_characters(values)).type
         return _MIXED if "struct<>" in str(kind) else kind  # which Parquet does not know
     except (pyarrow.ArrowException, OverflowError, TypeError, ValueError):
         return _MIXED
@@ -134,22 +135,11 @@ def arrow_column(values: list[Any], name: str, kind: Any) -> Any:
     if kind in (_MIXED, pyarrow.null()):
         kind = pyarrow.string()
     try:
-        return pyarrow.array(_clean(values), type=kind)
+        return pyarrow.array(in_whole_characters(values), type=kind)
     except (pyarrow.ArrowException, OverflowError, TypeError) as error:
         raise ValueError(
             f"the column {name!r} cannot be written as {kind} ({error}): leave it out"
         ) from error
-
-
-def _clean(value: Any) -> Any:
-    """A value without halves of characters, which JSON can hold and Arrow cannot."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, list):
-        return [_clean(member) for member in value]
-    if isinstance(value, dict):
-        return {_clean(name): _clean(member) for name, member in value.items()}
-    return value
 
 
 class Rows:

@@ -176,11 +176,6 @@ class Compute:
         metavar="B",
     )
 
-    @classmethod
-    def of(cls, options: argparse.Namespace) -> "Compute":
-        """Those that a command line gives; a command that lacks one has the default."""
-        return read_options(options, cls)
-
 
 def add_compute(command: Any, leave_out: Collection[str] = ()) -> None:
     """Add an option for each field of `Compute` but those that mean nothing, or something else, there."""

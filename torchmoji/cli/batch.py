@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from torchmoji.batch.encoder import DTYPES, ENGINES, OUTPUTS
-from torchmoji.cli.arguments import Compute, note, positive, show_bar
+from torchmoji.cli.arguments import Compute, note, positive, read_options, show_bar
 from torchmoji.cli.models import model_name
 from torchmoji.files.tables import DEFAULT_COLUMN
 
@@ -78,7 +78,7 @@ def run_job(options: argparse.Namespace, sources: list[str]) -> None:
         bool(options.strict),
         vocabulary=options.vocabulary,
         backend=options.backend,
-        **asdict(Compute.of(options)),
+        **asdict(read_options(options, Compute)),
     )
     report = encode_files(
         sources,

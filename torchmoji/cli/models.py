@@ -3,13 +3,22 @@
 import argparse
 import json
 import os
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from torchmoji import __version__
 from torchmoji.balancing import FACTS
-from torchmoji.cli.arguments import Compute, add_compute, add_force, add_options, new_output, note, show_bar
+from torchmoji.cli.arguments import (
+    Compute,
+    add_compute,
+    add_force,
+    add_options,
+    new_output,
+    note,
+    read_options,
+    show_bar,
+)
 from torchmoji.create_vocab import load_vocabulary
 from torchmoji.global_variables import original_weights_installed
 from torchmoji.onnx.model import OUTPUTS, export
@@ -45,7 +54,7 @@ def add_model_options(command: Any) -> None:
 
 def load_pipeline(options: argparse.Namespace) -> MojiPipeline:
     """The model that the options name; ValueError where they clash, OSError where it cannot be fetched."""
-    name, compute, weights = model_name(options), Compute.of(options), options.weights
+    name, weights = model_name(options), options.weights
     if weights is None and options.vocabulary is not None and not options.model:
         raise ValueError("--weights and --vocabulary belong together: give both or neither")
     is_onnx = name.endswith(_ONNX_ENDING)
@@ -55,17 +64,10 @@ def load_pipeline(options: argparse.Namespace) -> MojiPipeline:
         raise FileNotFoundError(f"there is no ONNX file {name}: check the path")
     if weights is not None and not is_onnx and options.vocabulary is None:
         raise ValueError("--weights and --vocabulary belong together: give both or neither")
-    pipeline = MojiPipeline.from_pretrained(
-        find(name, options.vocabulary or None),
-        options.backend,
-        compute.device,
-        precision=compute.precision,
-        threads=compute.threads,
-        max_length=compute.max_length,
-        windows=compute.windows,
-        balance=compute.balance,
-    )
-    pipeline.batch_size = compute.batch_size
+    files, compute = find(name, options.vocabulary or None), asdict(read_options(options, Compute))
+    batch_size = compute.pop("batch_size")
+    pipeline = MojiPipeline.from_pretrained(files, options.backend, **compute)
+    pipeline.batch_size = batch_size
     return pipeline
 
 

@@ -24,9 +24,9 @@ from torchmoji.pretraining.settings import Settings
 from torchmoji.weights.folder import FILE_NAMES
 
 _ABOUT_CORPUS = """Find emojis in texts, take them out, and write what is left for `torchmoji pretrain`.
-Inputs are files, folders, globs and URLs: texts, one a line, CSV, TSV, JSON lines, Parquet, Arrow and ORC,
-also with .gz, .zst or .bz2. Left out are texts without one of the emojis, retweets, texts with links, and
-texts with the same or nearly the same words and the same emojis. A text with k different emojis is k samples.
+Inputs are files, folders, globs and URLs: texts, one a line, CSV, TSV, JSON, also with .gz, .zst or .bz2, and
+Parquet, Arrow and Feather. Left out are texts without one of the emojis, retweets, texts with links, and
+texts with the same emojis and the same or nearly the same words. A text with k different emojis is k samples.
 An interrupted command goes on when it is given again. The same input gives the same bytes."""
 _ABOUT_TRAINING = """Train a model to guess the emojis of texts, store and score it, and write its card.
 Of several processes that torchrun starts each takes its part of every step. A command that was interrupted

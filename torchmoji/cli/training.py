@@ -19,6 +19,7 @@ from torchmoji.cli.arguments import (
     not_negative,
     note,
     positive,
+    read_options,
     seed_number,
     show_bar,
 )
@@ -146,7 +147,7 @@ def _finetune(options: argparse.Namespace) -> None:
     new_folder(options.out, options.force, FILE_NAMES, [options.model])
     from torchmoji.estimator import TorchMojiClassifier
 
-    compute = Compute.of(options)
+    compute = read_options(options, Compute)
     _set_threads(compute)
     data = _read(options, options.seed, needs_split=True)
     if data.labels.ndim == 2 and data.labels.shape[1] == 1:
@@ -210,8 +211,8 @@ def _model(options: argparse.Namespace) -> _Model:
     from torchmoji.estimator import TorchMojiClassifier
 
     classifier = TorchMojiClassifier.load(options.model)
-    if Compute.of(options) != Compute():
-        _set_threads(Compute.of(options))
+    if (compute := read_options(options, Compute)) != Compute():
+        _set_threads(compute)
         classifier.pipeline_ = load_pipeline(options)
     seed = classifier.random_state if isinstance(classifier.random_state, int) else 42
     return _Model(

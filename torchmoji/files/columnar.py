@@ -142,31 +142,15 @@ class _FooterRead(Exception):
     """What is to be read comes after the metadata."""
 
 
-class _Footer(io.RawIOBase):
+class _Footer(io.BufferedReader):
     """A file that can be read until `is_read`."""
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self.is_read = False
+    is_read = False
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1, /) -> bytes:
         if self.is_read:
             raise _FooterRead
-        data: bytes = self._file.read(size)
-        return data
-
-    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        self._file.seek(place, whence)
-        return self.tell()
-
-    def tell(self) -> int:
-        return int(self._file.tell())
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
+        return super().read(size)
 
 
 def _check_metadata(path: str | os.PathLike[str], starts: tuple[str, ...], filesystem: Any) -> None:

@@ -698,7 +698,8 @@ def _write_parquet(rows: Iterable[Row], path: Path, columns: Sequence[str]) -> i
         for place, row in enumerate(batch, start=number + 1):
             _check_columns(row, columns, place)
         try:
-            table = pyarrow.table({name: _arrow_array([row.get(name) for row in batch]) for name in columns})
+            values = {name: in_whole_characters([row.get(name) for row in batch]) for name in columns}
+            table = pyarrow.table({name: pyarrow.array(values[name]) for name in columns})
             types = [table.schema] if writer is None else [writer.schema, table.schema]
             schema = pyarrow.unify_schemas(types, promote_options="permissive")
             if writer is None:
@@ -724,18 +725,15 @@ def _write_parquet(rows: Iterable[Row], path: Path, columns: Sequence[str]) -> i
     return number
 
 
-def _arrow_array(values: list[Any]) -> Any:
-    """An Arrow array; half a character is escaped, as in text files."""
-    import pyarrow
-
-    try:
-        return pyarrow.array(values)
-    except UnicodeEncodeError:
-        escaped = (
-            value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-            for value in values
-        )
-        return pyarrow.array(list(escaped))
+def in_whole_characters(value: Any) -> Any:
+    """A value with halves of characters, which JSON can hold and Arrow cannot, escaped as in text files."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list):
+        return [in_whole_characters(member) for member in value]
+    if isinstance(value, dict):
+        return {in_whole_characters(name): in_whole_characters(member) for name, member in value.items()}
+    return value
 
 
 def write_npy(rows: Iterable[np.ndarray[Any, Any]], columns: int, path: str | os.PathLike[str]) -> int:

@@ -120,7 +120,7 @@ class Workers(Generic[T, R]):
                 try:
                     if process is None:
                         process = self._start()
-                        _send(process.stdin, pickle.dumps(sys.path), with_size=False)
+                        _send(process.stdin, sys.path)
                         _send(process.stdin, self._load)
                     _send(process.stdin, data)
                     future.set_result(_receive(process.stdout))
@@ -219,21 +219,11 @@ def result_of(answer: bytes) -> Any:
 # --- messages -----------------------------------------------------------------------------------------------
 
 
-def _send(file: Any, data: bytes, with_size: bool = True) -> None:
-    if with_size:
-        file.write(len(data).to_bytes(8, "big"))
-    file.write(data)
+def _send(file: Any, message: object) -> None:
+    pickle.dump(message, file, pickle.HIGHEST_PROTOCOL)
     file.flush()
 
 
 def _receive(file: Any) -> bytes:
     """A message; EOFError where its sender has ended."""
-    size = int.from_bytes(_exactly(file, 8), "big")
-    return _exactly(file, size)
-
-
-def _exactly(file: Any, size: int) -> bytes:
-    data: bytes = file.read(size)
-    if len(data) < size:
-        raise EOFError
-    return data
+    return bytes(pickle.load(file))

@@ -10,7 +10,7 @@ import re
 import tempfile
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.resources import files as package_files
 from typing import Annotated, Any, Literal, TypeVar
@@ -161,7 +161,7 @@ class Application:
 
     def __init__(self, pipeline: MojiPipeline, settings: Settings) -> None:
         self.pipeline, self.settings = pipeline, settings
-        self.reader = Reader(pipeline) if pipeline.classes else None
+        self.reader: Any = Reader(pipeline) if pipeline.classes else None
         self.metrics = _Metrics()
         self.queue = BatchQueue(pipeline, settings, self.metrics.observe_batch)
         self.metrics.waiting.set_function(lambda: self.queue.waiting)
@@ -245,12 +245,6 @@ class Application:
             raise HTTPException(422, "this model's classes cannot be balanced: leave balance out")
         return pipeline.with_balance(balance)
 
-    @property
-    def readings(self) -> Reader:
-        """The reader, after `run` has found that there is one."""
-        assert self.reader is not None
-        return self.reader
-
     # --- endpoints ----------------------------------------------------------------------------------------
 
     def _add_endpoints(self) -> None:
@@ -329,7 +323,7 @@ class Application:
         results = await self.run("classes", texts, request.balance, request.truncate)
 
         def emojized(text: str, result: Result) -> dict[str, Any]:
-            scores = self.readings.likeliest(result, request.top_k)
+            scores = self.reader.likeliest(result, request.top_k)
             written = " ".join([*([text] if text else []), *(shown(score["emoji"]) for score in scores)])
             return {"text": _whole(written), "emojis": scores}
 
@@ -340,29 +334,29 @@ class Application:
         if self.reader is not None and not self.reader.has_emotions:
             raise HTTPException(422, "emotions are of the 64 emojis, and this model has other classes")
         results = await self.run("classes", _several(request.inputs), request.balance, request.truncate)
-        return await _each(request.inputs, self.readings.emotions, results)
+        return await _each(request.inputs, self.reader.emotions, results)
 
     async def attention(self, request: _Texts) -> Response:
         """The words of each text as tokenized, with their weight and their place, `text[start:end]`."""
         texts = list(map(_whole, _several(request.inputs)))
         results = await self.run("classes", texts, truncate=request.truncate)
-        return await _each(request.inputs, self.readings.words, texts, results)
+        return await _each(request.inputs, self.reader.words, texts, results)
 
     async def read(self, request: ReadRequest) -> Response:
         """All that the page shows of a text, or of two and their similarity."""
         texts = [_whole(text) for text in request.inputs]
         classes = await self.run("classes", texts, request.balance)
         features: list[Any] = [None] * len(texts)
-        if self.readings.needs_features:
+        if self.reader.needs_features:
             features = await self.run("features", texts)
 
         def answer() -> dict[str, Any]:
             readings = [
-                self.readings.read(*found, request.top_k)
+                self.reader.read(*found, request.top_k)
                 for found in zip(texts, classes, features, strict=True)
             ]
-            is_pair = len(texts) == 2 and self.readings.has_similarities
-            return {"readings": readings, **(self.readings.similarity(classes, features) if is_pair else {})}
+            is_pair = len(texts) == 2 and self.reader.has_similarities
+            return {"readings": readings, **(self.reader.similarity(classes, features) if is_pair else {})}
 
         return await _json(answer, sum(map(len, texts)) // _SHORT)
 
@@ -439,24 +433,19 @@ class Application:
             raise HTTPException(422, "the model has no classes, it gives features alone")
         reader, top_k = self.reader, min(top_k, len(self.pipeline.classes))
         pipeline = self._balanced(balance)
-        uploaded = self._uploaded(request, name, column, top_k)
-        upload = await uploaded.__aenter__()
-        try:
+        async with AsyncExitStack() as stack:
+            upload = await stack.enter_async_context(self._uploaded(request, name, column, top_k))
             writer = await _told(upload.writer)
-        except BaseException:
-            await uploaded.__aexit__(None, None, None)
-            raise
+            opened = stack.pop_all()
 
         async def pieces() -> AsyncIterator[bytes]:
-            try:
+            async with opened:
                 async for window in iterate_in_threadpool(upload.windows()):
                     results = await self._patiently([text for text, _ in window], pipeline)
                     scores = [reader.likeliest(result, top_k) for result in results]
                     rows = [(row, found) for (_, row), found in zip(window, scores, strict=True)]
                     yield await run_in_threadpool(writer.piece, rows)
                 yield await run_in_threadpool(writer.end)
-            finally:
-                await uploaded.__aexit__(None, None, None)
 
         headers = {
             "Content-Disposition": f"attachment; filename*=UTF-8''{quote(upload.name_of_result)}",

@@ -31,7 +31,6 @@ from torchmoji.training.metrics import (
     calc_loss,
     classes_of,
     device_of,
-    forget_casts,
     gives_probabilities,
     predict,
     score_of,
@@ -145,7 +144,7 @@ def fit(
     history: list[Epoch] = []
     waited = 0
     bar = tqdm(range(options.epochs), desc=stage, unit="epoch", disable=not options.verbose)
-    with bar as progress, _evaluation_at_the_end(model):
+    with bar as progress:
         try:
             for number in progress:
                 train_loss = _train_epoch(model, loss_op, optimizer, train_gen)
@@ -169,6 +168,7 @@ def fit(
                 if waited >= options.patience:
                     break
         finally:  # also where training is broken off: the weights may be no longer finite
+            model.eval()
             model.load_state_dict(best_weights)
     if history and waited == 0:
         logger.warning(
@@ -198,7 +198,7 @@ def _train_epoch(model: nn.Module, loss_op: nn.Module, optimizer: Optimizer, tra
         loss.backward()
         clip_gradients(trained, MAX_GRADIENT_NORM)
         optimizer.step()
-        forget_casts()
+        torch.clear_autocast_cache()  # else a block of autocast around all keeps weights from before the step
         total += loss.item() * len(y)
         count += len(y)
     return total / count
@@ -218,15 +218,6 @@ def validate(
 
 
 # --- surroundings and checks -------------------------------------------------------------------------------
-
-
-@contextmanager
-def _evaluation_at_the_end(model: nn.Module) -> Iterator[None]:
-    """Leave the model in evaluation mode, however the block ends."""
-    try:
-        yield
-    finally:
-        model.eval()
 
 
 @contextmanager

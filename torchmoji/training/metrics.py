@@ -30,15 +30,6 @@ def device_of(model: nn.Module) -> torch.device:
 # --- predictions ------------------------------------------------------------------------------------------
 
 
-def forget_casts() -> None:
-    """Let autocast cast weights anew.
-
-    Within one block of `torch.autocast` torch casts a weight once and keeps the result, so that in a block
-    around a whole training the layers would go on with weights from before the first step.
-    """
-    torch.clear_autocast_cache()
-
-
 def gives_probabilities(model: nn.Module) -> bool:
     """Whether the model's last layer is a softmax or sigmoid; otherwise it gives logits."""
     return isinstance(list(model.modules())[-1], nn.Softmax | nn.Sigmoid)
@@ -51,10 +42,10 @@ def predict(model: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
     """
     device = device_of(model)
     model.eval()
-    forget_casts()
+    torch.clear_autocast_cache()  # within one block of autocast torch casts a weight once
     with torch.no_grad():
         pairs = [(model(x.to(device)), y.to(device)) for x, y in batches]
-    forget_casts()  # of those made without gradients
+    torch.clear_autocast_cache()  # of those made without gradients
     if not pairs:
         raise ValueError("there are no texts to evaluate on; give at least one batch")
     outputs, labels = zip(*pairs, strict=True)
@@ -250,19 +241,28 @@ def evaluate_using_acc(model: nn.Module, test_gen: Batches) -> float:
 def evaluate_using_weighted_f1(model: nn.Module, test_gen: Batches, val_gen: Batches | None = None) -> float:
     """F1 of each class, averaged with the class's number of true samples as its weight.
 
-    Args:
-        model: See `predicted_classes`.
-        test_gen: See `torchmoji.training.sampling.Batches`.
-        val_gen: Not used; callers of the 2017 package pass it.
+    See `predicted_classes`. `val_gen` is not used; callers of the 2017 package pass it.
     """
     predicted, labels = predicted_classes(model, test_gen)
     return score_of("weighted", labels, predicted)
 
 
 def find_f1_threshold(
-    y_val: Array, y_pred_val: Array, y_test: Array, y_pred_test: Array, average: str = "binary"
+    y_val: Any = None,
+    y_pred_val: Any = None,
+    y_test: Any = None,
+    y_pred_test: Any = None,
+    average: str = "binary",
+    *,
+    model: nn.Module | None = None,
+    val_gen: Batches | None = None,
+    test_gen: Batches | None = None,
 ) -> tuple[float, float]:
     """Choose on the validation set the threshold with the best F1 and score the test set with it.
+
+    Both forms are taken: DeepMoji's, of labels and probabilities; and that of the 2017 package, `(model,
+    val_gen, test_gen, average="binary")`. Its model has one output, a logit or a probability, and ends in
+    evaluation mode.
 
     Args:
         y_val: True classes 0 and 1 of the validation set, (n,).
@@ -270,14 +270,31 @@ def find_f1_threshold(
         y_test: As `y_val`, of the test set.
         y_pred_test: As `y_pred_val`, of the test set.
         average: See `sklearn.metrics.f1_score`.
+        model: In the place of classes and probabilities.
+        val_gen: See `torchmoji.training.sampling.Batches`.
+        test_gen: The same.
 
     Returns:
         The F1 of the test set, and the threshold: the first best of 0.01, 0.02 ... 0.49. A sample belongs to
         the class where its probability is above it.
 
     Raises:
+        TypeError: The arguments are of neither form.
         ValueError: The predictions are not probabilities, or not as many as the classes.
     """
+    if isinstance(y_val, nn.Module):
+        model, y_val = y_val, None
+    if model is not None:
+        val_gen, y_pred_val = (y_pred_val if val_gen is None else val_gen), None
+        test_gen, y_test = (y_test if test_gen is None else test_gen), None
+        average = y_pred_test if isinstance(y_pred_test, str) else average
+        if val_gen is not None and test_gen is not None:
+            y_pred_val, y_val = positive_probabilities(model, val_gen)
+            y_pred_test, y_test = positive_probabilities(model, test_gen)
+    if any(array is None for array in (y_val, y_pred_val, y_test, y_pred_test)):
+        raise TypeError(
+            "find_f1_threshold takes (y_val, y_pred_val, y_test, y_pred_test) or (model, val_gen, test_gen)"
+        )
     y_val, y_test, p_val, p_test = map(as_array, (y_val, y_test, y_pred_val, y_pred_test))
     for part, classes, predictions in (("val", y_val, p_val), ("test", y_test, p_test)):
         if classes.size != predictions.size or not classes.size:

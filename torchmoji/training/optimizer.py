@@ -31,13 +31,7 @@ EMBED_L2 = 1e-6
 
 
 def change_trainable(module: nn.Module, trainable: bool, verbose: bool = False) -> None:
-    """Freeze or thaw all parameters of a module.
-
-    Args:
-        module: Changed in place.
-        trainable: Whether it trains.
-        verbose: Log it.
-    """
+    """Freeze or thaw all parameters of a module, in place; `verbose` logs it."""
     module.requires_grad_(trainable)
     if verbose:
         logger.info("%s: %s", "thawed" if trainable else "frozen", module)
@@ -126,19 +120,13 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
 
     Returns the norm before, a scalar.
     """
-    gradients = []
+    holders = []
     for parameter in parameters:
         if parameter.grad is None:
             continue
         if parameter.grad.is_sparse:
             parameter.grad = parameter.grad.coalesce()
-            gradients.append(parameter.grad.values())
-        else:
-            gradients.append(parameter.grad)
-    if not gradients:
-        return torch.zeros(())
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
-    scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(scale)
-    return norm
+        gradient = parameter.grad.values() if parameter.grad.is_sparse else parameter.grad
+        holders.append(gradient.detach())
+        holders[-1].grad = gradient
+    return nn.utils.clip_grad_norm_(holders, max_norm)
