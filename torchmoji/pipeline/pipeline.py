@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -58,12 +58,20 @@ from torchmoji.weights import folder as pretrained
 
 if TYPE_CHECKING:
     import torch
+    from typing_extensions import Unpack  # of typing from Python 3.11 on
 
 T = TypeVar("T")
 
 LONGEST = 512
 """Tokens of a text, at most, unless `max_length` says otherwise."""
 _BAR_FROM = 4 * WINDOW  # texts from which a progress bar is shown on a terminal
+
+
+class _Run(TypedDict, total=False):
+    """Where and how texts are run, in the signatures of type checkers."""
+
+    device: "str | torch.device | None"
+    workers: int | None
 
 
 class MojiPipeline:
@@ -356,31 +364,14 @@ class MojiPipeline:
 
     @overload
     def predict(  # type: ignore[overload-overlap]
-        self,
-        texts: str,
-        top_k: int = 5,
-        *,
-        device: "str | torch.device | None" = None,
-        workers: int | None = None,
+        self, texts: str, top_k: int = 5, **run: "Unpack[_Run]"
     ) -> Prediction: ...
     @overload
     def predict(  # type: ignore[overload-overlap]
-        self,
-        texts: Iterator[str],
-        top_k: int = 5,
-        *,
-        device: "str | torch.device | None" = None,
-        workers: int | None = None,
+        self, texts: Iterator[str], top_k: int = 5, **run: "Unpack[_Run]"
     ) -> Iterator[Prediction]: ...
     @overload
-    def predict(
-        self,
-        texts: Iterable[str],
-        top_k: int = 5,
-        *,
-        device: "str | torch.device | None" = None,
-        workers: int | None = None,
-    ) -> Predictions: ...
+    def predict(self, texts: Iterable[str], top_k: int = 5, **run: "Unpack[_Run]") -> Predictions: ...
     def predict(
         self,
         texts: Any,
@@ -447,16 +438,10 @@ class MojiPipeline:
 
     @overload
     def predict_proba(  # type: ignore[overload-overlap]
-        self, texts: Iterator[str], *, device: "str | torch.device | None" = None, workers: int | None = None
+        self, texts: Iterator[str], **run: "Unpack[_Run]"
     ) -> Iterator[Floats]: ...
     @overload
-    def predict_proba(
-        self,
-        texts: str | Iterable[str],
-        *,
-        device: "str | torch.device | None" = None,
-        workers: int | None = None,
-    ) -> Floats: ...
+    def predict_proba(self, texts: str | Iterable[str], **run: "Unpack[_Run]") -> Floats: ...
     def predict_proba(
         self, texts: Any, *, device: "str | torch.device | None" = None, workers: int | None = None
     ) -> Any:
@@ -533,9 +518,7 @@ class MojiPipeline:
         show_progress_bar: bool | None = None,
         normalize_embeddings: bool = False,
         convert_to_tensor: Literal[False] = False,
-        *,
-        device: "str | torch.device | None" = None,
-        workers: int | None = None,
+        **run: "Unpack[_Run]",
     ) -> Iterator[Floats]: ...
     @overload
     def encode(
@@ -545,9 +528,7 @@ class MojiPipeline:
         show_progress_bar: bool | None = None,
         normalize_embeddings: bool = False,
         convert_to_tensor: Literal[False] = False,
-        *,
-        device: "str | torch.device | None" = None,
-        workers: int | None = None,
+        **run: "Unpack[_Run]",
     ) -> Floats: ...
     @overload
     def encode(
@@ -558,8 +539,7 @@ class MojiPipeline:
         normalize_embeddings: bool = False,
         *,
         convert_to_tensor: Literal[True],
-        device: "str | torch.device | None" = None,
-        workers: int | None = None,
+        **run: "Unpack[_Run]",
     ) -> "torch.Tensor": ...
     def encode(
         self,
