@@ -87,7 +87,8 @@ which are among them.""",
 
 Of sentences by people who had not seen those for training (`research/everyday.jsonl`), and of emoticons alone
 and after neutral sentences (`research/emoticons.json`), the share of those whose first guess, or one of the
-first three, is an emoji that a reader would accept.
+first three, is an emoji that a reader would accept. Then what three readers said of the first guesses,
+without knowing whose they were (`research/judged.jsonl`).
 
 {everyday}""",
         f"## Samples\n\n{_table([(text, ' '.join(guesses(pipeline, [text])[0])) for text in EXAMPLE_TEXTS])}",

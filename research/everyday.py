@@ -2,7 +2,9 @@
 
 The sentences, with the emojis that fit, are in everyday.jsonl; emoticons, and neutral sentences that they
 stand after, in emoticons.json. They were written by people who had not seen those for training, and no model
-learns them. The result is Markdown, a row for each kind of sentence.
+learns them. judged.jsonl has what three readers said of emojis behind the same sentences, without knowing
+where these came from: the first guesses of two models, and one at random. "emojis" are those that at least
+two of them found natural. The result is Markdown, a row for each kind of sentence.
 
 Examples:
     everyday.py
@@ -10,6 +12,7 @@ Examples:
     everyday.py default --balance 0.4 --failures
 """
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,10 +36,32 @@ def hits(pipeline: MojiPipeline, sentences: Sequence[Sentence]) -> npt.NDArray[n
 
 
 def report(pipelines: Mapping[str, MojiPipeline]) -> str:
-    """Markdown: a table of the everyday sentences, and one of the emoticons."""
-    return "\n\n".join(
-        table(pipelines, listed) for listed in (read_sentences("everyday.jsonl"), read_emoticons())
-    )
+    """Markdown: a table of the everyday sentences, one of the emoticons, and what readers said."""
+    listed = read_sentences("everyday.jsonl"), read_emoticons()
+    return "\n\n".join([*(table(pipelines, sentences) for sentences in listed), judged(pipelines)])
+
+
+def judged(pipelines: Mapping[str, MojiPipeline]) -> str:
+    """Markdown: for each kind the share of first guesses, and of emojis at random, that readers accepted."""
+    path = Path(__file__).with_name("judged.jsonl")
+    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    texts = [entry["text"] for entry in entries]
+    guesses = {"an emoji at random": [entry["random"] for entry in entries]}
+    guesses |= {
+        name: [best.emoji for (best,) in model.predict(texts, 1)] for name, model in pipelines.items()
+    }
+    accepted, names = [], []
+    for name, emojis in guesses.items():
+        pairs = list(zip(emojis, entries, strict=True))
+        accepted.append([emoji in entry["emojis"].split() for emoji, entry in pairs])
+        unknown = sum(emoji not in f"{entry['emojis']} {entry['refused']}".split() for emoji, entry in pairs)
+        names.append(f"{name} ({unknown} not judged)" if unknown else name)
+    lines = [f"| kind | sentences | {' | '.join(names)} |", "|---" * (2 + len(names)) + "|"]
+    for kind in [*dict.fromkeys(entry["kind"] for entry in entries), "all"]:
+        rows = [number for number, entry in enumerate(entries) if kind in (entry["kind"], "all")]
+        shares = " | ".join(f"{share:.2f}" for share in np.mean(np.array(accepted)[:, rows], axis=1))
+        lines.append(f"| {kind} | {len(rows)} | {shares} |")
+    return "\n".join(lines)
 
 
 def table(pipelines: Mapping[str, MojiPipeline], sentences: Sequence[Sentence]) -> str:

@@ -174,7 +174,14 @@ def test_everyday_sentences_are_scored_by_kind(repository, capsys):
     assert "| all | 360 | 0." in printed
     assert "| alone | 15 | 1.00 | 1.00 |" in printed
     assert "| after a neutral sentence | 900 | 0." in printed
+    assert "| kind | sentences | an emoji at random | default |" in printed
+    assert "| all | 360 | 0.29 | 0.86 |" in printed  # as the card says
     assert "\ndefault fails on:\n\n- " in printed
+
+
+def test_readers_have_judged_the_everyday_sentences(sentences):
+    everyday, judged = sentences.read_sentences("everyday.jsonl"), sentences.read_sentences("judged.jsonl")
+    assert [(one.text, one.kind) for one in judged] == [(one.text, one.kind) for one in everyday]
 
 
 def test_the_overlap_of_emojis_tells_feelings_better_than_the_encodings(repository, capsys):
