@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pandas
@@ -101,6 +102,14 @@ def test_it_is_small_to_pickle_also_after_use(encoder):
     data = pickle.dumps(encoder)
     assert len(data) < 2000
     assert pickle.loads(data) == encoder
+
+
+def test_a_class_of_ones_own_may_have_more_fields(tiny_folder):
+    @dataclass(frozen=True)
+    class Prefixed(BatchEncoder):
+        prefix: str = ""
+
+    assert Prefixed(tiny_folder, prefix="a").pipeline() is BatchEncoder(tiny_folder).pipeline()
 
 
 def test_strict_names_the_row(tiny_folder):

@@ -1,11 +1,14 @@
 """torchmoji.files.columnar: Parquet, Arrow and Feather, of sizes that are known before they are unpacked."""
 
+import io
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from pyarrow import feather, fs, parquet
 from support.hostile import run_with_memory
 
@@ -126,3 +129,29 @@ def test_orc_is_not_read(tmp_path):
     (tmp_path / "a.orc").touch()
     with pytest.raises(ValueError, match=r"a\.orc, which does not say how large it is unpacked: write it"):
         list(read_texts(tmp_path / "a.orc"))
+
+
+def test_files_of_other_machines_need_little_more_than_read_and_seek(tmp_path):
+    class Remote:  # as over SFTP: `seek` says nothing, and there is no `readinto`
+        def __init__(self, path):
+            self._file = io.BytesIO(Path(path).read_bytes())
+            self.read, self.tell, self.close = self._file.read, self._file.tell, self._file.close
+
+        def seek(self, *place):
+            self._file.seek(*place)
+
+        closed = property(lambda self: self._file.closed)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self.close()
+
+    class Far(LocalFileSystem):
+        def open(self, path, mode="rb", **options):
+            return Remote(path)
+
+    write_rows([{"text": "a"}, {"text": "b"}], tmp_path / "a.parquet")
+    with open_table(str(tmp_path / "a.parquet"), filesystem=Far()) as table:
+        assert [row for _, row in table] == [{"text": "a"}, {"text": "b"}]

@@ -263,12 +263,16 @@ def test_lines_that_are_no_rows_are_reported_and_left_out(table, name, content, 
 
 
 def test_halves_of_characters_in_json_can_be_written(table, tmp_path):
-    content = r'{"text": "a \ud83d", "n": [{"\ud83d": "\ud83d"}]}'
+    content = r'{"text": "a \ud83d", "n": [{"\ud83d": "\ud83d"}], "k\ud83d": 1}'
     rows = [row for _, row in rows_of(table("a.jsonl", content))]
     write_rows(rows, tmp_path / "b.jsonl")
     assert [row for _, row in rows_of(tmp_path / "b.jsonl")] == rows == [json.loads(content)]
     write_rows(rows, tmp_path / "b.csv")
     assert next(read_texts(tmp_path / "b.csv")) == r"a \ud83d"
+    write_rows(rows, tmp_path / "b.parquet")
+    assert [row for _, row in rows_of(tmp_path / "b.parquet")] == [
+        json.loads(content.replace("\\u", "\\\\u"))
+    ]
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])

@@ -27,8 +27,11 @@ OUTPUTS = ("emojis", "probabilities", "emotions", "features")
 DTYPES = ("float32", "float16")
 ENGINES = ("local", "ray")
 """What runs an encoder over files: see `torchmoji.batch.job`, which takes longer to import than this."""
-_OF_COLUMNS = ("column", "outputs", "top_k", "dtype", "strict")
-"""Fields of `BatchEncoder` that the model does not need."""
+_OF_MODEL = (
+    *("model", "vocabulary", "backend", "device", "precision", "threads"),
+    *("max_length", "windows", "balance", "batch_size"),
+)
+"""Fields of `BatchEncoder` that load the model."""
 _LOADING = Lock()
 
 
@@ -99,7 +102,7 @@ class BatchEncoder:
     def pipeline(self) -> "MojiPipeline":
         """The model, loaded where this process does not have it."""
         with _LOADING:
-            return _load(**{name: value for name, value in vars(self).items() if name not in _OF_COLUMNS})
+            return _load(**{name: getattr(self, name) for name in _OF_MODEL})
 
     def __call__(self, batch: Any) -> Any:
         """Give a batch with its columns and those of the results; a name that is taken gets an underscore.

@@ -142,15 +142,31 @@ class _FooterRead(Exception):
     """What is to be read comes after the metadata."""
 
 
-class _Footer(io.BufferedReader):
-    """A file that can be read until `is_read`."""
+class _Footer(io.RawIOBase):
+    """A file that can be read until `is_read`; of fsspec's some lack what `io.BufferedReader` needs."""
 
-    is_read = False
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.is_read = False
 
-    def read(self, size: int | None = -1, /) -> bytes:
+    def read(self, size: int = -1) -> bytes:
         if self.is_read:
             raise _FooterRead
-        return super().read(size)
+        data: bytes = self._file.read(size)
+        return data
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        self._file.seek(place, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
 
 
 def _check_metadata(path: str | os.PathLike[str], starts: tuple[str, ...], filesystem: Any) -> None:
