@@ -56,24 +56,23 @@ def judged(pipelines: Mapping[str, MojiPipeline]) -> str:
         accepted.append([emoji in entry["emojis"].split() for emoji, entry in pairs])
         unknown = sum(emoji not in f"{entry['emojis']} {entry['refused']}".split() for emoji, entry in pairs)
         names.append(f"{name} ({unknown} not judged)" if unknown else name)
-    lines = [f"| kind | sentences | {' | '.join(names)} |", "|---" * (2 + len(names)) + "|"]
-    for kind in [*dict.fromkeys(entry["kind"] for entry in entries), "all"]:
-        rows = [number for number, entry in enumerate(entries) if kind in (entry["kind"], "all")]
-        shares = " | ".join(f"{share:.2f}" for share in np.mean(np.array(accepted)[:, rows], axis=1))
-        lines.append(f"| {kind} | {len(rows)} | {shares} |")
-    return "\n".join(lines)
+    return _by_kind([entry["kind"] for entry in entries], names, np.array(accepted).T)
 
 
 def table(pipelines: Mapping[str, MojiPipeline], sentences: Sequence[Sentence]) -> str:
     """Markdown: for each kind the share of both, for each model."""
-    kinds = [sentence.kind for sentence in sentences]
-    found = {name: hits(pipeline, sentences) for name, pipeline in pipelines.items()}
-    heads = " | ".join(f"{name}: first guess | one of three" for name in found)
-    lines = [f"| kind | sentences | {heads} |", "|---" * (2 + 2 * len(found)) + "|"]
+    found = [hits(pipeline, sentences) for pipeline in pipelines.values()]
+    heads = [head for name in pipelines for head in (f"{name}: first guess", "one of three")]
+    return _by_kind([sentence.kind for sentence in sentences], heads, np.concatenate(found, axis=1))
+
+
+def _by_kind(kinds: Sequence[str], heads: Sequence[str], found: npt.NDArray[np.bool_]) -> str:
+    """Markdown: a row for each kind of sentence, the share of each column of `found` (n, columns)."""
+    lines = [f"| {' | '.join(['kind', 'sentences', *heads])} |", "|---" * (2 + len(heads)) + "|"]
     for kind in [*dict.fromkeys(kinds), "all"]:
         rows = [number for number, other in enumerate(kinds) if kind in (other, "all")]
-        cells = [f"{share:.2f}" for shares in found.values() for share in shares[rows].mean(axis=0)]
-        lines.append(f"| {kind} | {len(rows)} | {' | '.join(cells)} |")
+        cells = [f"{share:.2f}" for share in found[rows].mean(axis=0)]
+        lines.append(f"| {' | '.join([kind, str(len(rows)), *cells])} |")
     return "\n".join(lines)
 
 

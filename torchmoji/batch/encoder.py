@@ -27,11 +27,6 @@ OUTPUTS = ("emojis", "probabilities", "emotions", "features")
 DTYPES = ("float32", "float16")
 ENGINES = ("local", "ray")
 """What runs an encoder over files: see `torchmoji.batch.job`, which takes longer to import than this."""
-_OF_MODEL = (
-    *("model", "vocabulary", "backend", "device", "precision", "threads"),
-    *("max_length", "windows", "balance", "batch_size"),
-)
-"""Fields of `BatchEncoder` that load the model."""
 _LOADING = Lock()
 
 
@@ -102,7 +97,18 @@ class BatchEncoder:
     def pipeline(self) -> "MojiPipeline":
         """The model, loaded where this process does not have it."""
         with _LOADING:
-            return _load(**{name: getattr(self, name) for name in _OF_MODEL})
+            return _load(
+                self.model,
+                backend=self.backend,
+                device=self.device,
+                precision=self.precision,
+                threads=self.threads,
+                vocabulary=self.vocabulary,
+                max_length=self.max_length,
+                windows=self.windows,
+                balance=self.balance,
+                batch_size=self.batch_size,
+            )
 
     def __call__(self, batch: Any) -> Any:
         """Give a batch with its columns and those of the results; a name that is taken gets an underscore.

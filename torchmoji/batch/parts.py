@@ -20,7 +20,6 @@ from torchmoji.files.tables import (
     DELIMITED,
     READABLE,
     Row,
-    arrow_array,
     as_json,
     ending,
     in_whole_characters,
@@ -112,7 +111,7 @@ def scan(path: str, column: str, encoding: str | None) -> tuple[int, dict[str, A
 
 def _type_of(values: list[Any]) -> Any:
     try:
-        kind = arrow_array(values).type
+        kind = pyarrow.array(in_whole_characters(values)).type
         return _MIXED if "struct<>" in str(kind) else kind  # which Parquet does not know
     except (pyarrow.ArrowException, OverflowError, RecursionError, TypeError, ValueError):
         return _MIXED
@@ -136,7 +135,7 @@ def arrow_column(values: list[Any], name: str, kind: Any) -> Any:
     if kind in (_MIXED, pyarrow.null()):
         kind = pyarrow.string()
     try:
-        return arrow_array(values, kind)
+        return pyarrow.array(in_whole_characters(values), type=kind)
     except (pyarrow.ArrowException, OverflowError, TypeError) as error:
         raise ValueError(
             f"the column {name!r} cannot be written as {kind} ({error}): leave it out"

@@ -698,7 +698,7 @@ def _write_parquet(rows: Iterable[Row], path: Path, columns: Sequence[str]) -> i
         for place, row in enumerate(batch, start=number + 1):
             _check_columns(row, columns, place)
         try:
-            values = [arrow_array([row.get(name) for row in batch]) for name in columns]
+            values = [_arrow_array([row.get(name) for row in batch]) for name in columns]
             table = pyarrow.table(values, names=in_whole_characters(columns))
             types = [table.schema] if writer is None else [writer.schema, table.schema]
             schema = pyarrow.unify_schemas(types, promote_options="permissive")
@@ -726,11 +726,14 @@ def _write_parquet(rows: Iterable[Row], path: Path, columns: Sequence[str]) -> i
     return number
 
 
-def arrow_array(values: list[Any], kind: Any = None) -> Any:
-    """An Arrow array, of a type; halves of characters are escaped, as in text files."""
+def _arrow_array(values: list[Any]) -> Any:
+    """An Arrow array; halves of characters, which are seldom there, are escaped."""
     import pyarrow
 
-    return pyarrow.array(in_whole_characters(values), type=kind)
+    try:
+        return pyarrow.array(values)
+    except UnicodeEncodeError:
+        return pyarrow.array(in_whole_characters(values))
 
 
 def in_whole_characters(value: Any) -> Any:

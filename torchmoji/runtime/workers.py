@@ -225,5 +225,5 @@ def _send(file: Any, message: object) -> None:
 
 
 def _receive(file: Any) -> bytes:
-    """A message; EOFError where its sender has ended."""
+    """A message; EOFError or UnpicklingError where its sender has ended."""
     return bytes(pickle.load(file))

@@ -161,7 +161,7 @@ class Application:
 
     def __init__(self, pipeline: MojiPipeline, settings: Settings) -> None:
         self.pipeline, self.settings = pipeline, settings
-        self.reader: Any = Reader(pipeline) if pipeline.classes else None
+        self.reader = Reader(pipeline) if pipeline.classes else None
         self.metrics = _Metrics()
         self.queue = BatchQueue(pipeline, settings, self.metrics.observe_batch)
         self.metrics.waiting.set_function(lambda: self.queue.waiting)
@@ -245,6 +245,12 @@ class Application:
             raise HTTPException(422, "this model's classes cannot be balanced: leave balance out")
         return pipeline.with_balance(balance)
 
+    @property
+    def readings(self) -> Reader:
+        """The reader, after `run` has found that there is one."""
+        assert self.reader is not None
+        return self.reader
+
     # --- endpoints ----------------------------------------------------------------------------------------
 
     def _add_endpoints(self) -> None:
@@ -323,7 +329,7 @@ class Application:
         results = await self.run("classes", texts, request.balance, request.truncate)
 
         def emojized(text: str, result: Result) -> dict[str, Any]:
-            scores = self.reader.likeliest(result, request.top_k)
+            scores = self.readings.likeliest(result, request.top_k)
             written = " ".join([*([text] if text else []), *(shown(score["emoji"]) for score in scores)])
             return {"text": _whole(written), "emojis": scores}
 
@@ -334,29 +340,29 @@ class Application:
         if self.reader is not None and not self.reader.has_emotions:
             raise HTTPException(422, "emotions are of the 64 emojis, and this model has other classes")
         results = await self.run("classes", _several(request.inputs), request.balance, request.truncate)
-        return await _each(request.inputs, self.reader.emotions, results)
+        return await _each(request.inputs, self.readings.emotions, results)
 
     async def attention(self, request: _Texts) -> Response:
         """The words of each text as tokenized, with their weight and their place, `text[start:end]`."""
         texts = list(map(_whole, _several(request.inputs)))
         results = await self.run("classes", texts, truncate=request.truncate)
-        return await _each(request.inputs, self.reader.words, texts, results)
+        return await _each(request.inputs, self.readings.words, texts, results)
 
     async def read(self, request: ReadRequest) -> Response:
         """All that the page shows of a text, or of two and their similarity."""
         texts = [_whole(text) for text in request.inputs]
         classes = await self.run("classes", texts, request.balance)
         features: list[Any] = [None] * len(texts)
-        if self.reader.needs_features:
+        if self.readings.needs_features:
             features = await self.run("features", texts)
 
         def answer() -> dict[str, Any]:
             readings = [
-                self.reader.read(*found, request.top_k)
+                self.readings.read(*found, request.top_k)
                 for found in zip(texts, classes, features, strict=True)
             ]
-            is_pair = len(texts) == 2 and self.reader.has_similarities
-            return {"readings": readings, **(self.reader.similarity(classes, features) if is_pair else {})}
+            is_pair = len(texts) == 2 and self.readings.has_similarities
+            return {"readings": readings, **(self.readings.similarity(classes, features) if is_pair else {})}
 
         return await _json(answer, sum(map(len, texts)) // _SHORT)
 

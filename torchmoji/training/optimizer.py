@@ -120,7 +120,7 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
 
     Returns the norm before, a scalar.
     """
-    holders = []
+    holders = []  # torch clips the `.grad` of what it is given: for sparse gradients their values
     for parameter in parameters:
         if parameter.grad is None:
             continue
